@@ -1,0 +1,1 @@
+"""Residuum: build, train and dissect residual networks."""

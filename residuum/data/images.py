@@ -1,0 +1,88 @@
+"""What a data set is once it is read: one uint8 tensor of pictures, their labels, their names."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """`pixels` (N, H, W, 3) uint8, `labels` (N,) int64."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> "Images":
+        return Images(self.pixels.to(device), self.labels.to(device))
+
+    def first(self, n: int) -> "Images":
+        return Images(self.pixels[:n], self.labels[:n])
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of shape, pixels and labels: the identity of the data, wherever they were read from."""
+        digest = hashlib.sha256(str(tuple(self.pixels.shape)).encode())
+        digest.update(memoryview(self.pixels.cpu().contiguous().numpy()).cast("B"))
+        digest.update(memoryview(self.labels.cpu().contiguous().numpy()).cast("B"))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A train and a test part with the same classes. `name` is what figures say: "CIFAR-10 (JPEG)", "digits"."""
+
+    name: str
+    train: Images
+    test: Images
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for part, images in (("train", self.train), ("test", self.test)):
+            if not len(images):
+                raise DataError(f"{self.name}: no pictures in the {part} part")
+            highest, lowest = int(images.labels.max()), int(images.labels.min())
+            if lowest < 0 or highest >= len(self.classes):
+                wrong = highest if highest >= len(self.classes) else lowest
+                raise DataError(f"{self.name}: label {wrong} in the {part} part, but {len(self.classes)} classes")
+        if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
+            ours, theirs = tuple(self.train.pixels.shape[1:3]), tuple(self.test.pixels.shape[1:3])
+            raise DataError(f"{self.name}: train pictures are {ours}, test pictures {theirs} pixels")
+
+    @property
+    def size(self) -> int:
+        return self.train.pixels.shape[1]
+
+    def to(self, device: torch.device | str) -> "Dataset":
+        return Dataset(self.name, self.train.to(device), self.test.to(device), self.classes)
+
+    def describe(self) -> dict[str, object]:
+        """What a run records of its data."""
+        return {
+            "name": self.name,
+            "train": len(self.train),
+            "test": len(self.test),
+            "size": list(self.train.pixels.shape[1:3]),
+            "classes": list(self.classes),
+            "digest": hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest(),
+        }
+
+
+def split(images: Images, seed: int, test_share: float) -> tuple[Images, Images]:
+    """Train and test parts, drawn class by class: a function of the seed."""
+    generator, train, test = torch.Generator().manual_seed(seed), [], []
+    for label in images.labels.unique(sorted=True):
+        members = torch.nonzero(images.labels == label).flatten()
+        members = members[torch.randperm(len(members), generator=generator)]
+        held_out = max(1, round(test_share * len(members)))
+        test.append(members[:held_out])
+        train.append(members[held_out:])
+    parts = (torch.cat(train).sort().values, torch.cat(test).sort().values)
+    return tuple(Images(images.pixels[p], images.labels[p]) for p in parts)  # type: ignore[return-value]

@@ -1,0 +1,73 @@
+"""What goes wrong, with the exit code a command line ends with, and the nearest valid name.
+
+A message says what was got, where, and what to do instead. Only these exceptions are a user's to read; any other is a
+fault of ours and keeps its traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ResiduumError(Exception):
+    """A mistake in what we were given, or a condition outside, told in one message."""
+
+    exit_code = 1
+
+
+class UsageError(ResiduumError, ValueError):
+    """An unknown name or an impossible number: nothing has been done yet."""
+
+    exit_code = 2
+
+
+class DataError(ResiduumError):
+    """A picture, an archive or a data set that is missing, broken or does not fit."""
+
+    exit_code = 3
+
+
+class CheckpointError(ResiduumError):
+    """Stored weights or state that are damaged, or belong to something else."""
+
+    exit_code = 4
+
+
+class NumericError(ResiduumError):
+    """A loss, weight or statistic that is no longer finite."""
+
+    exit_code = 5
+
+
+class ResourceError(ResiduumError):
+    """Disk, memory or descriptors have run out."""
+
+    exit_code = 6
+
+
+class DistributedError(ResiduumError):
+    """Processes of one run that cannot find each other or disagree."""
+
+    exit_code = 7
+
+
+class LockedError(ResiduumError):
+    """Another living process works in the same folder."""
+
+    exit_code = 8
+
+
+class Interrupted(ResiduumError):
+    """Stopped by a signal after the state was saved; the code is 128 + the signal."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """`" Did you mean 'resnet56'?"`, or the valid names where none is near. Made to follow a full stop."""
+    names = sorted(valid)
+    close = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" Valid: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."

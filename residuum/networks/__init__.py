@@ -1,0 +1,1 @@
+"""One family a file: functions from numbers to a network."""

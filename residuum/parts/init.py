@@ -1,0 +1,29 @@
+"""Initial weights. Drawn from a generator of their own, so that a network is a function of its seed."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+Fan = Literal["in", "out"]
+
+
+def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Module:
+    """Convolutions N(0, 2/n): n = k*k*c_in (`fan="in"`, He et al. 2015b, eq. 10) or k*k*c_out ("out", fb.resnet.torch).
+
+    Linear layers U(-1/sqrt(n), 1/sqrt(n)) with zero bias, as Torch7 and fb.resnet.torch have it; batch normalisation 1
+    and 0. `seed=None` draws from torch's global generator. Changes the network in place and returns it.
+    """
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            if not module.weight.is_meta:
+                nn.init.kaiming_normal_(module.weight, mode=f"fan_{fan}", nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.Linear):
+            if not module.weight.is_meta:
+                bound = module.in_features**-0.5
+                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            module.reset_parameters()
+    return network

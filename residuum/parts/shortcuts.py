@@ -1,0 +1,92 @@
+"""h, the road round the branch: identity, option A (and A with average pooling), B, C, and the road that is cut.
+
+Options are those of He et al. 2015, sec. 3.3. Each maker takes (c_in, c_out, stride) and gives h for that shape;
+`None` stands for the identity. (N, C_in, H, W) -> (N, C_out, H/stride, W/stride).
+"""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Shortcut = Callable[[int, int, int], nn.Module | None]
+
+
+class Pad(nn.Module):
+    """Option A: pick every stride-th pixel and append zero channels; no parameters (He et al. 2015, sec. 4.2)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int):
+        super().__init__()
+        self.extra, self.stride = c_out - c_in, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+
+    def extra_repr(self) -> str:
+        return f"extra={self.extra}, stride={self.stride}"
+
+
+class AveragePad(Pad):
+    """Option A with average pooling in place of picking (Huang et al. 2016, their code and sec. 4)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(F.avg_pool2d(x, self.stride), (0, 0, 0, 0, 0, self.extra))
+
+
+class Severed(nn.Module):
+    """h' = 0 h: a shortcut that is named but carries nothing. The unit it stands in is plain.
+
+    `road` is what would flow, were it open; deleting a plain unit opens it.
+    """
+
+    def __init__(self, road: nn.Module | None = None):
+        super().__init__()
+        self.road = nn.Identity() if road is None else road
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros(())
+
+
+def projection(c_in: int, c_out: int, stride: int, normalise: bool = True) -> nn.Module:
+    """A strided 1x1 convolution, with batch normalisation except in front of pre-activation units."""
+    conv = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(c_out)) if normalise else conv
+
+
+def same_shape(c_in: int, c_out: int, stride: int) -> bool:
+    return c_in == c_out and stride == 1
+
+
+def option_a(c_in: int, c_out: int, stride: int) -> nn.Module | None:
+    """Identity; zero channels where the shape changes. Adds no parameter."""
+    if c_out < c_in:
+        raise ValueError(f"option A appends channels; it cannot go from {c_in} to {c_out}. Use option B")
+    return None if same_shape(c_in, c_out, stride) else Pad(c_in, c_out, stride)
+
+
+def option_a_average(c_in: int, c_out: int, stride: int) -> nn.Module | None:
+    """Option A, the picture averaged over stride x stride pixels instead of thinned out."""
+    if c_out < c_in:
+        raise ValueError(f"option A appends channels; it cannot go from {c_in} to {c_out}. Use option B")
+    return None if same_shape(c_in, c_out, stride) else AveragePad(c_in, c_out, stride)
+
+
+def option_b(c_in: int, c_out: int, stride: int) -> nn.Module | None:
+    """Identity; a projection with batch normalisation where the shape changes."""
+    return None if same_shape(c_in, c_out, stride) else projection(c_in, c_out, stride)
+
+
+def option_b_bare(c_in: int, c_out: int, stride: int) -> nn.Module | None:
+    """Option B of pre-activation networks: the projection carries no batch normalisation (He et al. 2016)."""
+    return None if same_shape(c_in, c_out, stride) else projection(c_in, c_out, stride, normalise=False)
+
+
+def option_c(c_in: int, c_out: int, stride: int) -> nn.Module | None:
+    """A projection in every unit."""
+    return projection(c_in, c_out, stride)
+
+
+def severed(road: Shortcut) -> Shortcut:
+    """The same roads, cut: turns a maker of shortcuts into one of plain layers."""
+    return lambda c_in, c_out, stride: Severed(road(c_in, c_out, stride))
+

@@ -1,0 +1,45 @@
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, silence when asked for. Results never go through here."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+quiet = False  # set once by the command line
+
+
+def say(message: str) -> None:
+    """One line for a person."""
+    if not quiet:
+        try:
+            print(message, file=sys.stderr, flush=True)
+        except (BrokenPipeError, ValueError):
+            sys.stderr = None  # the reader has gone; the work goes on
+
+
+@contextmanager
+def bar(title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+    """Gives `advance(steps=1, note="")`. Shows rate and time left; on no terminal it shows nothing."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda steps=1, note="": None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total, completed=done, note="", rate="")
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            speed = progress.tasks[0].speed
+            progress.update(task, advance=steps, note=note, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield advance

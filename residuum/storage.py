@@ -1,0 +1,206 @@
+"""The only module that writes files. A reader finds the old content or the new, never something between.
+
+Protocol: temporary file in the same folder -> write -> flush -> fsync -> rename -> fsync of the folder. What belongs
+together is named by a manifest that is written last. Everything is tensors (safetensors) or JSON; no pickle is written,
+and what is read is checked against a digest taken when it was written.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, DataError, LockedError, ResourceError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, as its reference reader allows
+
+
+def sha256(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made with its parents. UsageError where a file stands in the way or writing is not allowed."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"{path}: a file stands where the output folder should be. Choose another --output") from error
+    except PermissionError as error:
+        raise UsageError(f"{path}: not allowed to write here. Choose another --output") from error
+    return path
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the file as a whole. ResourceError: the disk is full; what stood there before still stands."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            size = f"{len(data) / 1e6:.1f} MB"
+            raise ResourceError(f"{path}: no room to write {size}. Nothing was lost; make room and resume") from error
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, wrong: type[Exception] = CheckpointError) -> Any:
+    """The value; `wrong` (an exception) where the file is missing, too large or not JSON."""
+    try:
+        if path.stat().st_size > MOST_HEADER_BYTES:
+            raise wrong(f"{path}: {path.stat().st_size} bytes is too large for a description")
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise wrong(f"{path}: no such file") from error
+    except (ValueError, RecursionError) as error:
+        raise wrong(f"{path}: not valid JSON ({str(error)[:80]})") from error
+    except OSError as error:
+        raise wrong(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def encode_tensors(tensors: Mapping[str, "Tensor"]) -> tuple[bytes, dict[str, str]]:
+    """A safetensors file, and the digest of each tensor's bytes in it."""
+    from safetensors.torch import save
+
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return data, {name: sha256(part) for name, part in _tensor_bytes(data, "just encoded").items()}
+
+
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> dict[str, Any]:
+    """Write the file; what comes back goes into a manifest: name, sha256 of the file and of each tensor."""
+    data, digests = encode_tensors(tensors)
+    write_bytes(path, data)
+    return {"file": path.name, "sha256": sha256(data), "tensors": digests}
+
+
+def read_tensors(path: Path, entry: Mapping[str, Any] | None = None) -> dict[str, "Tensor"]:
+    """The tensors, checked on the very bytes that are used against the manifest's `entry`.
+
+    CheckpointError: missing, not a regular file, not safetensors, or a digest that differs, with the tensor's name.
+    """
+    from safetensors.torch import load
+
+    data = _read_regular(path)
+    if entry is not None and sha256(data) != entry.get("sha256"):
+        raise CheckpointError(f"{path}: {_damage(path, data, entry.get('tensors') or {})}")
+    _tensor_bytes(data, str(path))
+    try:
+        return load(data)
+    except Exception as error:  # the library's own error type is not public
+        raise CheckpointError(f"{path}: not a valid safetensors file ({error})") from error
+
+
+def _read_regular(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    with os.fdopen(descriptor, "rb") as file:
+        import stat
+
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise CheckpointError(f"{path}: not a regular file")
+        return file.read()
+
+
+def _damage(path: Path, data: bytes, digests: Mapping[str, str]) -> str:
+    try:
+        parts = _tensor_bytes(data, str(path))
+    except CheckpointError:
+        return "digest mismatch; the file is damaged or cut short"
+    wrong = [name for name, digest in digests.items() if name not in parts or sha256(parts[name]) != digest]
+    if wrong:
+        return f"digest mismatch in tensor {wrong[0]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+    return "digest mismatch in the header"
+
+
+def _tensor_bytes(data: bytes, where: str) -> dict[str, memoryview]:
+    """The bytes of each tensor. The header is checked before anything is allocated: size, JSON, offsets in range."""
+    view = memoryview(data)
+    try:
+        (length,) = struct.unpack("<Q", view[:8])
+        if length > min(MOST_HEADER_BYTES, len(data) - 8):
+            raise ValueError(f"a header of {length} bytes does not fit")
+        header = json.loads(bytes(view[8 : 8 + length]))
+        body, parts = view[8 + length :], {}
+        for name, spec in header.items():
+            if name != "__metadata__":
+                start, end = spec["data_offsets"]
+                if not 0 <= start <= end <= len(body):
+                    raise ValueError(f"tensor {name} lies outside the file")
+                parts[name] = body[start:end]
+    except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
+    return parts
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes. DataError where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+class Lock:
+    """One writer to a folder. Held by the kernel (flock), so it is gone with the process, however that ends."""
+
+    def __init__(self, folder: Path):
+        self.path, self.descriptor = folder / ".lock", -1
+
+    def __enter__(self) -> "Lock":
+        import fcntl
+
+        self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self.descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(self.descriptor)
+            raise LockedError(f"{self.path.parent}: {holder} is working here. Wait, or choose another folder") from error
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, f"process {os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+
+def remove(path: Path) -> None:
+    """Delete one file, if it is there."""
+    path.unlink(missing_ok=True)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Delete what a killed writer left behind. Only under the folder's lock."""
+    for left in folder.glob(".*.tmp"):
+        remove(left)
