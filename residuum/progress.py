@@ -16,6 +16,12 @@ def say(message: str) -> None:
             sys.stderr = None  # the reader has gone; the work goes on
 
 
+def say_plain(message: str) -> None:
+    """The line that stands for a bar where stderr is not a terminal."""
+    if sys.stderr is not None and not sys.stderr.isatty():
+        say(message)
+
+
 @contextmanager
 def bar(title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
     """Gives `advance(steps=1, note="")`. Shows rate and time left; on no terminal it shows nothing."""

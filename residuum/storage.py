@@ -9,11 +9,12 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import CheckpointError, DataError, LockedError, ResourceError, UsageError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, as its reference reader allows
+DIGEST_IN_NAME = 16
 
 
 def sha256(data: bytes | memoryview) -> str:
@@ -86,34 +88,43 @@ def read_json(path: Path, wrong: type[Exception] = CheckpointError) -> Any:
         raise wrong(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def encode_tensors(tensors: Mapping[str, "Tensor"]) -> tuple[bytes, dict[str, str]]:
-    """A safetensors file, and the digest of each tensor's bytes in it."""
+class TensorFile(NamedTuple):
+    """The content of a safetensors file. `metadata` is the JSON value that was written beside the tensors."""
+
+    tensors: dict[str, "Tensor"]
+    metadata: Any
+
+
+def write_tensors(folder: Path, name: str, tensors: Mapping[str, "Tensor"], metadata: Any = None) -> dict[str, Any]:
+    """Write the file; what comes back goes into a manifest: name, sha256 of the file and of each tensor.
+
+    "{digest}" in the name stands for the start of the sha256, so that no file need ever be written over.
+    """
     from safetensors.torch import save
 
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    return data, {name: sha256(part) for name, part in _tensor_bytes(data, "just encoded").items()}
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    data = save(plain, {"json": json.dumps(metadata, allow_nan=False)})
+    digest = sha256(data)
+    name = name.replace("{digest}", digest[:DIGEST_IN_NAME])
+    write_bytes(folder / name, data)
+    digests = {key: sha256(part) for key, part in _parse(data, name)[0].items()}
+    return {"file": name, "sha256": digest, "tensors": digests}
 
 
-def write_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> dict[str, Any]:
-    """Write the file; what comes back goes into a manifest: name, sha256 of the file and of each tensor."""
-    data, digests = encode_tensors(tensors)
-    write_bytes(path, data)
-    return {"file": path.name, "sha256": sha256(data), "tensors": digests}
-
-
-def read_tensors(path: Path, entry: Mapping[str, Any] | None = None) -> dict[str, "Tensor"]:
-    """The tensors, checked on the very bytes that are used against the manifest's `entry`.
+def read_tensors(path: Path, entry: Mapping[str, Any] | None = None) -> TensorFile:
+    """The content, checked on the very bytes that are used against the manifest's `entry` (its sha256 may be a prefix).
 
     CheckpointError: missing, not a regular file, not safetensors, or a digest that differs, with the tensor's name.
     """
     from safetensors.torch import load
 
     data = _read_regular(path)
-    if entry is not None and sha256(data) != entry.get("sha256"):
+    if entry is not None and not (entry["sha256"] and sha256(data).startswith(entry["sha256"])):
         raise CheckpointError(f"{path}: {_damage(path, data, entry.get('tensors') or {})}")
-    _tensor_bytes(data, str(path))
+    _, header = _parse(data, str(path))
     try:
-        return load(data)
+        metadata = json.loads(header.get("__metadata__", {}).get("json", "null"))
+        return TensorFile(load(data), metadata)
     except Exception as error:  # the library's own error type is not public
         raise CheckpointError(f"{path}: not a valid safetensors file ({error})") from error
 
@@ -124,8 +135,6 @@ def _read_regular(path: Path) -> bytes:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     with os.fdopen(descriptor, "rb") as file:
-        import stat
-
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise CheckpointError(f"{path}: not a regular file")
         return file.read()
@@ -133,7 +142,7 @@ def _read_regular(path: Path) -> bytes:
 
 def _damage(path: Path, data: bytes, digests: Mapping[str, str]) -> str:
     try:
-        parts = _tensor_bytes(data, str(path))
+        parts = _parse(data, str(path))[0]
     except CheckpointError:
         return "digest mismatch; the file is damaged or cut short"
     wrong = [name for name, digest in digests.items() if name not in parts or sha256(parts[name]) != digest]
@@ -142,8 +151,8 @@ def _damage(path: Path, data: bytes, digests: Mapping[str, str]) -> str:
     return "digest mismatch in the header"
 
 
-def _tensor_bytes(data: bytes, where: str) -> dict[str, memoryview]:
-    """The bytes of each tensor. The header is checked before anything is allocated: size, JSON, offsets in range."""
+def _parse(data: bytes, where: str) -> tuple[dict[str, memoryview], dict[str, Any]]:
+    """Each tensor's bytes, and the header. It is checked before anything is allocated: size, JSON, offsets in range."""
     view = memoryview(data)
     try:
         (length,) = struct.unpack("<Q", view[:8])
@@ -159,7 +168,7 @@ def _tensor_bytes(data: bytes, where: str) -> dict[str, memoryview]:
                 parts[name] = body[start:end]
     except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
-    return parts
+    return parts, header
 
 
 def file_digest(path: Path) -> str:
