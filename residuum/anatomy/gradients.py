@@ -1,0 +1,330 @@
+"""Gradient by path length: sampled single paths, the exact gradient polynomial, the signed sweep.
+
+Linearise the network at its activations: J_i is the Jacobian of branch i, H_i of shortcut i, g the gradient of the loss
+behind the last unit. What arrives through all paths of length k is the coefficient G_k of
+
+    G(t) = (H_1 + t J_1)^T ... (H_n + t J_n)^T g.
+
+All three carry stacks of cotangents backwards, unit by unit, through graphs that are built once. The loss is the
+cross-entropy of every example on its own, and gradients are taken with respect to the (normalised) pictures.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import progress
+from ..errors import UsageError
+from ..parts.shortcuts import Severed
+from ..units import ResidualNetwork, ResidualUnit, Row, leaves
+from .paths import polynomial
+from .replace import Silent, at_rest, device_of
+
+MEMORY = 1 << 30
+
+
+class Part:
+    """One module at one point, ready to pull cotangents back: v -> J^T v for a stack (S, N, ...)."""
+
+    def __init__(self, module: nn.Module, x: Tensor):
+        self.passes = isinstance(module, nn.Identity)
+        self.silent = isinstance(module, Silent | Severed)
+        self.input = x.detach()
+        if self.passes:
+            self.value = self.input
+            return
+        with torch.enable_grad():
+            self.input.requires_grad_(not self.silent)
+            self.output = module(self.input)
+        self.value = self.output.detach()
+
+    def pull(self, stack: Tensor) -> Tensor | None:
+        if self.passes:
+            return stack
+        if self.silent:
+            return None
+        (pulled,) = torch.autograd.grad(self.output, self.input, stack, retain_graph=True, is_grads_batched=True)
+        return pulled
+
+
+class Tape:
+    """A unit at one point: its parts, the branch being a row of tapes where the unit is nested."""
+
+    def __init__(self, unit: ResidualUnit, x: Tensor):
+        self.before = Part(unit.before, x)
+        x = self.before.value
+        self.shortcut = Part(unit.shortcut, x)
+        if isinstance(unit.branch, Row):
+            self.branch: Part | list[Tape] = []
+            y = x
+            for inner in unit.branch:
+                tape = Tape(inner, y)  # type: ignore[arg-type]
+                self.branch.append(tape)
+                y = tape.value
+        else:
+            self.branch = Part(unit.branch, x)
+            y = self.branch.value
+        self.after = Part(unit.after, self.shortcut.value + y)
+        self.value = self.after.value
+
+
+class Recording:
+    """The network at a batch: stem, tapes, and the gradient of the loss behind the last unit."""
+
+    def __init__(self, network: ResidualNetwork, images: Tensor, labels: Tensor):
+        device = device_of(network)
+        self.stem = Part(network.stem, images.to(device))
+        self.tapes, x = [], self.stem.value
+        for unit in network.units:
+            self.tapes.append(Tape(unit, x))  # type: ignore[arg-type]
+            x = self.tapes[-1].value
+        head = Part(network.head, x)
+        loss = F.cross_entropy(head.output, labels.to(device), reduction="sum")
+        (self.gradient,) = torch.autograd.grad(loss, head.input)
+
+    def polynomial(self, longest: int, signs: Tensor | None = None) -> Tensor:
+        """G_0..G_longest at the pictures, (longest+1, N, 3, H, W); `signs` (n, N) multiply the branches."""
+        number = iter(range(1 << 30)) if signs is None else iter(reversed(range(len(signs))))
+        stack = self.gradient[None]
+        for tape in reversed(self.tapes):
+            stack = _pull_tape(tape, stack, longest, signs, number)
+        pulled = self.stem.pull(stack)
+        assert pulled is not None
+        missing = longest + 1 - len(pulled)
+        return torch.cat([pulled, pulled.new_zeros(missing, *pulled.shape[1:])]) if missing > 0 else pulled
+
+    def path(self, taken: set[int]) -> Tensor | None:
+        """The gradient through the one path that takes these branches of a flat row; None where it is cut."""
+        stack: Tensor | None = self.gradient[None]
+        for i, tape in reversed(list(enumerate(self.tapes))):
+            part = tape.branch if i in taken else tape.shortcut
+            assert isinstance(part, Part)
+            for stage in (tape.after, part, tape.before):
+                stack = None if stack is None else stage.pull(stack)
+        return None if stack is None else self.stem.pull(stack)
+
+
+def _pull_tape(tape: Tape, stack: Tensor, longest: int, signs: Tensor | None, number: Iterator[int]) -> Tensor:
+    """One unit: G <- a^T (H^T G + t J^T G) f^T, coefficients above `longest` dropped."""
+    stack = _certain(tape.after.pull(stack))
+    around = tape.shortcut.pull(stack)
+    if isinstance(tape.branch, Part):
+        through = tape.branch.pull(stack[:longest])
+        sign = None if signs is None else signs[next(number)]
+        if through is not None:
+            if sign is not None:
+                through = through * sign.view(1, -1, *[1] * (through.ndim - 2))
+            through = torch.cat([through.new_zeros(1, *through.shape[1:]), through])
+    else:
+        through = stack
+        for inner in reversed(tape.branch):
+            through = _pull_tape(inner, through, longest, signs, number)
+    return _certain(tape.before.pull(_sum(around, through)))
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor:
+    """Of two stacks of unequal length; None is zero."""
+    if a is None or b is None:
+        return _certain(b if a is None else a)
+    short, long = (a, b) if len(a) <= len(b) else (b, a)
+    total = long.clone()
+    total[: len(short)] += short
+    return total
+
+
+def _certain(stack: Tensor | None) -> Tensor:
+    if stack is None:
+        raise UsageError("no path leads through this unit: shortcut and branch are both cut")
+    return stack
+
+
+def _chunks(network: ResidualNetwork, images: Tensor, labels: Tensor, depth: int, memory: int) -> Iterator[Recording]:
+    """Recordings of batches so small that `depth` cotangents of the largest activation fit in `memory`, four times."""
+    with torch.no_grad():
+        x = network.stem(images[:1].to(device_of(network)))
+        most = x.nbytes
+        for unit in network.units:
+            x = unit(x)
+            most = max(most, x.nbytes)
+    size = max(1, memory // (4 * (depth + 1) * most))
+    for start in range(0, len(images), size):
+        yield Recording(network, images[start : start + size], labels[start : start + size])
+
+
+def _units(network: ResidualNetwork) -> int:
+    return sum(1 for _ in leaves(network.units))  # type: ignore[arg-type]
+
+
+def gradient_by_length(
+    network: ResidualNetwork, images: Tensor, labels: Tensor, longest: int | None = None, memory: int = MEMORY
+) -> Tensor:
+    """The exact gradient polynomial, (longest+1, N, 3, H, W): G_k is the gradient through all paths of length k.
+
+    With `longest` left out, all of them: their sum is the ordinary gradient. n(n+1)/2 branch products an example.
+    """
+    longest = _units(network) if longest is None else longest
+    if longest < 0:
+        raise UsageError(f"longest must be at least 0, not {longest}")
+    with at_rest(network):
+        recordings = _chunks(network, images, labels, longest, memory)
+        return torch.cat([r.polynomial(longest)[: longest + 1] for r in recordings], dim=1)
+
+
+def signed_sweep(
+    network: ResidualNetwork, images: Tensor, labels: Tensor, draws: int = 4, seed: int = 0, memory: int = MEMORY
+) -> Tensor:
+    """Estimates of sum over paths of length k of |g_path|^2, (draws, n+1, N): independent over draws and examples.
+
+    Each example multiplies each branch by a random sign of its own; E |S_k|^2 is that sum, for every k at once, since
+    different paths carry different sets of independent signs.
+    """
+    n, estimates = _units(network), []
+    source = torch.Generator().manual_seed(seed)
+    signs = torch.randint(0, 2, (draws, n, len(images)), generator=source) * 2.0 - 1
+    with at_rest(network), progress.bar("signed sweep", draws * len(images)) as advance:
+        start = 0
+        for recording in _chunks(network, images, labels, n, memory):
+            size = len(recording.gradient)
+            here = signs[:, :, start : start + size].to(recording.gradient)
+            rows = []
+            for draw in here:
+                rows.append(recording.polynomial(n, draw).flatten(2).double().square().sum(2).cpu())
+                advance(size)
+            estimates.append(torch.stack(rows))
+            start += size
+    return torch.cat(estimates, dim=2)
+
+
+def sampled_paths(
+    network: ResidualNetwork, images: Tensor, labels: Tensor, lengths: Sequence[int], samples: int, seed: int = 0
+) -> Tensor:
+    """Norms of single paths, (len(lengths), samples, N), as Veit et al. 2016 sample them (sec. 5, fig. 6b).
+
+    Each sample draws k of the n units: through them only the branch's gradient passes, through the others only the
+    shortcut's; the batch shares the path. UsageError: nested units, or a length outside 0..n.
+    """
+    n = len(network.units)
+    if any(isinstance(unit.branch, Row) for unit in network.units):
+        raise UsageError("single paths are sampled on a flat row of units; use signed_sweep on nested ones")
+    if any(not 0 <= k <= n for k in lengths):
+        raise UsageError(f"lengths must lie in 0..{n}, not {list(lengths)}")
+    norms = torch.zeros(len(lengths), samples, len(images))
+    with at_rest(network), progress.bar("sampling paths", len(lengths) * samples) as advance:
+        recording = Recording(network, images, labels)
+        for row, k in enumerate(lengths):
+            for s in range(samples):
+                taken = np.random.default_rng([seed, k, s]).choice(n, k, replace=False)
+                gradient = recording.path(set(taken.tolist()))
+                if gradient is not None:
+                    norms[row, s] = gradient[0].flatten(1).norm(dim=1).cpu()
+                advance()
+    return norms
+
+
+Measure = Literal["published", "orthogonal", "exact"]
+
+
+@dataclass(frozen=True)
+class PathGradients:
+    """The measures of gradient by path length; every field is indexed by length 0..n, means over examples.
+
+    mean m_k: norm of one path, sampled (NaN where none was). rms r_k: root mean square norm of one path, from the
+    signed sweep. exact: norm of G_k. exact_rms: root mean square of it over examples. counts c_k: number of paths.
+    """
+
+    counts: tuple[int, ...]
+    mean: tuple[float, ...]
+    mean_error: tuple[float, ...]
+    rms: tuple[float, ...]
+    rms_error: tuple[float, ...]
+    exact: tuple[float, ...]
+    exact_rms: tuple[float, ...]
+    samples: int
+    draws: int
+    n: int
+
+    def total(self, measure: Measure) -> tuple[float, ...]:
+        """Total gradient of every length: "published" c_k m_k (Veit et al., fig. 6c: as if all paths pointed the same
+        way), "orthogonal" sqrt(c_k) r_k (as if at right angles), "exact" |G_k| (what arrives)."""
+        counts = np.array([float(c) for c in self.counts])
+        if measure == "published":
+            return tuple(counts * np.array(self.mean))
+        if measure == "orthogonal":
+            return tuple(np.sqrt(counts) * np.array(self.rms))
+        return self.exact
+
+    def effective(self, measure: Measure, share: float = 0.95) -> tuple[int, int]:
+        """The shortest interval of lengths that holds `share` of the measure's total."""
+        return shortest_interval(self.total(measure), share)
+
+
+def shortest_interval(values: Sequence[float], share: float) -> tuple[int, int]:
+    """(first, last) of the shortest run of indices whose sum is at least `share` of all; of equals the heaviest."""
+    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
+    for width in range(1, len(values) + 1):
+        runs = sums[width:] - sums[:-width]
+        best = int(runs.argmax())
+        if runs[best] >= share * sums[-1] * (1 - 1e-12):
+            return best, best + width - 1
+    return 0, len(values) - 1
+
+
+def path_gradients(
+    network: ResidualNetwork,
+    images: Tensor,
+    labels: Tensor,
+    samples: int = 100,
+    sampled_examples: int = 8,
+    draws: int = 4,
+    seed: int = 0,
+) -> PathGradients:
+    """All measures on the same network: exact and signed on all examples, single paths on the first few of them."""
+    n = _units(network)
+    counts = polynomial(network.units)  # type: ignore[arg-type]
+    norms = _norms(network, images, labels)
+    squares = signed_sweep(network, images, labels, draws, seed)
+    counted = torch.tensor([float(c) for c in counts], dtype=torch.float64)
+    per_draw = squares.mean(2) / counted  # (draws, n+1) of r_k^2
+    rms = per_draw.mean(0).sqrt()
+    spread = per_draw.std(0) / draws**0.5 if draws > 1 else torch.zeros(n + 1)
+    few = slice(0, sampled_examples)
+    sampled = sampled_paths(network, images[few], labels[few], range(n + 1), samples, seed).double().mean(2)
+    return PathGradients(
+        counts=counts,
+        mean=tuple(sampled.mean(1).tolist()),
+        mean_error=tuple((sampled.std(1) / samples**0.5).tolist()) if samples > 1 else (0.0,) * (n + 1),
+        rms=tuple(rms.tolist()),
+        rms_error=tuple((spread / (2 * rms).clamp_min(1e-300)).tolist()),
+        exact=tuple(norms.mean(1).tolist()),
+        exact_rms=tuple(norms.square().mean(1).sqrt().tolist()),
+        samples=samples,
+        draws=draws,
+        n=len(images),
+    )
+
+
+def _norms(network: ResidualNetwork, images: Tensor, labels: Tensor) -> Tensor:
+    """|G_k| of every example, (n+1, N) float64."""
+    parts: list[Tensor] = []
+    n = _units(network)
+    with at_rest(network), progress.bar("gradient polynomial", len(images)) as advance:
+        for recording in _chunks(network, images, labels, n, MEMORY):
+            parts.append(recording.polynomial(n).flatten(2).double().norm(dim=2).cpu())
+            advance(len(recording.gradient))
+    return torch.cat(parts, dim=1)
+
+
+__all__ = [
+    "PathGradients",
+    "Recording",
+    "gradient_by_length",
+    "path_gradients",
+    "sampled_paths",
+    "shortest_interval",
+    "signed_sweep",
+]

@@ -1,0 +1,80 @@
+"""Lesions: delete each unit, any given set, or k at random; the same examples intact and lesioned."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import UsageError
+from ..units import ResidualNetwork, leaves
+from .intervals import Change, Rate, Spread
+from .sweep import MEMORY, Variant, intact, lesion, sweep, without
+
+__all__ = ["Deletion", "Examples", "compare", "delete", "delete_each", "delete_random", "lesion"]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Normalised pictures (N, 3, H, W) and labels (N,): those that every variant is evaluated on."""
+
+    images: Tensor
+    labels: Tensor
+
+    def first(self, n: int | None) -> "Examples":
+        return self if n is None else Examples(self.images[:n], self.labels[:n])
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """The numbers of the deleted units, the error without them, and its change against the intact network."""
+
+    deleted: tuple[int, ...]
+    error: Rate
+    change: Change
+
+
+def compare(
+    network: ResidualNetwork, examples: Examples, variants: Sequence[Variant], title: str, memory: int = MEMORY
+) -> tuple[Rate, list[tuple[Rate, Change]]]:
+    """The intact error, and for every variant its error and the change, on the same examples."""
+    logits = sweep(network, examples.images, [intact(network), *variants], memory, title)
+    wrong = logits.argmax(2) != examples.labels.cpu()
+    base, n = wrong[0], len(examples.labels)
+    found = []
+    for row in wrong[1:]:
+        change = Change(int((row & ~base).sum()), int((~row & base).sum()), n)
+        found.append((Rate(int(row.sum()), n), change))
+    return Rate(int(base.sum()), n), found
+
+
+def delete(
+    network: ResidualNetwork, examples: Examples, sets: Iterable[Iterable[int]], title: str = "deleting sets"
+) -> tuple[Rate, list[Deletion]]:
+    """The intact error, and one `Deletion` for each given set of unit numbers (leaves, counted from 0)."""
+    chosen = [tuple(sorted(s)) for s in sets]
+    intact_error, found = compare(network, examples, [without(network, s) for s in chosen], title)
+    return intact_error, [Deletion(s, error, change) for s, (error, change) in zip(chosen, found, strict=True)]
+
+
+def delete_each(network: ResidualNetwork, examples: Examples) -> tuple[Rate, list[Deletion]]:
+    """Every unit on its own (Veit et al. 2016, fig. 3)."""
+    n = sum(1 for _ in leaves(network.units))  # type: ignore[arg-type]
+    return delete(network, examples, ([u] for u in range(n)), "deleting each unit")
+
+
+def delete_random(
+    network: ResidualNetwork, examples: Examples, counts: Sequence[int], repeats: int = 10, seed: int = 0
+) -> tuple[Rate, dict[int, list[Deletion]], dict[int, Spread]]:
+    """k units at random, `repeats` times for each k (Veit et al. 2016, fig. 5a): every deletion, and their spread.
+
+    The draws are a function of (seed, k, repeat).
+    """
+    n = sum(1 for _ in leaves(network.units))  # type: ignore[arg-type]
+    for k in counts:
+        if not 0 <= k <= n:
+            raise UsageError(f"cannot delete {k} of {n} units")
+    sets = [np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist() for k in counts for r in range(repeats)]
+    base, deletions = delete(network, examples, sets, "deleting k units")
+    grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
+    return base, grouped, {k: Spread(tuple(d.error.value for d in g)) for k, g in grouped.items()}

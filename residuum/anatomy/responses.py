@@ -1,0 +1,58 @@
+"""Layer responses: how much every layer changes the signal (He et al. 2015, fig. 7)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..units import ResidualNetwork
+from .replace import at_rest, device_of, replace
+
+
+class Tapped(nn.Module):
+    """The same module, its output's sum and sum of squares noted."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module, self.n, self.sums = module, 0, torch.zeros(2, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.module(x)
+        wide = y.detach().double()
+        self.sums += torch.stack([wide.sum(), wide.square().sum()]).cpu()
+        self.n += y.numel()
+        return y
+
+    @property
+    def std(self) -> float:
+        mean, square = (self.sums / self.n).tolist()
+        return max(0.0, square - mean**2) ** 0.5
+
+
+@dataclass(frozen=True)
+class Response:
+    """The layer's name in the network and the standard deviation of its response, over pictures, pixels, channels."""
+
+    name: str
+    std: float
+
+
+@torch.no_grad()
+def layer_responses(network: ResidualNetwork, images: Tensor, batch: int = 250) -> list[Response]:
+    """Of every convolution of kernel 3 or more, in signal order: after its batch normalisation, before nonlinearity
+    and addition. Where no normalisation follows (pre-activation units) the convolution's own output."""
+    taps: dict[str, Tapped] = {}
+    edits = []
+    for path, owner in network.named_modules():
+        if not isinstance(owner, nn.Sequential):
+            continue
+        children = list(owner.named_children())
+        for (name, module), following in zip(children, [*children[1:], ("", None)], strict=True):
+            if isinstance(module, nn.Conv2d) and max(module.kernel_size) >= 3:
+                tap_name, tapped = following if isinstance(following[1], nn.BatchNorm2d) else (name, module)
+                taps[f"{path}.{name}"] = Tapped(tapped)  # type: ignore[arg-type]
+                edits.append((owner, tap_name, taps[f"{path}.{name}"]))
+    with at_rest(network), replace(edits):
+        for part in images.split(batch):
+            network(part.to(device_of(network)))
+    return [Response(name, tap.std) for name, tap in taps.items()]
