@@ -1,0 +1,90 @@
+"""A trained network on the table: the network, its pictures, its name, and how it was trained."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..anatomy import Examples
+from ..anatomy.intervals import Rate
+from ..anatomy.reorder import shapes
+from ..data import Dataset
+from ..data.augment import Pixels, statistics
+from ..errors import UsageError
+from ..presets import find
+from ..results import Network, Unit
+from ..training import Run
+from ..units import ResidualNetwork
+from .trial import rebuild
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`test` to measure errors on, `train` for gradients: normalised as in training, not augmented."""
+
+    run: Run
+    network: ResidualNetwork
+    test: Examples
+    train: Examples
+    role: str
+
+    @property
+    def name(self) -> str:
+        return self.run.network["preset"]
+
+    @property
+    def units(self) -> int:
+        return len(self.network.units)
+
+
+def open_subject(run: Run, data: Dataset, role: str = "", test: int | None = None, train: int = 0) -> Subject:
+    """The finished run's network with its data. UsageError: other data than it was trained on."""
+    require_data(run, data)
+    mean, std = statistics(data.train, run.recipe.normalisation)
+    parts = []
+    for images, n in ((data.test, test), (data.train, train)):
+        chosen = images if n is None else spread_out(images, n)
+        pixels = Pixels(chosen, mean, std, 0, "cpu")
+        parts.append(Examples(*pixels.batch(torch.arange(len(pixels)))))
+    return Subject(run, rebuild(run), parts[0], parts[1], role)
+
+
+def spread_out(images, n: int):
+    """n pictures at equal distances: class folders come sorted by class, so the first n would be of one kind."""
+    at = torch.linspace(0, len(images) - 1, min(n, len(images))).round().long()
+    return type(images)(images.pixels[at], images.labels[at])
+
+
+def require_data(run: Run, data: Dataset) -> None:
+    trained, given = run.data, data.describe()
+    if trained["classes"] != given["classes"]:
+        few = f"{len(given['classes'])} classes {given['classes'][:5]}, trained on {len(trained['classes'])} {trained['classes'][:5]}"
+        raise UsageError(f"{run.folder}: {data.name} has {few}. Give the data that the run was trained on")
+    if trained["size"] != given["size"]:
+        raise UsageError(f"{run.folder}: trained on pictures of {trained['size']} pixels, {data.name} has {given['size']}")
+
+
+@torch.no_grad()
+def chart(subject: Subject, error: Rate, deletions=()) -> Network:
+    """The map of its units; with `deletions`, what each deletion does. Percent."""
+    outlines, units = shapes(subject.network, subject.test.images), []
+    by_number = {d.deleted[0]: d for d in deletions}
+    for number, (unit, (before, after)) in enumerate(zip(subject.network.units, outlines, strict=True)):
+        gone = by_number.get(number)
+        low, high = (100 * v for v in gone.error.interval) if gone else (None, None)
+        units.append(
+            Unit(
+                number,
+                f"{'x'.join(map(str, before))} to {'x'.join(map(str, after))}",
+                sum(p.numel() for p in unit.parameters()),
+                "plain" if unit.plain else "identity" if before == after else "changes the shape",  # type: ignore[union-attr]
+                100 * gone.error.value if gone else None,
+                low,
+                high,
+            )
+        )
+    low, high = error.interval
+    parameters = sum(p.numel() for p in subject.network.parameters())
+    depth = find(subject.name).depth
+    return Network(
+        subject.name, subject.role, parameters, depth, 100 * error.value, (100 * low, 100 * high), error.n, tuple(units)
+    )
