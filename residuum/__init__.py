@@ -1,1 +1,45 @@
-"""Residuum: build, train and dissect residual networks."""
+"""Residuum: build, train and dissect residual networks.
+
+    network = residuum.preset("preresnet110", classes=10)      the networks of the papers, by their names
+    run = residuum.train("preresnet20", data="digits")         a run folder that describes itself and resumes exactly
+    residuum.anatomy, residuum.studies, residuum.report        dissection, the papers' figures, the page
+
+Names load when they are used: importing the package is quick and needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import anatomy, data, networks, parts, report, results, studies, training, units, verbs
+    from .presets import preset
+    from .studies.trial import rebuild
+    from .training import Machine, Recipe, Run
+    from .units import ResidualNetwork, ResidualUnit, Row
+    from .verbs import evaluate, info, ls, paths, study, train
+
+_HOMES = {
+    "preset": "presets",
+    "rebuild": "studies.trial",
+    **dict.fromkeys(("Machine", "Recipe", "Run"), "training"),
+    **dict.fromkeys(("ResidualNetwork", "ResidualUnit", "Row"), "units"),
+    **dict.fromkeys(("evaluate", "info", "ls", "paths", "study", "train"), "verbs"),
+}
+_MODULES = ("anatomy", "data", "networks", "parts", "report", "results", "studies", "training", "units", "verbs")
+
+__all__ = [
+    *_MODULES,
+    *_HOMES,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'residuum' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -134,9 +134,12 @@ def find(name: str) -> Preset:
         raise UsageError(f"unknown preset {name!r}.{nearest(name, CATALOGUE)} `residuum ls` lists all")
     family, depth = match[1], int(match[2])
     if depth < 8 or (depth - 2) % 6:
+        near = min(
+            (n for n in CATALOGUE if re.fullmatch(family + r"\d+", n)), key=lambda n: abs(CATALOGUE[n].depth - depth)
+        )
         raise UsageError(
             f"{name}: a CIFAR ResNet has depth 6n+2 (20, 32, 44, 56, 110; with bottlenecks 9n+2: 164, 1001), "
-            f"not {depth}; an ImageNet one {', '.join(map(str, IMAGENET_UNITS))}.{nearest(name, CATALOGUE)}"
+            f"not {depth}; an ImageNet one {', '.join(map(str, IMAGENET_UNITS))}. The nearest is {near!r}"
         )
     return _cifar(name, depth, "6n+2 family of He et al.", {}, "depth not in the papers", **_FAMILIES[family])
 
@@ -167,7 +170,9 @@ def _parts(row: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
     for option, value in options.items():
         if option not in row.options:
             valid = f" It takes: {', '.join(row.options) or 'none'}."
-            raise UsageError(f"{row.name} has no option {option!r}.{nearest(option, row.options) if row.options else valid}")
+            raise UsageError(
+                f"{row.name} has no option {option!r}.{nearest(option, row.options) if row.options else valid}"
+            )
         match option:
             case "shortcut":
                 road = _choose(option, value, SHORTCUTS)
@@ -183,4 +188,3 @@ def _choose(option: str, value: str, table: Mapping[str, Any]) -> Any:
     if value not in table:
         raise UsageError(f"unknown {option} {value!r}.{nearest(str(value), table)}")
     return table[value]
-

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, as its reference reader allows
 DIGEST_IN_NAME = 16
+_UMASK = os.umask(0o077)  # it can only be read by setting it; temporary files start private, finished ones follow it
+os.umask(_UMASK)
 
 
 def sha256(data: bytes | memoryview) -> str:
@@ -48,6 +50,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException as error:
@@ -195,7 +198,9 @@ class Lock:
         except OSError as error:
             holder = os.pread(self.descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self.descriptor)
-            raise LockedError(f"{self.path.parent}: {holder} is working here. Wait, or choose another folder") from error
+            raise LockedError(
+                f"{self.path.parent}: {holder} is working here. Wait, or choose another folder"
+            ) from error
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, f"process {os.getpid()}\n".encode(), 0)
         return self

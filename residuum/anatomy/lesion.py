@@ -74,7 +74,9 @@ def delete_random(
     for k in counts:
         if not 0 <= k <= n:
             raise UsageError(f"cannot delete {k} of {n} units")
-    sets = [np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist() for k in counts for r in range(repeats)]
+    sets = [
+        np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist() for k in counts for r in range(repeats)
+    ]
     base, deletions = delete(network, examples, sets, "deleting k units")
     grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
     return base, grouped, {k: Spread(tuple(d.error.value for d in g)) for k, g in grouped.items()}

@@ -194,7 +194,9 @@ class Prepared:
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stem, self.head = _channels_last(twin.stem), twin.head
         self.units: list[ResidualUnit] = list(twin.units)  # type: ignore[arg-type]
-        self.numbers = [dict(zip(sorted(g), leaves([u]), strict=True)) for g, u in zip(_leaf_numbers(twin), self.units, strict=True)]
+        self.numbers = [
+            dict(zip(sorted(g), leaves([u]), strict=True)) for g, u in zip(_leaf_numbers(twin), self.units, strict=True)
+        ]
         self.tile = TILE.get(device_of(network).type, LARGE_TILE)
 
     def step(self, step: Step, x: Tensor) -> Tensor:

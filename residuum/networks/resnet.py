@@ -128,4 +128,3 @@ def _network(stem, c_in, stages, block, shortcut, arrangement, opening, classes)
     units = list(row(c_in, stages, block, shortcut, arrangement, opening))
     channels = block(c_in, stages[-1].width, 1)[-1].c_out
     return ResidualNetwork(stem, units, linear_head(channels, classes, arrangement))
-

@@ -35,4 +35,3 @@ def vgg(classes: int, groups: Sequence[int] = VGG15_GROUPS, width: int = 128, si
     linear = nn.Sequential(nn.Linear(width * side * side, width), nn.BatchNorm1d(width))
     units.append(ResidualUnit(linear, Severed(), nn.ReLU()))
     return ResidualNetwork(stem, units, nn.Linear(width, classes))
-

@@ -89,4 +89,3 @@ def option_c(c_in: int, c_out: int, stride: int) -> nn.Module | None:
 def severed(road: Shortcut) -> Shortcut:
     """The same roads, cut: turns a maker of shortcuts into one of plain layers."""
     return lambda c_in, c_out, stride: Severed(road(c_in, c_out, stride))
-

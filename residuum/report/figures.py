@@ -123,7 +123,9 @@ def inline_svg(figure: Figure, name: str) -> str:
     text = ET.tostring(root, encoding="unicode")
     for element in root.iter():
         if identity := element.get("id"):
-            text = text.replace(f'"{identity}"', f'"{name}-{identity}"').replace(f'"#{identity}"', f'"#{name}-{identity}"')
+            text = text.replace(f'"{identity}"', f'"{name}-{identity}"').replace(
+                f'"#{identity}"', f'"#{name}-{identity}"'
+            )
             text = text.replace(f"url(#{identity})", f"url(#{name}-{identity})")
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable}, {colour})")

@@ -29,14 +29,16 @@ def render(study: Study) -> str:
     from markupsafe import Markup
 
     templates = resources.files(__package__) / "templates"
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     script = (templates / "report.js").read_text()
-    drawn = {r.slug: Markup(inline_svg(r.figure, r.slug)) for r in study.results if r.figure is not None}  # noqa: S704
+    drawn = {r.slug: Markup(inline_svg(r.figure, r.slug)) for r in study.results if r.figure is not None}
     return environment.from_string((templates / "report.html").read_text()).render(
         study=study,
         drawn=drawn,
-        style=Markup((templates / "report.css").read_text()),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        style=Markup((templates / "report.css").read_text()),
+        script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         verdict_class=verdict_class,
         heat=heat,

@@ -77,7 +77,9 @@ def table(priced: Sequence[Priced], workers: int) -> str:
     total = sum(p.seconds for p in priced)
     longest = max((p.seconds for p in priced), default=0.0)
     together = max(longest, total / max(1, workers))
-    lines.append(f"training: about {clock(together)} with {workers} worker{'s' if workers > 1 else ''}; measuring comes on top")
+    lines.append(
+        f"training: about {clock(together)} with {workers} worker{'s' if workers > 1 else ''}; measuring comes on top"
+    )
     return "\n".join(lines)
 
 

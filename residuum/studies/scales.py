@@ -58,7 +58,9 @@ def recipes(scale: Scale, data: Dataset, epochs: int | None, seed: int) -> tuple
     return replace(residual, seed=seed), replace(plain, seed=seed)
 
 
-def veit_trials(scale: Scale, data: Dataset, epochs: int | None = None, seed: int = 0, depth: int | None = None) -> list[Trial]:
+def veit_trials(
+    scale: Scale, data: Dataset, epochs: int | None = None, seed: int = 0, depth: int | None = None
+) -> list[Trial]:
     """A pre-activation residual network, its plain twin and VGG-15 (its pools fitted to the pictures)."""
     residual, plain = recipes(scale, data, epochs, seed)
     vgg_options = {} if data.size == 32 else {"size": data.size}

@@ -60,7 +60,9 @@ def require_data(run: Run, data: Dataset) -> None:
         few = f"{len(given['classes'])} classes {given['classes'][:5]}, trained on {len(trained['classes'])} {trained['classes'][:5]}"
         raise UsageError(f"{run.folder}: {data.name} has {few}. Give the data that the run was trained on")
     if trained["size"] != given["size"]:
-        raise UsageError(f"{run.folder}: trained on pictures of {trained['size']} pixels, {data.name} has {given['size']}")
+        raise UsageError(
+            f"{run.folder}: trained on pictures of {trained['size']} pixels, {data.name} has {given['size']}"
+        )
 
 
 @torch.no_grad()

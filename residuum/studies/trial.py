@@ -73,7 +73,9 @@ def rebuild(run: Run) -> ResidualNetwork:
     """The finished run's network with its weights, in evaluation mode. CheckpointError: unfinished or damaged."""
     words = run.network
     if "preset" not in words:
-        raise CheckpointError(f"{run.folder}: run.json does not name a preset; build the network and load run.weights()")
+        raise CheckpointError(
+            f"{run.folder}: run.json does not name a preset; build the network and load run.weights()"
+        )
     network = preset(words["preset"], words["classes"], seed=0, **words["options"])
     load_weights(network, run.weights(), str(run.folder))
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -236,7 +236,12 @@ def figure_7() -> Result:
             f"d = 10: {float(kept[0]):.3f} at length 5, {float(kept[1]):.3f} at 17",
             "exact",
         ),
-        Figure("path length (units taken)", "paths left (%)", tuple(series), spans=(Span(*EFFECTIVE, "paper's effective paths"),)),
+        Figure(
+            "path length (units taken)",
+            "paths left (%)",
+            tuple(series),
+            spans=(Span(*EFFECTIVE, "paper's effective paths"),),
+        ),
         Table(("deleted", "left at 5", "at 11", "at 17", "at 27"), tuple(rows)),
         "exact",
     )
@@ -321,7 +326,11 @@ def figure_6b(subject: Subject, gradients: PathGradients, seed: int = 0) -> Resu
 def figure_6c(subject: Subject, gradients: PathGradients) -> Result:
     """Total gradient by path length: the published measure and the exact one."""
     lengths = tuple(range(len(gradients.counts)))
-    names = {"published": "published: count x mean norm", "orthogonal": "as if orthogonal", "exact": "exact: norm of G_k"}
+    names = {
+        "published": "published: count x mean norm",
+        "orthogonal": "as if orthogonal",
+        "exact": "exact: norm of G_k",
+    }
     series, rows, spans = [], [], []
     ranges = {}
     for measure, name in names.items():
@@ -417,5 +426,3 @@ def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
 def _positive(value: float) -> float | None:
     """For a logarithmic axis: None where there is nothing to draw."""
     return value if value > 0 and np.isfinite(value) else None
-
-

@@ -1,9 +1,9 @@
 """A run: a folder that describes itself. Started, it goes on from where it was; finished, it gives weights and metrics.
 
-    run.json                  what was asked for: network, recipe, data with digest, machine, versions
-    checkpoints/              the last two states, verified when read
-    metrics.jsonl             one line an epoch
-    weights.safetensors       the finished network, named with its digest in done.json, which is written last
+run.json                  what was asked for: network, recipe, data with digest, machine, versions
+checkpoints/              the last two states, verified when read
+metrics.jsonl             one line an epoch
+weights.safetensors       the finished network, named with its digest in done.json, which is written last
 """
 
 import json
