@@ -27,11 +27,6 @@ _HOMES = {
 }
 _MODULES = ("anatomy", "data", "networks", "parts", "report", "results", "studies", "training", "units", "verbs")
 
-__all__ = [
-    *_MODULES,
-    *_HOMES,
-]
-
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
@@ -42,4 +37,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_MODULES, *_HOMES])

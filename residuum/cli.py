@@ -4,6 +4,7 @@ import json as json_module
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Annotated, Any, Literal
 
@@ -36,9 +37,7 @@ class Compute:
 
     device: Annotated[str, Parameter(help="auto, cpu, cuda or mps.")] = "auto"
     threads: Annotated[int, Parameter(help="Torch threads; 0: one a core, at most 4.")] = 0
-    precision: Annotated[Literal["float32", "bfloat16", "float16"], Parameter(help="Autocast unless float32.")] = (
-        "float32"
-    )
+    precision: Annotated[Literal["float32", "bfloat16", "float16"], Parameter(help="Autocast unless float32.")] = "float32"
     compile: Annotated[bool, Parameter(negative="", help="Use torch.compile for training.")] = False
 
     def machine(self) -> Any:
@@ -62,7 +61,7 @@ class Pictures:
     download: Annotated[bool, Parameter(negative="", help="Fetch a published archive that is missing.")] = False
 
     def options(self) -> dict[str, Any]:
-        return {"name": self.data_name, "image_size": self.image_size, "download": self.download}
+        return {"title": self.data_name, "image_size": self.image_size, "download": self.download}
 
 
 @Parameter(name="*", group="Network")
@@ -71,9 +70,9 @@ class Shape:
     """Options of a preset; each network takes those that it has."""
 
     shortcut: Annotated[str | None, Parameter(help="A, A-avg, B, B-bare or C.")] = None
-    arrangement: Annotated[
-        str | None, Parameter(help="original, bn_after_add, relu_before_add, relu_preact, preact.")
-    ] = None
+    arrangement: Annotated[str | None, Parameter(help="original, bn_after_add, relu_before_add, relu_preact, preact.")] = (
+        None
+    )
     size: Annotated[int | None, Parameter(help="Pixels of the pictures (VGG).")] = None
 
     def options(self) -> dict[str, Any]:
@@ -143,7 +142,7 @@ def paths(
         if between is not None:
             lines.append(f"length {between[0]}-{between[1]}: {100 * (found.share or 0):.4f} % of all paths")
         head = ("length", "paths", "share", *([f"left after {delete}"] if delete is not None else []))
-        rows = [head]
+        rows: list[tuple[str, ...]] = [head]
         for k, count in enumerate(found.counts):
             left = [] if found.remaining is None else [show(found.remaining[k])]
             rows.append((str(k), count, f"{100 * (int(count) / int(found.total)):.4f} %", *left))
@@ -232,9 +231,7 @@ def lesion(
     """
     from . import verbs
 
-    found = verbs.lesion(
-        run, pictures.data, units, random, repeats, seed, examples, compute.machine(), **pictures.options()
-    )
+    found = verbs.lesion(run, pictures.data, units, random, repeats, seed, examples, compute.machine(), **pictures.options())
 
     def text() -> str:
         lines = [f"{found.network} on {found.data}, n = {found.n}: intact {rate(found.intact, *found.intact_interval)}"]
@@ -363,8 +360,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def fail(message: str, code: int) -> int:
-    try:
+    with suppress(OSError):
         print(f"residuum: error: {message}", file=sys.stderr)
-    except OSError:
-        pass
     return code

@@ -48,12 +48,12 @@ VEIT = "Veit et al. 2016, Residual Networks Behave Like Ensembles"
 FB = "; layout and error of fb.resnet.torch, one 224 crop"
 
 
-def _cifar(name: str, depth: int, source: str, published: dict[str, float], note: str = "", **parts: Any) -> Preset:
+def _cifar(name: str, depth: int, source: str, published: dict[str, float], note: str = "", /, **parts: Any) -> Preset:
     fan: Fan = "out" if parts.get("arrangement") is PREACT else "in"
     return Preset(name, partial(cifar_resnet, depth, **parts), depth, source, fan, published=published, note=note)
 
 
-def _imagenet(name: str, depth: int, source: str, published: dict[str, float], note: str = "", **parts: Any) -> Preset:
+def _imagenet(name: str, depth: int, source: str, published: dict[str, float], note: str = "", /, **parts: Any) -> Preset:
     build = partial(imagenet_resnet, depth, **parts)
     return Preset(name, build, depth, source, "out", 224, 1000, published, note)
 
@@ -96,7 +96,7 @@ def _catalogue() -> dict[str, Preset]:
         rows.append(_imagenet(f"resnet{depth}", depth, HE15 + FB, {top1: error}))
     cut = {"shortcut": severed(option_a)}
     for depth, error in {18: 27.94, 34: 28.54}.items():
-        rows.append(_imagenet(f"plain{depth}", depth, HE15 + ", table 2", {top1 + ", 10 crops": error}, **cut))
+        rows.append(_imagenet(f"plain{depth}", depth, HE15 + ", table 2", {top1 + ", 10 crops": error}, "", **cut))
     late = {"block": bottleneck_late_stride}
     for depth, error in {50: 24.01, 101: 22.44, 152: 22.16}.items():
         note = "stride in the 3x3, as fb.resnet.torch and torchvision; the paper has it in the first 1x1"
@@ -134,9 +134,7 @@ def find(name: str) -> Preset:
         raise UsageError(f"unknown preset {name!r}.{nearest(name, CATALOGUE)} `residuum ls` lists all")
     family, depth = match[1], int(match[2])
     if depth < 8 or (depth - 2) % 6:
-        near = min(
-            (n for n in CATALOGUE if re.fullmatch(family + r"\d+", n)), key=lambda n: abs(CATALOGUE[n].depth - depth)
-        )
+        near = min((n for n in CATALOGUE if re.fullmatch(family + r"\d+", n)), key=lambda n: abs(CATALOGUE[n].depth - depth))
         raise UsageError(
             f"{name}: a CIFAR ResNet has depth 6n+2 (20, 32, 44, 56, 110; with bottlenecks 9n+2: 164, 1001), "
             f"not {depth}; an ImageNet one {', '.join(map(str, IMAGENET_UNITS))}. The nearest is {near!r}"
@@ -170,9 +168,7 @@ def _parts(row: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
     for option, value in options.items():
         if option not in row.options:
             valid = f" It takes: {', '.join(row.options) or 'none'}."
-            raise UsageError(
-                f"{row.name} has no option {option!r}.{nearest(option, row.options) if row.options else valid}"
-            )
+            raise UsageError(f"{row.name} has no option {option!r}.{nearest(option, row.options) if row.options else valid}")
         match option:
             case "shortcut":
                 road = _choose(option, value, SHORTCUTS)

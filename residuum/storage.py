@@ -198,9 +198,7 @@ class Lock:
         except OSError as error:
             holder = os.pread(self.descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self.descriptor)
-            raise LockedError(
-                f"{self.path.parent}: {holder} is working here. Wait, or choose another folder"
-            ) from error
+            raise LockedError(f"{self.path.parent}: {holder} is working here. Wait, or choose another folder") from error
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, f"process {os.getpid()}\n".encode(), 0)
         return self

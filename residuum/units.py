@@ -50,6 +50,9 @@ class Row(nn.Sequential):
     def __init__(self, units: Iterable[ResidualUnit] = ()):
         super().__init__(*units)
 
+    def __iter__(self) -> Iterator[ResidualUnit]:
+        return super().__iter__()  # type: ignore[return-value]
+
 
 class ResidualNetwork(nn.Module):
     """stem -> units -> head, (N, 3, H, W) -> (N, K)."""

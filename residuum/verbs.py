@@ -176,9 +176,7 @@ class Evaluation:
     n: int
 
 
-def evaluate(
-    run: str | Path, data: str | None = None, machine: Machine | None = None, **data_options: Any
-) -> Evaluation:
+def evaluate(run: str | Path, data: str | None = None, machine: Machine | None = None, **data_options: Any) -> Evaluation:
     """The test error of a finished run, in full precision, on the test part of `data`."""
     subject, dataset = _subject(run, data, machine, None, data_options)
     with torch.no_grad(), at_rest(subject.network):
@@ -203,7 +201,7 @@ class Lesioned:
 
 @dataclass(frozen=True)
 class Lesions:
-    """Lesions of one run, all on the same n examples as the intact error. `spread`: k -> mean and interval over draws."""
+    """Lesions of one run, all on the n examples of the intact error. `spread`: k -> mean and interval over draws."""
 
     run: str
     network: str
@@ -226,7 +224,7 @@ def lesion(
     machine: Machine | None = None,
     **data_options: Any,
 ) -> Lesions:
-    """Delete units of a finished run: each on its own, together the set `units`, or for each k of `random` k at random."""
+    """Delete units of a finished run: each on its own, the set `units` together, or k at random for each k of `random`."""
     if units is not None and random is not None:
         raise UsageError("give either units to delete together or numbers to delete at random, not both")
     subject, dataset = _subject(run, data, machine, examples, data_options)
@@ -280,11 +278,12 @@ def study(
     machine: Machine | None = None,
     **data_options: Any,
 ) -> tuple[Study, Path]:
-    """Carry a study out (what is finished is found, not repeated) and write its report. Gives it and the page's path."""
+    """Carry a study out (finished runs are found, not repeated) and write its report. Gives it and the page's path."""
     from .studies.catalogue import find_study
     from .studies.scales import find_scale
 
-    find_study(name), find_scale(scale)
+    find_study(name)
+    find_scale(scale)
     dataset, folder = load(data, **data_options), study_folder(name, scale, output)
     done = run_study(name, dataset, scale, folder, machine or Machine(), epochs, seed, depth, workers)
     return done, write_report(done, folder)

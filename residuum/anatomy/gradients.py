@@ -63,7 +63,7 @@ class Tape:
             self.branch: Part | list[Tape] = []
             y = x
             for inner in unit.branch:
-                tape = Tape(inner, y)  # type: ignore[arg-type]
+                tape = Tape(inner, y)
                 self.branch.append(tape)
                 y = tape.value
         else:
@@ -81,7 +81,7 @@ class Recording:
         self.stem = Part(network.stem, images.to(device))
         self.tapes, x = [], self.stem.value
         for unit in network.units:
-            self.tapes.append(Tape(unit, x))  # type: ignore[arg-type]
+            self.tapes.append(Tape(unit, x))
             x = self.tapes[-1].value
         head = Part(network.head, x)
         loss = F.cross_entropy(head.output, labels.to(device), reduction="sum")
@@ -157,7 +157,7 @@ def _chunks(network: ResidualNetwork, images: Tensor, labels: Tensor, depth: int
 
 
 def _units(network: ResidualNetwork) -> int:
-    return sum(1 for _ in leaves(network.units))  # type: ignore[arg-type]
+    return sum(1 for _ in leaves(network.units))
 
 
 def gradient_by_length(
@@ -285,7 +285,7 @@ def path_gradients(
 ) -> PathGradients:
     """All measures on the same network: exact and signed on all examples, single paths on the first few of them."""
     n = _units(network)
-    counts = polynomial(network.units)  # type: ignore[arg-type]
+    counts = polynomial(network.units)
     norms = _norms(network, images, labels)
     squares = signed_sweep(network, images, labels, draws, seed)
     counted = torch.tensor([float(c) for c in counts], dtype=torch.float64)

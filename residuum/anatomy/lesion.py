@@ -59,7 +59,7 @@ def delete(
 
 def delete_each(network: ResidualNetwork, examples: Examples) -> tuple[Rate, list[Deletion]]:
     """Every unit on its own (Veit et al. 2016, fig. 3)."""
-    n = sum(1 for _ in leaves(network.units))  # type: ignore[arg-type]
+    n = sum(1 for _ in leaves(network.units))
     return delete(network, examples, ([u] for u in range(n)), "deleting each unit")
 
 
@@ -70,13 +70,11 @@ def delete_random(
 
     The draws are a function of (seed, k, repeat).
     """
-    n = sum(1 for _ in leaves(network.units))  # type: ignore[arg-type]
+    n = sum(1 for _ in leaves(network.units))
     for k in counts:
         if not 0 <= k <= n:
             raise UsageError(f"cannot delete {k} of {n} units")
-    sets = [
-        np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist() for k in counts for r in range(repeats)
-    ]
+    sets = [np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist() for k in counts for r in range(repeats)]
     base, deletions = delete(network, examples, sets, "deleting k units")
     grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
     return base, grouped, {k: Spread(tuple(d.error.value for d in g)) for k, g in grouped.items()}

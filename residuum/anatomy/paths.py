@@ -20,17 +20,14 @@ Polynomial = tuple[int, ...]
 
 def polynomial(row: Iterable[ResidualUnit], deleted: Iterable[ResidualUnit] = ()) -> Polynomial:
     """Coefficients of the row's path polynomial, index = length. Deleted leaves count 1: only the way round is left."""
-    gone, product = {id(unit) for unit in deleted}, np.array([1], dtype=object)
-    for unit in row:
-        product = np.convolve(product, np.array(_unit(unit, gone), dtype=object))
-    return tuple(int(c) for c in product)
+    return _row(row, {id(unit) for unit in deleted})
 
 
 def _unit(unit: ResidualUnit, gone: set[int]) -> Polynomial:
     round_about = 0 if unit.plain else 1
     if not isinstance(unit.branch, Row):
         return (1,) if id(unit) in gone else (round_about, 1)
-    through = polynomial(unit.branch, ()) if not gone else _row(unit.branch, gone)  # type: ignore[arg-type]
+    through = _row(unit.branch, gone)
     return (through[0] + round_about, *through[1:])
 
 
@@ -68,7 +65,7 @@ class Paths:
 
 def unravel(network: ResidualNetwork) -> Paths:
     """The paths of a network."""
-    return Paths(polynomial(network.units), sum(1 for _ in leaves(network.units)))  # type: ignore[arg-type]
+    return Paths(polynomial(network.units), sum(1 for _ in leaves(network.units)))
 
 
 def remaining(network: ResidualNetwork, d: int) -> tuple[Fraction | None, ...]:
@@ -78,12 +75,12 @@ def remaining(network: ResidualNetwork, d: int) -> tuple[Fraction | None, ...]:
     polynomial in t and s whose leaves are 1 + s + t: s marks a deletion. None where no path has that length.
     UsageError: d outside 0..n.
     """
-    n = sum(1 for _ in leaves(network.units))  # type: ignore[arg-type]
+    n = sum(1 for _ in leaves(network.units))
     if not 0 <= d <= n:
         raise UsageError(f"cannot delete {d} of {n} units")
     if all(not isinstance(u.branch, Row) and not u.plain for u in network.units):
         return tuple(Fraction(comb(n - d, k), comb(n, k)) for k in range(n + 1))
-    table = _marked(network.units, d)  # type: ignore[arg-type]
+    table = _marked(network.units, d)
     whole, kept = table[0], table[d]
     return tuple(Fraction(int(b), int(a) * comb(n, d)) if a else None for a, b in zip(whole, kept, strict=True))
 
@@ -100,7 +97,7 @@ def _marked(row: Iterable[ResidualUnit], d: int) -> np.ndarray:
 def _marked_unit(unit: ResidualUnit, d: int) -> np.ndarray:
     inside = sum(1 for _ in leaves([unit]))
     if isinstance(unit.branch, Row):
-        table = _marked(unit.branch, d)  # type: ignore[arg-type]
+        table = _marked(unit.branch, d)
         if not unit.plain:
             for j in range(min(d, inside) + 1):
                 table[j, 0] += comb(inside, j)  # the way round is there whatever is deleted inside

@@ -52,7 +52,7 @@ def swap_pairs(pairs: Sequence[tuple[int, int]], n: int, swaps: int, source: np.
 def kendall_tau(permutation: Sequence[int]) -> float:
     from scipy.stats import kendalltau
 
-    return float(kendalltau(range(len(permutation)), permutation).statistic)
+    return float(kendalltau(range(len(permutation)), permutation)[0])  # type: ignore[arg-type]
 
 
 def reorder_random(

@@ -66,7 +66,7 @@ def _leaf_numbers(network: ResidualNetwork) -> list[frozenset[int]]:
     """The numbers of the leaves of each unit of the row."""
     groups, start = [], 0
     for unit in network.units:
-        size = sum(1 for _ in leaves([unit]))  # type: ignore[list-item]
+        size = sum(1 for _ in leaves([unit]))
         groups.append(frozenset(range(start, start + size)))
         start += size
     return groups
@@ -89,7 +89,7 @@ def lesion(units: Iterable[ResidualUnit]) -> Iterator[None]:
 @contextmanager
 def applied(network: ResidualNetwork, variant: Variant) -> Iterator[None]:
     """The variant on the network itself: the definition that `sweep` is a fast way to compute."""
-    units, every_leaf = list(network.units), list(leaves(network.units))  # type: ignore[arg-type]
+    units, every_leaf = list(network.units), list(leaves(network.units))
     moved = [(network.units, str(place), units[step.unit]) for place, step in enumerate(variant)]
     gone = [every_leaf[number] for step in variant for number in step.deleted]
     with replace(moved), lesion(gone):
@@ -173,12 +173,11 @@ def _walk(fast: "Prepared", images: Tensor, levels: list[Level]) -> list[Tensor]
         by_step: dict[Step, list[int]] = {}
         for child, step in enumerate(level.steps):
             by_step.setdefault(step, []).append(child)
-        following: list[Tensor | None] = [None] * len(level.steps)
+        following: dict[int, Tensor] = {}
         for step, children in by_step.items():
             outs = fast.many(lambda x, s=step: fast.step(s, x), [states[level.parents[c]] for c in children])
-            for child, out in zip(children, outs, strict=True):
-                following[child] = out
-        states = following  # type: ignore[assignment]
+            following.update(zip(children, outs, strict=True))
+        states = [following[child] for child in range(len(level.steps))]
     return states
 
 
@@ -193,7 +192,7 @@ class Prepared:
         fold(twin)
         twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stem, self.head = _channels_last(twin.stem), twin.head
-        self.units: list[ResidualUnit] = list(twin.units)  # type: ignore[arg-type]
+        self.units: list[ResidualUnit] = list(twin.units)
         self.numbers = [
             dict(zip(sorted(g), leaves([u]), strict=True)) for g, u in zip(_leaf_numbers(twin), self.units, strict=True)
         ]

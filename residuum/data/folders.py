@@ -84,7 +84,7 @@ def _stack(path: Path, labels: dict, classes: list[str]) -> Images:
 
 def _place(member: PurePosixPath) -> tuple[str, str]:
     """(part, class): the class is the folder the picture lies in, the part the folder above, if it is one."""
-    folders = member.parts[:-1]
+    folders = list(member.parts[:-1])
     part = PARTS.get(folders[-2].lower(), "") if len(folders) > 1 else ""
     return part, folders[-1]
 

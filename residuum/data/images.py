@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,8 +31,8 @@ class Images:
     def digest(self) -> str:
         """sha256 of shape, pixels and labels: the identity of the data, wherever they were read from."""
         digest = hashlib.sha256(str(tuple(self.pixels.shape)).encode())
-        digest.update(memoryview(self.pixels.cpu().contiguous().numpy()).cast("B"))
-        digest.update(memoryview(self.labels.cpu().contiguous().numpy()).cast("B"))
+        digest.update(self.pixels.cpu().contiguous().numpy().data)
+        digest.update(self.labels.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
 
@@ -63,7 +64,7 @@ class Dataset:
     def to(self, device: torch.device | str) -> "Dataset":
         return Dataset(self.name, self.train.to(device), self.test.to(device), self.classes)
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """What a run records of its data."""
         return {
             "name": self.name,

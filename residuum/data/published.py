@@ -66,8 +66,8 @@ def read_cifar(kind: str, folder: Path, download: bool) -> Dataset:
         raise DataError(f"{folder}: {NAMES[kind]} lacks the file {missing[0]}")
     batches = {name: unpickle_arrays(files[name], f"{folder}: {name}") for name in files}
     classes = tuple(str(c) for c in batches[meta].get(names_key, ()))
-    parts = [_cifar_images([(f"{folder}: {n}", batches[n]) for n in names], label_key) for names in (train, test)]
-    return Dataset(NAMES[kind], *parts, classes)
+    seen, held_out = (_cifar_images([(f"{folder}: {n}", batches[n]) for n in names], label_key) for names in (train, test))
+    return Dataset(NAMES[kind], seen, held_out, classes)
 
 
 def _cifar_images(batches: list[tuple[str, dict]], label_key: str) -> Images:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 Fan = Literal["in", "out"]
+FAN_MODES: dict[Fan, Literal["fan_in", "fan_out"]] = {"in": "fan_in", "out": "fan_out"}
 
 
 def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Module:
@@ -18,7 +19,7 @@ def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Modul
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             if not module.weight.is_meta:
-                nn.init.kaiming_normal_(module.weight, mode=f"fan_{fan}", nonlinearity="relu", generator=generator)
+                nn.init.kaiming_normal_(module.weight, mode=FAN_MODES[fan], nonlinearity="relu", generator=generator)
         elif isinstance(module, nn.Linear):
             if not module.weight.is_meta:
                 bound = module.in_features**-0.5

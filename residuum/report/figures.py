@@ -3,6 +3,7 @@
 import io
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from typing import Any
 
 from ..results import Figure, Number, Series
 
@@ -12,7 +13,7 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", SPAN: "--span"} | {
     colour: f"--c{i}" for i, colour in enumerate(COLOURS, 1)
 }
 SVG = "http://www.w3.org/2000/svg"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "residuum",
     "font.family": "sans-serif",
@@ -47,7 +48,7 @@ def draw(figure: Figure, image_format: str = "svg") -> bytes:
         try:
             _axes(axes, figure)
             stream = io.BytesIO()
-            paper = {"facecolor": "none"} if image_format == "svg" else {"facecolor": "white", "dpi": 160}
+            paper: dict[str, Any] = {"facecolor": "none"} if image_format == "svg" else {"facecolor": "white", "dpi": 160}
             metadata = {"Date": None, "Creator": "residuum"} if image_format == "svg" else {"Software": "residuum"}
             canvas.savefig(stream, format=image_format, metadata=metadata, **paper)
             return stream.getvalue()
@@ -123,9 +124,7 @@ def inline_svg(figure: Figure, name: str) -> str:
     text = ET.tostring(root, encoding="unicode")
     for element in root.iter():
         if identity := element.get("id"):
-            text = text.replace(f'"{identity}"', f'"{name}-{identity}"').replace(
-                f'"#{identity}"', f'"#{name}-{identity}"'
-            )
+            text = text.replace(f'"{identity}"', f'"{name}-{identity}"').replace(f'"#{identity}"', f'"#{name}-{identity}"')
             text = text.replace(f"url(#{identity})", f"url(#{name}-{identity})")
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable}, {colour})")

@@ -28,10 +28,8 @@ def render(study: Study) -> str:
     import jinja2
     from markupsafe import Markup
 
-    templates = resources.files(__package__) / "templates"
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+    templates = resources.files("residuum.report") / "templates"
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     script = (templates / "report.js").read_text()
     drawn = {r.slug: Markup(inline_svg(r.figure, r.slug)) for r in study.results if r.figure is not None}
     return environment.from_string((templates / "report.html").read_text()).render(

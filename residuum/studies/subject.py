@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
+from .. import progress
 from ..anatomy import Examples
 from ..anatomy.intervals import Rate
 from ..anatomy.reorder import shapes
-from ..data import Dataset
+from ..data import Dataset, Images
 from ..data.augment import Pixels, statistics
 from ..errors import UsageError
 from ..presets import find
@@ -48,21 +49,21 @@ def open_subject(run: Run, data: Dataset, role: str = "", test: int | None = Non
     return Subject(run, rebuild(run), parts[0], parts[1], role)
 
 
-def spread_out(images, n: int):
+def spread_out(images: Images, n: int) -> Images:
     """n pictures at equal distances: class folders come sorted by class, so the first n would be of one kind."""
     at = torch.linspace(0, len(images) - 1, min(n, len(images))).round().long()
-    return type(images)(images.pixels[at], images.labels[at])
+    return Images(images.pixels[at], images.labels[at])
 
 
 def require_data(run: Run, data: Dataset) -> None:
+    """UsageError: other classes or another size than the run was trained on. Other pictures are said aloud."""
     trained, given = run.data, data.describe()
-    if trained["classes"] != given["classes"]:
-        few = f"{len(given['classes'])} classes {given['classes'][:5]}, trained on {len(trained['classes'])} {trained['classes'][:5]}"
-        raise UsageError(f"{run.folder}: {data.name} has {few}. Give the data that the run was trained on")
-    if trained["size"] != given["size"]:
-        raise UsageError(
-            f"{run.folder}: trained on pictures of {trained['size']} pixels, {data.name} has {given['size']}"
-        )
+    for what in ("classes", "size"):
+        if trained[what] != given[what]:
+            ours, theirs = (f"{len(v)} {what} {v[:5]}" for v in (given[what], trained[what]))
+            raise UsageError(f"{run.folder}: trained on {theirs}, but {data.name} has {ours}. Give the same data")
+    if trained["digest"] != given["digest"]:
+        progress.say(f"warning: these are not the pictures that {run.folder} was trained on (another digest)")
 
 
 @torch.no_grad()
@@ -78,7 +79,7 @@ def chart(subject: Subject, error: Rate, deletions=()) -> Network:
                 number,
                 f"{'x'.join(map(str, before))} to {'x'.join(map(str, after))}",
                 sum(p.numel() for p in unit.parameters()),
-                "plain" if unit.plain else "identity" if before == after else "changes the shape",  # type: ignore[union-attr]
+                "plain" if unit.plain else "identity" if before == after else "changes the shape",
                 100 * gone.error.value if gone else None,
                 low,
                 high,

@@ -73,9 +73,7 @@ def rebuild(run: Run) -> ResidualNetwork:
     """The finished run's network with its weights, in evaluation mode. CheckpointError: unfinished or damaged."""
     words = run.network
     if "preset" not in words:
-        raise CheckpointError(
-            f"{run.folder}: run.json does not name a preset; build the network and load run.weights()"
-        )
+        raise CheckpointError(f"{run.folder}: run.json does not name a preset; build the network and load run.weights()")
     network = preset(words["preset"], words["classes"], seed=0, **words["options"])
     load_weights(network, run.weights(), str(run.folder))
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -92,7 +90,7 @@ def train_all(trials: Sequence[Trial], data: Dataset, root: Path, machine: Machi
         from joblib import Parallel, delayed
 
         calls = (delayed(_train_apart)(t, data, f, machine, progress.quiet) for t, f in waiting)
-        Parallel(n_jobs=min(workers, len(waiting)), batch_size=1)(calls)
+        Parallel(n_jobs=min(workers, len(waiting)))(calls)
     return [Run.open(folder) for folder in folders]
 
 

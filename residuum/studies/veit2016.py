@@ -249,28 +249,32 @@ def figure_7() -> Result:
 
 def text_numbers(subject: Subject, intact: Rate, gradients: PathGradients) -> Result:
     """The numbers that stand in the paper's text."""
-    paths = _binomial(PAPER_UNITS)
+    paths, name = _binomial(PAPER_UNITS), subject.name
+    central, effective = percent(float(paths.share(*CENTRAL))), percent(float(paths.share(*EFFECTIVE)), 4)
     low, high = intact.interval
-    left = Fraction(1, 2**10)
-    range_here = gradients.effective("published")
-    same = subject.name == "preresnet110"
+    left = Fraction(_binomial(PAPER_UNITS - 10).total, paths.total)
+    first, last = gradients.effective("published")
+    ours = f"{percent(intact.value)} [{percent(low)}, {percent(high)}], {subject.run.data['name']}, {name}"
+    scale = "same network" if name == "preresnet110" else "another network or data: not one scale"
+    wrong = "the factor in the text is wrong: 2^44 / 2^54 = 2^-10"
     rows = (
-        ("paths of length 19-35, 54 units (sec. 5)", "> 95 %", percent(float(paths.share(*CENTRAL))), "exact"),
-        ("paths of length 5-17, 54 units (sec. 5)", "0.45 %", percent(float(paths.share(*EFFECTIVE)), 4), "exact"),
-        ("paths left after deleting 10 of 54 units (sec. 4.2)", "2^44, a factor of about 1e-6", f"2^44, a factor of {float(left):.2e}",
-         "the factor in the text is wrong: 2^44 / 2^54 = 2^-10"),
-        ("effective paths, published measure (sec. 5)", "5-17 of 54", f"{range_here[0]}-{range_here[1]} of {subject.units}",
-         "95 % of c_k m_k"),
-        ("error of the whole network (sec. 5)", "6.10 %, CIFAR-10, 110 layers",
-         f"{percent(intact.value)} [{percent(low)}, {percent(high)}], {subject.run.data['name']}, {subject.name}",
-         "same network" if same else "another network or data: not one scale"),
-    )  # fmt: skip
+        ("paths of length 19-35, 54 units (sec. 5)", "> 95 %", central, "exact"),
+        ("paths of length 5-17, 54 units (sec. 5)", "0.45 %", effective, "exact"),
+        ("paths left after 10 of 54 deletions (sec. 4.2)", "2^44, about 1e-6", f"2^44, {float(left):.2e}", wrong),
+        (
+            "effective paths, published measure (sec. 5)",
+            "5-17 of 54",
+            f"{first}-{last} of {subject.units}",
+            "95 % of c_k m_k",
+        ),
+        ("error of the whole network (sec. 5)", "6.10 %, CIFAR-10, 110 layers", ours, scale),
+    )
     return Result(
         "numbers in the text",
         "Numbers in the text",
-        f"Of the paths through 54 units {percent(float(paths.share(*CENTRAL)))} have length 19-35 and "
-        f"{percent(float(paths.share(*EFFECTIVE)), 4)} length 5-17; ten deletions leave 2^-10 of them, not the 1e-6 of the text.",
-        Claim("The counts that the argument rests on.", "> 95 %; 0.45 %", "98.02 %; 0.4537 %", "exact"),
+        f"Of the paths through 54 units {central} have length 19-35 and {effective} length 5-17; ten deletions leave "
+        f"{float(left):.1e} of them, not the 1e-6 of the text.",
+        Claim("The counts that the argument rests on.", "> 95 %; 0.45 %", f"{central}; {effective}", "exact"),
         table=Table(("quantity", "paper", "ours", "remark"), rows),
         n=f"exact but for the last two rows; {intact.n} test pictures",
     )
@@ -347,18 +351,17 @@ def figure_6c(subject: Subject, gradients: PathGradients) -> Result:
     ratio = gradients.exact[middle] / max(gradients.total("published")[middle], 1e-300)
     orthogonal = gradients.exact_rms[middle] / max(gradients.total("orthogonal")[middle], 1e-300)
     n = subject.units
-    first, last = ranges["published"]
+    (first, last), (a, b) = ranges["published"], ranges["exact"]
     shallow = (first + last) / 2 < 0.45 * n
     return Result(
         "figure 6c",
         "Where the gradient comes from",
-        f"95 % of the gradient comes from paths of length {ranges['published'][0]}-{ranges['published'][1]} by the published "
-        f"measure and {ranges['exact'][0]}-{ranges['exact'][1]} by the exact one (n = {n}); at length {middle} the gradient "
-        f"that really arrives is {ratio:.2g} of the sum of norms.",
+        f"95 % of the gradient comes from paths of length {first}-{last} by the published measure and {a}-{b} by the exact "
+        f"one (n = {n}); at length {middle} the gradient that really arrives is {ratio:.2g} of the sum of norms.",
         Claim(
             "Almost all of the gradient comes from paths of 5 to 17 units, short against the 54 there are.",
             "5-17 of 54, 0.45 % of all paths",
-            "; ".join(f"{m}: {a}-{b} of {n}" for m, (a, b) in ranges.items()),
+            "; ".join(f"{m}: {k}-{j} of {n}" for m, (k, j) in ranges.items()),
             _verdict(shallow),
             "the middle of the published measure's 95 % range lies below 0.45 n, that is, clearly below the mean length",
         ),
@@ -368,7 +371,7 @@ def figure_6c(subject: Subject, gradients: PathGradients) -> Result:
         f"{gradients.draws} draws (orthogonal)",
         (
             "The published measure adds norms, as if all paths pointed the same way; the exact one is the norm of the sum.",
-            f"At length {middle} the exact total is {orthogonal:.2f} times what orthogonal paths would give (root mean squares).",
+            f"At length {middle} the exact total is {orthogonal:.2f} times that of orthogonal paths (root mean squares).",
         ),
     )
 
@@ -410,7 +413,7 @@ def _spearman(a: Sequence[float], b: Sequence[float]) -> float:
 
     if len(set(b)) < 2 or len(set(a)) < 2:
         return 0.0
-    return float(spearmanr(a, b).statistic)
+    return float(spearmanr(a, b)[0])  # type: ignore[arg-type]
 
 
 def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -115,6 +115,4 @@ def _plain_name(name: str) -> str:
 
 
 def _some(words: str, names: list[str]) -> str:
-    return (
-        f"{words} {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}" if names else ""
-    )
+    return f"{words} {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}" if names else ""
