@@ -1,0 +1,117 @@
+"""SIGKILL a small training run at random instants, resume it, and compare digests with a run that was never disturbed.
+
+    python benchmarks/kill_resume.py --kills 200
+
+A killed run is started again until it finishes; then weights, momentum, statistics and metrics must be identical to the
+reference, bit for bit. Children are forked from a process that has already imported torch, so kills land in training and
+saving rather than in start-up. Prints one JSON object; exits 1 if any finished run differs.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from residuum import progress
+from residuum.data import load
+from residuum.data.images import Dataset
+from residuum.presets import preset
+from residuum.training import Machine, find_recipe, train
+
+SAVE_SECONDS = 0.05
+
+
+def small_data() -> Dataset:
+    """300 digits to train on, 60 to test on."""
+    digits = load("digits")
+    return Dataset("digits", digits.train.first(300), digits.test.first(60), digits.classes)
+
+
+def small_run(data: Dataset, folder: Path) -> None:
+    recipe = replace(find_recipe("digits").shortened(2), batch_size=32)
+    network = preset("preresnet8", 10, recipe.seed)
+    machine = Machine(device="cpu", threads=1, save_seconds=SAVE_SECONDS)
+    train(network, data, recipe, folder, machine, describe={"preset": "preresnet8"}, watch="units.0.branch.0.weight")
+
+
+def digest(folder: Path) -> str:
+    """Of everything a run leaves: final weights, last checkpoint (momentum too, with its state) and metrics."""
+    total = hashlib.sha256((folder / "weights.safetensors").read_bytes())
+    manifest = json.loads((folder / "checkpoints" / "manifest.json").read_text())
+    total.update((folder / "checkpoints" / manifest["checkpoints"][0]["file"]).read_bytes())
+    total.update((folder / "metrics.jsonl").read_bytes())
+    return total.hexdigest()
+
+
+def in_child(data: Dataset, folder: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            small_run(data, folder)
+            os._exit(0)
+        except BaseException as error:
+            print(f"child failed: {error!r}", file=sys.stderr)
+            os._exit(1)
+    return child
+
+
+def kill_and_resume(kills: int, seed: int, root: Path) -> dict:
+    """At least `kills` kills, spread over as many complete runs as that takes."""
+    torch.set_num_threads(1)
+    progress.quiet = True
+    data, source = small_data(), random.Random(seed)
+    started = time.monotonic()
+    if os.waitpid(in_child(data, root / "reference"), 0)[1]:
+        raise SystemExit("the undisturbed run failed")
+    seconds = time.monotonic() - started
+    expected, done, runs, different, inside_saves = digest(root / "reference"), 0, 0, 0, 0
+    while done < kills or runs == 0:
+        folder = root / "killed"
+        shutil.rmtree(folder, ignore_errors=True)
+        while True:
+            child = in_child(data, folder)
+            deadline = time.monotonic() + source.uniform(0.0, 0.5 * seconds)
+            finished = 0
+            while not finished and time.monotonic() < deadline:
+                finished, status = os.waitpid(child, os.WNOHANG)
+                time.sleep(0.002)
+            if finished:
+                if status:
+                    raise SystemExit(f"a resumed run failed with status {status}; seed {seed}, folder {folder}")
+                break
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            done += 1
+            inside_saves += any(folder.rglob(".*.tmp"))
+        runs += 1
+        different += digest(folder) != expected
+    return {
+        "kills": done,
+        "completed runs": runs,
+        "different": different,
+        "kills inside a save": inside_saves,
+        "seed": seed,
+        "seconds": round(time.monotonic() - started, 1),
+        "torch": torch.__version__,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        result = kill_and_resume(options.kills, options.seed, Path(place))
+    print(json.dumps(result))
+    sys.exit(1 if result["different"] else 0)
