@@ -28,7 +28,7 @@ from residuum.data.images import Dataset
 from residuum.presets import preset
 from residuum.training import Machine, find_recipe, train
 
-SAVE_SECONDS = 0.05
+SAVE_SECONDS = 0.01
 
 
 def small_data() -> Dataset:
@@ -38,7 +38,7 @@ def small_data() -> Dataset:
 
 
 def small_run(data: Dataset, folder: Path) -> None:
-    recipe = replace(find_recipe("digits").shortened(2), batch_size=32)
+    recipe = replace(find_recipe("digits").shortened(6), batch_size=32)
     network = preset("preresnet8", 10, recipe.seed)
     machine = Machine(device="cpu", threads=1, save_seconds=SAVE_SECONDS)
     train(network, data, recipe, folder, machine, describe={"preset": "preresnet8"}, watch="units.0.branch.0.weight")
@@ -70,6 +70,7 @@ def kill_and_resume(kills: int, seed: int, root: Path) -> dict:
     torch.set_num_threads(1)
     progress.quiet = True
     data, source = small_data(), random.Random(seed)
+    small_run(data, root / "warm-up")  # what torch sets up at its first step is set up before the children are forked
     started = time.monotonic()
     if os.waitpid(in_child(data, root / "reference"), 0)[1]:
         raise SystemExit("the undisturbed run failed")
@@ -80,7 +81,7 @@ def kill_and_resume(kills: int, seed: int, root: Path) -> dict:
         shutil.rmtree(folder, ignore_errors=True)
         while True:
             child = in_child(data, folder)
-            deadline = time.monotonic() + source.uniform(0.0, 0.5 * seconds)
+            deadline = time.monotonic() + source.uniform(0.0, 0.6 * seconds)
             finished = 0
             while not finished and time.monotonic() < deadline:
                 finished, status = os.waitpid(child, os.WNOHANG)

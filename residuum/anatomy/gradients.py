@@ -48,6 +48,8 @@ class Part:
             return stack
         if self.silent:
             return None
+        if not len(stack):
+            return stack.new_zeros(0, *self.input.shape)
         (pulled,) = torch.autograd.grad(self.output, self.input, stack, retain_graph=True, is_grads_batched=True)
         return pulled
 
@@ -88,11 +90,12 @@ class Recording:
         (self.gradient,) = torch.autograd.grad(loss, head.input)
 
     def polynomial(self, longest: int, signs: Tensor | None = None) -> Tensor:
-        """G_0..G_longest at the pictures, (longest+1, N, 3, H, W); `signs` (n, N) multiply the branches."""
-        number = iter(range(1 << 30)) if signs is None else iter(reversed(range(len(signs))))
+        """G_0..G_longest at the pictures, (longest+1, N, 3, H, W). `signs` (units, N): one row multiplies the branch
+        of each leaf, or the shortcut of each nested unit, so that no two paths carry the same set of signs."""
+        sign = None if signs is None else iter(signs)
         stack = self.gradient[None]
         for tape in reversed(self.tapes):
-            stack = _pull_tape(tape, stack, longest, signs, number)
+            stack = _pull_tape(tape, stack, longest, sign)
         pulled = self.stem.pull(stack)
         assert pulled is not None
         missing = longest + 1 - len(pulled)
@@ -109,22 +112,26 @@ class Recording:
         return None if stack is None else self.stem.pull(stack)
 
 
-def _pull_tape(tape: Tape, stack: Tensor, longest: int, signs: Tensor | None, number: Iterator[int]) -> Tensor:
+def _pull_tape(tape: Tape, stack: Tensor, longest: int, sign: Iterator[Tensor] | None) -> Tensor:
     """One unit: G <- a^T (H^T G + t J^T G) f^T, coefficients above `longest` dropped."""
     stack = _certain(tape.after.pull(stack))
     around = tape.shortcut.pull(stack)
     if isinstance(tape.branch, Part):
         through = tape.branch.pull(stack[:longest])
-        sign = None if signs is None else signs[next(number)]
         if through is not None:
-            if sign is not None:
-                through = through * sign.view(1, -1, *[1] * (through.ndim - 2))
+            through = _signed(through, sign)
             through = torch.cat([through.new_zeros(1, *through.shape[1:]), through])
     else:
+        around = None if around is None else _signed(around, sign)
         through = stack
         for inner in reversed(tape.branch):
-            through = _pull_tape(inner, through, longest, signs, number)
+            through = _pull_tape(inner, through, longest, sign)
     return _certain(tape.before.pull(_sum(around, through)))
+
+
+def _signed(stack: Tensor, sign: Iterator[Tensor] | None) -> Tensor:
+    """The stack (S, N, ...) with every example's next sign."""
+    return stack if sign is None else stack * next(sign).view(1, -1, *[1] * (stack.ndim - 2))
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor:
@@ -185,7 +192,8 @@ def signed_sweep(
     """
     n, estimates = _units(network), []
     source = torch.Generator().manual_seed(seed)
-    signs = torch.randint(0, 2, (draws, n, len(images)), generator=source) * 2.0 - 1
+    every_unit = sum(isinstance(m, ResidualUnit) for m in network.modules())
+    signs = torch.randint(0, 2, (draws, every_unit, len(images)), generator=source) * 2.0 - 1
     with at_rest(network), progress.bar("signed sweep", draws * len(images)) as advance:
         start = 0
         for recording in _chunks(network, images, labels, n, memory):
