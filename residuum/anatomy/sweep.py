@@ -142,7 +142,7 @@ def sweep(
         fast = Prepared(network)
         probe = images[:1].to(device)
         alive = [len(level.parents) for level in levels]
-        batch = max(1, min(len(images), memory // _held(fast, probe, alive)))
+        batch = max(1, min(len(images), fast.tile, memory // _held(fast, probe, alive)))
         shape = (len(variants), len(images), fast.head(fast.through(probe)).shape[1])
         logits = torch.empty(shape)
         with progress.bar(title, len(images)) as advance:

@@ -135,8 +135,7 @@ def _work(network, data, recipe, folder, machine, members: Team, describe, watch
 
     def save(checkpoint: Checkpoint) -> None:
         checkpoints.save(checkpoint)
-        rows = (json.dumps(row, allow_nan=False) for row in checkpoint.state["metrics"])
-        write_text(folder / "metrics.jsonl", "".join(f"{row}\n" for row in rows))
+        _write_metrics(folder, trainer)
 
     drive(trainer, save, title)
     if members.leads:
@@ -181,7 +180,13 @@ def _differences(old: Any, new: Any, path: str = "") -> Any:
         yield f"{path} was {old!r}, is {new!r}"
 
 
+def _write_metrics(folder: Path, trainer: Trainer) -> None:
+    """One line an epoch; the truth is in the checkpoint, this is for reading."""
+    write_text(folder / "metrics.jsonl", "".join(f"{json.dumps(row, allow_nan=False)}\n" for row in trainer.metrics))
+
+
 def _finish(folder: Path, trainer: Trainer, seconds: float, steps: int) -> None:
+    _write_metrics(folder, trainer)  # a kill may have come between the last checkpoint and its metrics
     weights = write_tensors(folder, "weights.safetensors", trainer.network.state_dict())
     outcome = {
         "weights": weights,

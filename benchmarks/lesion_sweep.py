@@ -1,0 +1,102 @@
+"""Delete each unit of a network: the fast sweep against the naive loop, in the same run, with equal predictions.
+
+    python benchmarks/lesion_sweep.py --preset preresnet110 --images 256
+
+Naive: eager PyTorch, one full forward pass of the unmodified network for each deletion, the whole set as one batch or in
+batches of 64, whichever is faster here. Prints one JSON object: seconds, their ratio, branch evaluations, the share of
+the machine's matrix-product peak that each reaches (measured here, same threads), and whether predictions agree.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+
+from residuum.anatomy import applied, intact, sweep, without
+from residuum.anatomy.sweep import cost
+from residuum.presets import preset
+from residuum.studies.plan import forward_flops
+from residuum.studies.trial import Trial
+from residuum.training import find_recipe
+
+
+def lively(network: torch.nn.Module) -> torch.nn.Module:
+    """Statistics as after training, so that normalisation is not the identity."""
+    source = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2, generator=source)
+            module.running_var.uniform_(0.5, 1.5, generator=source)
+    return network.eval()
+
+
+@torch.no_grad()
+def naive(network, images, variants, batch):
+    logits = []
+    for variant in variants:
+        with applied(network, variant):
+            logits.append(torch.cat([network(part) for part in images.split(batch)]))
+    return torch.stack(logits)
+
+
+def peak(size: int = 2048, repeats: int = 5) -> float:
+    """FLOP/s of a large float32 matrix product with the threads of this run."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
+
+
+def timed(function):
+    start = time.perf_counter()
+    value = function()
+    return value, time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="preresnet110")
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3, help="alternating pairs of runs; medians are reported")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    network = lively(preset(options.preset, 10, seed=0))
+    images = torch.randn(options.images, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    n = len(network.units)
+    variants = [intact(network), *(without(network, [i]) for i in range(n))]
+    few = [intact(network)]
+    batch = min((64, options.images), key=lambda b: min(timed(lambda: naive(network, images, few, b))[1] for _ in range(2)))
+    sweep(network, images[:32], variants)
+    slow, fast = [], []
+    for _ in range(options.repeats):
+        expected, seconds = timed(lambda: naive(network, images, variants, batch))
+        slow.append(seconds)
+        found, seconds = timed(lambda: sweep(network, images, variants))
+        fast.append(seconds)
+    difference = ((found - expected).norm() / expected.norm()).item()
+    agree = bool(torch.equal(found.argmax(2), expected.argmax(2)))
+    flops = forward_flops(Trial(options.preset, find_recipe("fb-cifar")), 10, 32) / n * options.images
+    shared, alone = cost(network, variants)
+    top, slow_s, fast_s = peak(), statistics.median(slow), statistics.median(fast)
+    result = {
+        "preset": options.preset, "units": n, "images": options.images, "threads": options.threads,
+        "naive seconds": round(slow_s, 2), "naive batch": batch, "sweep seconds": round(fast_s, 2),
+        "ratio": round(slow_s / fast_s, 2), "pairs": [round(a / b, 2) for a, b in zip(slow, fast, strict=True)],
+        "branch evaluations": {"naive": alone, "sweep": shared, "ratio": round(alone / shared, 2)},
+        "peak GFLOP/s": round(top / 1e9, 1),
+        "share of peak": {"naive": round(alone * flops / slow_s / top, 3), "sweep": round(shared * flops / fast_s / top, 3)},
+        "same predictions": agree, "relative difference of logits": difference, "torch": torch.__version__,
+    }  # fmt: skip
+    print(json.dumps(result))
+    if not agree or difference > 1e-5:
+        raise SystemExit("the fast sweep differs from the naive one")
+
+
+if __name__ == "__main__":
+    main()

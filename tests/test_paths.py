@@ -1,0 +1,110 @@
+"""Path counting against brute force, closed forms and the numbers of the paper."""
+
+import itertools
+from fractions import Fraction
+from math import comb
+
+import pytest
+from conftest import nested
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from residuum.anatomy.paths import Paths, polynomial, remaining, unravel
+from residuum.errors import UsageError
+from residuum.parts.shortcuts import Severed
+from residuum.presets import preset
+from residuum.units import ResidualNetwork, ResidualUnit, Row, leaves
+
+
+def leaf(plain: bool = False) -> ResidualUnit:
+    return ResidualUnit(nn.Identity(), Severed() if plain else None)
+
+
+def nest(units: list[ResidualUnit], plain: bool = False) -> ResidualUnit:
+    return ResidualUnit(Row(units), Severed() if plain else None)
+
+
+shapes = st.recursive(
+    st.booleans(), lambda inner: st.tuples(st.lists(inner, min_size=1, max_size=3), st.booleans()), max_leaves=6
+)
+
+
+def build(shape) -> ResidualUnit:
+    if isinstance(shape, bool):
+        return leaf(shape)
+    return nest([build(s) for s in shape[0]], shape[1])
+
+
+def walk(units: list[ResidualUnit], gone: set[int]) -> list[int]:
+    """The length of every path, one by one."""
+
+    def of_unit(unit: ResidualUnit) -> list[int]:
+        if not isinstance(unit.branch, Row):
+            if id(unit) in gone:
+                return [0]
+            return [1] if unit.plain else [0, 1]
+        return ([] if unit.plain else [0]) + walk(list(unit.branch), gone)
+
+    return [sum(choice) for choice in itertools.product(*(of_unit(u) for u in units))]
+
+
+def counted(lengths: list[int], n: int) -> list[int]:
+    return [lengths.count(k) for k in range(n + 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(shapes, min_size=1, max_size=3), st.randoms())
+def test_polynomial_and_deletions_equal_a_walk_of_all_paths(forms, source):
+    row = Row(build(f) for f in forms)
+    every = list(leaves(row))
+    n = len(every)
+    gone = [u for u in every if source.random() < 0.4]
+    for deleted in ([], gone):
+        found = list(polynomial(row, deleted))
+        assert found + [0] * (n + 1 - len(found)) == counted(walk(list(row), {id(u) for u in deleted}), n)
+    network = ResidualNetwork(nn.Identity(), row, nn.Identity())
+    d = min(2, n)
+    whole, total = counted(walk(list(row), set()), n), [0] * (n + 1)
+    for chosen in itertools.combinations(every, d):
+        total = [a + b for a, b in zip(total, counted(walk(list(row), {id(u) for u in chosen}), n), strict=True)]
+    expected = [Fraction(t, w * comb(n, d)) if w else None for t, w in zip(total, whole, strict=True)]
+    found = list(remaining(network, d))
+    assert found + [None] * (n + 1 - len(found)) == expected
+
+
+def test_numbers_of_the_paper():
+    paths = unravel(preset("preresnet110", seed=0))
+    assert paths.total == 2**54
+    assert paths.mean == 27
+    assert round(100 * float(paths.share(19, 35)), 2) == 98.02
+    assert round(100 * float(paths.share(5, 17)), 4) == 0.4537
+    assert [c == comb(54, k) for k, c in enumerate(paths.counts)] == [True] * 55
+    assert sum(paths.distribution()) == pytest.approx(1)
+
+
+def test_equation_8_to_the_last_digit():
+    network = preset("preresnet110", seed=0)
+    for d in (0, 1, 10, 20, 54):
+        assert remaining(network, d) == tuple(Fraction(comb(54 - d, x), comb(54, x)) for x in range(55))
+    found = [round(float(remaining(network, 10)[x]), 3) for x in (5, 11, 17)]
+    assert found == [0.343, 0.080, 0.015]
+
+
+def test_plain_networks_have_one_path_and_nests_more():
+    assert unravel(preset("plain20", seed=0)).counts == (0,) * 9 + (1,)
+    expected = Paths(polynomial(nested().units), 6)
+    stage = [2, 2, 1]  # 1 + (1 + t)^2, with t^0 twice: round the stage, and round both units
+    product = [1]
+    for _ in range(3):
+        product = [
+            sum(product[i] * stage[k - i] for i in range(len(product)) if 0 <= k - i < 3) for k in range(len(product) + 2)
+        ]
+    product[0] += 1
+    assert expected.counts == tuple(product)
+
+
+@pytest.mark.parametrize("d", [-1, 55])
+def test_impossible_deletions(d):
+    with pytest.raises(UsageError, match="cannot delete"):
+        remaining(preset("preresnet110", seed=0), d)
