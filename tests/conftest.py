@@ -86,7 +86,9 @@ def silence(monkeypatch):
 
 def fingerprint(network: nn.Module) -> list:
     """All that an analysis must leave as it was."""
-    modules = [(name, id(m), m.training, len(m._forward_hooks), len(m._backward_hooks)) for name, m in network.named_modules()]
+    modules = [
+        (name, id(m), m.training, len(m._forward_hooks), len(m._backward_hooks)) for name, m in network.named_modules()
+    ]
     tensors = [(name, t.clone()) for name, t in network.state_dict().items()]
     flags = [(p.requires_grad, p.grad is None) for p in network.parameters()]
     return [modules, flags, torch.get_rng_state(), tensors]

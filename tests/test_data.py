@@ -158,7 +158,7 @@ def test_a_bomb_is_refused_by_its_header():
 
     header = struct.pack(">IIBBBBB", 13000, 13000, 1, 0, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
-    with pytest.raises(DataError, match="refused|broken"):
+    with pytest.raises(DataError, match=r"refused|broken"):
         decode(bomb, "bomb.png")
 
 
@@ -236,7 +236,7 @@ def test_missing_and_wrong_cifar_files(tmp_path):
     with pytest.raises(DataError, match="data_batch_3"):
         load(f"cifar10:{tmp_path}")
     (tmp_path / "data_batch_3").write_bytes(pickle.dumps({"data": np.zeros((4, 10), np.uint8), "labels": [0] * 4}))
-    with pytest.raises(DataError, match="data_batch_3.*3072"):
+    with pytest.raises(DataError, match=r"data_batch_3.*3072"):
         load(f"cifar10:{tmp_path}")
     (tmp_path / "data_batch_3").write_bytes(pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [10]}))
     with pytest.raises(DataError, match="label 10"):
@@ -331,6 +331,8 @@ def test_digits_are_the_published_ones():
 
     data, bunch = load("digits"), load_digits()
     assert (len(data.train), len(data.test), data.size) == (1438, 359, 8)
-    rows = {(p.tobytes(), int(t)) for p, t in zip(np.rint(bunch.images * 255 / 16).astype(np.uint8), bunch.target, strict=True)}
+    rows = {
+        (p.tobytes(), int(t)) for p, t in zip(np.rint(bunch.images * 255 / 16).astype(np.uint8), bunch.target, strict=True)
+    }
     for part in (data.train, data.test):
         assert all((p[..., 0].numpy().tobytes(), int(t)) in rows for p, t in zip(part.pixels, part.labels, strict=True))

@@ -92,7 +92,9 @@ def cifar_resnet(
 ) -> ResidualNetwork:
     """He et al. 2015, sec. 4.2. (N, 3, 32, 32) -> (N, K); any size that halves twice will do."""
     stages = cifar_stages(depth, len(block(16, 16, 1)))
-    return _network(cifar_stem(16, arrangement), 16, stages, block, shortcut, arrangement, opening, classes)
+    units = row(16, stages, block, shortcut, arrangement, opening)
+    head = linear_head(block(16, 64, 1)[-1].c_out, classes, arrangement)
+    return ResidualNetwork(cifar_stem(16, arrangement), units, head)
 
 
 IMAGENET_UNITS = {
@@ -121,10 +123,7 @@ def imagenet_resnet(
         raise ValueError(f"an ImageNet ResNet has depth {', '.join(map(str, IMAGENET_UNITS))}, not {depth}")
     own_block, counts = IMAGENET_UNITS[depth]
     stages = [Stage(n, 64 * 2**s, 1 if s == 0 else 2) for s, n in enumerate(counts)]
-    return _network(imagenet_stem(64), 64, stages, block or own_block, shortcut, arrangement, opening, classes)
-
-
-def _network(stem, c_in, stages, block, shortcut, arrangement, opening, classes) -> ResidualNetwork:
-    units = list(row(c_in, stages, block, shortcut, arrangement, opening))
-    channels = block(c_in, stages[-1].width, 1)[-1].c_out
-    return ResidualNetwork(stem, units, linear_head(channels, classes, arrangement))
+    block = block or own_block
+    units = row(64, stages, block, shortcut, arrangement, opening)
+    head = linear_head(block(64, 512, 1)[-1].c_out, classes, arrangement)
+    return ResidualNetwork(imagenet_stem(64), units, head)

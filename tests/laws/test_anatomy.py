@@ -9,7 +9,7 @@ from conftest import MENAGERIE, fingerprint, labels, lively, narrow, nested, pic
 from torch import nn
 
 from residuum import anatomy
-from residuum.anatomy import applied, intact, lesion, replace, reordered, sweep, without
+from residuum.anatomy import applied, intact, lesion, reordered, replace, sweep, without
 from residuum.anatomy.replace import Detached, Silent
 from residuum.anatomy.sweep import cost
 from residuum.errors import UsageError
@@ -83,7 +83,11 @@ def test_no_residue_even_after_an_error(specimen):
     anatomy.signed_sweep(specimen, images, targets, draws=1)
     with pytest.raises(RuntimeError, match="inside"), lesion(units[:2]), lesion([units[1], units[1]]):
         raise RuntimeError("inside")
-    for call in (anatomy.layer_responses, lambda n, x: sweep(n, x, [intact(n)]), lambda n, x: anatomy.gradient_by_length(n, x, targets)):
+    for call in (
+        anatomy.layer_responses,
+        lambda n, x: sweep(n, x, [intact(n)]),
+        lambda n, x: anatomy.gradient_by_length(n, x, targets),
+    ):
         with pytest.raises((RuntimeError, ValueError)):
             call(specimen, torch.zeros(2, 5, 16, 16))
     assert same_fingerprint(before, fingerprint(specimen))
@@ -154,7 +158,9 @@ def enumerate_paths(network):
     return of_row(list(network.units))
 
 
-@pytest.mark.parametrize("build", [lambda: narrow(units=3), lambda: narrow(ORIGINAL, units=2), nested], ids=["pre", "post", "nested"])
+@pytest.mark.parametrize(
+    "build", [lambda: narrow(units=3), lambda: narrow(ORIGINAL, units=2), nested], ids=["pre", "post", "nested"]
+)
 def test_gradient_polynomial_and_signed_sweep_equal_enumeration(build):
     network, images, targets = lively(build()).double(), pictures(6, 8).double(), labels(6)
     n = len(list(leaves(network.units)))

@@ -1,0 +1,37 @@
+"""Networks are plain nn.Modules: build one of your own parts and train it with a loop of your own."""
+
+import torch
+import torch.nn.functional as F
+
+from residuum.anatomy import Examples, delete_each, unravel
+from residuum.data import load
+from residuum.data.augment import Pixels, statistics
+from residuum.networks.resnet import Stage, row
+from residuum.parts.branches import PREACT, basic
+from residuum.parts.heads import linear_head
+from residuum.parts.init import he_normal
+from residuum.parts.shortcuts import option_a
+from residuum.parts.stems import cifar_stem
+from residuum.units import ResidualNetwork
+
+torch.set_num_threads(1)
+stages = [Stage(units=3, width=16, stride=1), Stage(units=3, width=32, stride=2)]
+network = ResidualNetwork(cifar_stem(16, PREACT), row(16, stages, basic, option_a, PREACT), linear_head(32, 10, PREACT))
+he_normal(network, fan="out", seed=0)
+
+data = load("digits")
+mean, std = statistics(data.train, "channel")
+train, test = (Pixels(part, mean, std, 0, "cpu") for part in (data.train, data.test))
+optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
+for epoch in range(4):
+    for indices in torch.randperm(len(train), generator=torch.Generator().manual_seed(epoch)).split(64):
+        images, labels = train.batch(indices)
+        optimiser.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        optimiser.step()
+
+intact, lesions = delete_each(network, Examples(*test.batch(torch.arange(len(test)))))
+print(f"{unravel(network).total} paths; intact error {100 * intact.value:.1f} % (n = {intact.n})")
+for lesion in lesions:
+    low, high = lesion.error.interval
+    print(f"without unit {lesion.deleted[0]}: {100 * lesion.error.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")

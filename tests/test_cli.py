@@ -1,0 +1,181 @@
+"""The command line as a user meets it: one message, the right code, results on stdout alone."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from residuum.cli import main
+
+
+def call(capsys, *arguments) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main([str(a) for a in arguments])
+    out, err = capsys.readouterr()
+    return caught.value.code, out, err
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    from residuum.verbs import train
+
+    return train("preresnet8", epochs=1, output=tmp_path_factory.mktemp("runs") / "run").folder
+
+
+def test_info(capsys):
+    code, out, err = call(capsys, "info", "preresnet110", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (found["parameters"], found["depth"], found["units"]) == (1_727_962, 110, 54)
+    assert found["flops"] == 2 * found["macs"]
+    assert found["published"] == {"CIFAR-10": 6.37}
+    assert "preresnet110" in call(capsys, "info", "preresnet110")[1]
+
+
+def test_flops_are_those_of_a_hand_count(capsys):
+    """resnet20: stem, 18 3x3 convolutions at three resolutions, one linear layer."""
+    found = json.loads(call(capsys, "info", "resnet20", "--json")[1])
+    stem, first = 3 * 16 * 9 * 1024, 6 * 16 * 16 * 9 * 1024
+    second = (16 * 32 + 5 * 32 * 32) * 9 * 256
+    third = (32 * 64 + 5 * 64 * 64) * 9 * 64
+    assert found["macs"] == stem + first + second + third + 640
+
+
+def test_paths(capsys):
+    code, out, _ = call(capsys, "paths", "preresnet110", "--delete", 10, "--between", 19, 35, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["total"] == str(2**54)
+    assert found["counts"][27] == "1946939425648112"
+    assert found["mean"] == 27
+    assert round(found["share"], 4) == 0.9802
+    assert round(found["remaining"][5], 3) == 0.343
+    assert "mean length 27" in call(capsys, "paths", "preresnet110")[1]
+
+
+def test_ls(capsys):
+    assert "fb-cifar" in call(capsys, "ls")[1]
+    names = [e["name"] for e in json.loads(call(capsys, "ls", "plain*", "--json")[1])["entries"]]
+    assert "plain56" in names
+    assert not any(n.startswith("res") for n in names)
+
+
+BAD = [
+    (2, "Did you mean 'resnet56'", ["info", "resnet-56"]),
+    (2, "6n+2", ["info", "resnet21"]),
+    (2, "nearest is 'resnet20'", ["info", "resnet21"]),
+    (2, "no option 'size'", ["info", "resnet20", "--size", 8]),
+    (2, "Valid: A", ["info", "resnet20", "--shortcut", "Q"]),
+    (2, "at least 2", ["info", "resnet20", "--classes", 1]),
+    (2, "--classes", ["info", "resnet20", "--clases", 3]),
+    (2, "train", ["trian", "resnet20"]),
+    (2, "he-cifar", ["train", "resnet20", "--recipe", "he-cifa"]),
+    (2, "digits", ["train", "resnet20", "--data", "digit"]),
+    (2, "epochs", ["train", "resnet20", "--epochs", 0]),
+    (2, "learning_rate", ["train", "resnet20", "--learning-rate", "nan"]),
+    (2, "float16", ["train", "resnet20", "--precision", "float16"]),
+    (2, "veit2016", ["study", "veit2015"]),
+    (2, "smoke", ["study", "veit2016", "--scale", "smok"]),
+    (2, "study.json", ["report", "."]),
+    (2, "cannot delete", ["paths", "resnet20", "--delete", 10]),
+    (3, "no such folder", ["train", "resnet20", "--data", "./missing.tar"]),
+    (3, "--download", ["train", "resnet20", "--data", "cifar10:."]),
+    (4, "not a run folder", ["eval", "nowhere"]),
+]
+
+
+@pytest.mark.parametrize(("code", "words", "arguments"), BAD, ids=[" ".join(map(str, b[2])) for b in BAD])
+def test_mistakes_end_in_one_message(capsys, tmp_path, monkeypatch, code, words, arguments):
+    monkeypatch.chdir(tmp_path)
+    found, out, err = call(capsys, *arguments)
+    assert found == code
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_eval_lesion(capsys, small_run):
+    trained = json.loads(call(capsys, "train", "preresnet8", "--epochs", 1, "--output", small_run, "--json")[1])
+    assert trained["test_n"] == 359
+    code, out, err = call(capsys, "eval", small_run, "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["error"] == pytest.approx(trained["test_error"])
+    assert found["interval"][0] < found["error"] < found["interval"][1]
+    single = json.loads(call(capsys, "lesion", small_run, "--json")[1])
+    assert [x["deleted"] for x in single["lesions"]] == [[0], [1], [2]]
+    assert single["intact"] == pytest.approx(found["error"])
+    both = json.loads(call(capsys, "lesion", small_run, "--units", 0, "--units", 2, "--json", "--examples", 50)[1])
+    assert both["n"] == 50
+    assert both["lesions"][0]["deleted"] == [0, 2]
+    drawn = json.loads(call(capsys, "lesion", small_run, "--random", 1, "--repeats", 4, "--json")[1])
+    assert len(drawn["lesions"]) == 4
+    assert "without 1" in call(capsys, "lesion", small_run)[1]
+    assert call(capsys, "lesion", small_run, "--units", 3)[0] == 2
+    assert call(capsys, "lesion", small_run, "--units", 1, "--random", 1)[0] == 2
+
+
+def test_wrong_data_for_a_run(capsys, small_run, tmp_path):
+    from test_data import class_folders
+
+    code, _, err = call(capsys, "eval", small_run, "--data", class_folders(tmp_path / "set"))
+    assert code == 2
+    assert "10 classes" in err
+
+
+def test_a_damaged_run_names_the_tensor(capsys, small_run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(small_run, copy)
+    file = copy / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 16
+    file.write_bytes(content)
+    code, _, err = call(capsys, "eval", copy)
+    assert code == 4
+    assert "digest mismatch in tensor" in err
+
+
+def test_a_second_process_is_refused(capsys, tmp_path):
+    from residuum.storage import Lock
+
+    with Lock(tmp_path):
+        code, _, err = call(capsys, "train", "preresnet8", "--epochs", 1, "--output", tmp_path)
+    assert code == 8
+    assert "working here" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
+def test_signals_save_and_end_with_their_code(tmp_path, number, code):
+    command = [
+        sys.executable,
+        "-m",
+        "residuum",
+        "train",
+        "preresnet20",
+        "--epochs",
+        "200",
+        "--output",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "metrics.jsonl").exists():
+        assert process.poll() is None
+        os.sched_yield()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "run it again to go on" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_closed_pipe_is_no_crash():
+    done = subprocess.run(f"{sys.executable} -m residuum ls | head -1", shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.stdout.startswith("preset")

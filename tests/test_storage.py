@@ -1,0 +1,202 @@
+"""Files: old or new and nothing between; every flipped bit noticed, and located."""
+
+import errno
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from residuum import storage
+from residuum.errors import CheckpointError, LockedError, ResourceError, UsageError
+from residuum.storage import Lock, read_json, read_tensors, write_bytes, write_tensors
+from residuum.training.checkpoint import Checkpoint, Checkpoints
+
+
+def tensors():
+    source = torch.Generator().manual_seed(0)
+    return {
+        "a.weight": torch.randn(5, 3, generator=source),
+        "b": torch.arange(7),
+        "half": torch.randn(3, generator=source).half(),
+        "empty": torch.zeros(0, 4),
+        "scalar": torch.tensor(2.5, dtype=torch.float64),
+        "strided": torch.randn(2, 3, 4, 4, generator=source).to(memory_format=torch.channels_last),
+        "turned": torch.randn(4, 3, generator=source).T,
+    }
+
+
+def test_round_trip_is_exact(tmp_path):
+    entry = write_tensors(tmp_path, "x-{digest}.safetensors", tensors(), {"step": 3, "sum": 0.1})
+    assert entry["sha256"].startswith(entry["file"].split("-")[1].split(".")[0])
+    found = read_tensors(tmp_path / entry["file"], entry)
+    assert found.metadata == {"step": 3, "sum": 0.1}
+    assert all(torch.equal(found.tensors[k], v) and found.tensors[k].dtype == v.dtype for k, v in tensors().items())
+
+
+def test_every_flipped_bit_is_noticed_and_located(tmp_path):
+    entry = write_tensors(tmp_path, "x.safetensors", tensors())
+    path = tmp_path / "x.safetensors"
+    whole = path.read_bytes()
+    parts, _ = storage._parse(whole, "x")
+    start = {name: whole.find(bytes(part)) for name, part in parts.items() if len(part) > 4}
+    for position in range(len(whole)):
+        bit = 1 << random.Random(position).randrange(8)
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ bit]) + whole[position + 1 :])
+        with pytest.raises(CheckpointError) as caught:
+            read_tensors(path, entry)
+        owner = [n for n, s in start.items() if s <= position < s + len(parts[n])]
+        if owner:
+            assert f"tensor {owner[0]}" in str(caught.value)
+
+
+def test_every_truncation_is_noticed(tmp_path):
+    entry = write_tensors(tmp_path, "x.safetensors", tensors())
+    path = tmp_path / "x.safetensors"
+    whole = path.read_bytes()
+    for content in (*(whole[:n] for n in range(len(whole))), whole + b"x"):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError):
+            read_tensors(path, entry)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused_in_one_way(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("any") / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError):
+        read_tensors(path)
+
+
+def test_special_files_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, tmp_path / "missing"):
+        with pytest.raises(CheckpointError):
+            read_tensors(path)
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, call, number):
+    path = tmp_path / "x"
+    write_bytes(path, b"old")
+
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    if call == "write":
+        real = os.fdopen
+
+        def fdopen(*a, **k):
+            return Failing(real(*a, **k), fail)
+
+        monkeypatch.setattr(storage.os, "fdopen", fdopen)
+    else:
+        monkeypatch.setattr(storage.os, call, fail)
+    with pytest.raises(ResourceError if number == errno.ENOSPC else OSError):
+        write_bytes(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+class Failing:
+    """A file whose write fails."""
+
+    def __init__(self, file, fail):
+        self.file, self.write = file, fail
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+
+def test_a_full_disk_really(tmp_path):
+    """RLIMIT_FSIZE makes the kernel refuse; the checkpoint that was there is still good."""
+    script = f"""
+import resource, signal, torch, sys
+from pathlib import Path
+from residuum.training.checkpoint import Checkpoint, Checkpoints
+from residuum.errors import ResourceError
+store = Checkpoints(Path({str(tmp_path)!r}))
+store.save(Checkpoint({{"w": torch.ones(10)}}, {{"step": 1}}))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    store.save(Checkpoint({{"w": torch.ones(100_000)}}, {{"step": 2}}))
+except ResourceError as error:
+    print(error.exit_code, store.latest().state["step"], len(list(Path({str(tmp_path)!r}).glob(".*"))))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["6", "1", "0"], done.stderr
+
+
+def save_three(folder) -> Checkpoints:
+    store = Checkpoints(folder)
+    for step in (1, 2, 3):
+        store.save(Checkpoint({"w": torch.full((4,), float(step))}, {"step": step}))
+    return store
+
+
+def test_two_checkpoints_are_kept_and_the_newest_found(tmp_path):
+    store = save_three(tmp_path)
+    assert store.latest().state == {"step": 3}
+    assert len(list(tmp_path.glob("step-*"))) == 2
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
+    store = save_three(tmp_path)
+    newest = max(tmp_path.glob("step-*"))
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    assert store.latest().tensors["w"].tolist() == [2.0] * 4
+    for file in tmp_path.glob("step-*"):
+        file.write_bytes(bytes(content))
+    with pytest.raises(CheckpointError, match="tensor w"):
+        store.latest()
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 1, "checkpoints": [{"file": "../x", "sha256": "0"}]}']
+)
+def test_a_damaged_manifest_is_survived(tmp_path, damage):
+    store = save_three(tmp_path)
+    store.manifest.write_bytes(damage)
+    assert store.latest().state == {"step": 3}
+
+
+def test_a_newer_manifest_is_refused(tmp_path):
+    store = save_three(tmp_path)
+    store.manifest.write_text(json.dumps({"schema": 2, "checkpoints": []}))
+    with pytest.raises(CheckpointError, match="schema 2"):
+        store.latest()
+
+
+def test_one_writer_to_a_folder(tmp_path):
+    script = (
+        f"from residuum.storage import Lock; from pathlib import Path\nwith Lock(Path({str(tmp_path)!r})): print('held')"
+    )
+    with Lock(tmp_path):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert "LockedError" in done.stderr
+        with pytest.raises(LockedError, match=f"process {os.getpid()}"), Lock(tmp_path):
+            pass
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "held\n"
+
+
+def test_folders_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="--output"):
+        storage.make_folder(tmp_path / "file" / "run")
+    (tmp_path / "file").write_text("{")
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        read_json(tmp_path / "file")

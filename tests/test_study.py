@@ -1,0 +1,145 @@
+"""The whole way at smoke scale: two commands' worth of work, the page that comes out, and what a stranger may put in."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from residuum.errors import UsageError
+from residuum.report import write_report
+from residuum.report.figures import draw, inline_svg
+from residuum.report.page import render
+from residuum.results import Figure, Series, Study
+from residuum.training import Machine
+from residuum.verbs import plan, report, study
+
+CPU = Machine(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    return study("veit2016", scale="smoke", output=tmp_path_factory.mktemp("study"), machine=CPU, workers=2)
+
+
+def test_every_figure_is_there_with_the_papers_value(done):
+    found, page = done
+    items = [r.item for r in found.results]
+    wanted = ["figure 3", "figure 5a", "figure 5b", "figure 6a", "figure 6b", "figure 6c", "figure 7", "numbers in the text"]
+    assert items[:8] == wanted
+    assert all(r.claim.paper and r.claim.ours and r.claim.verdict and r.n for r in found.results)
+    assert [n.role for n in found.networks] == ["residual", "plain twin", "VGG"]
+    assert [len(n.units) for n in found.networks] == [9, 9, 13]
+    assert page.exists()
+
+
+def test_exact_results_are_exact(done):
+    by_item = {r.item: r for r in done[0].results}
+    assert "98.02 %" in by_item["figure 6a"].claim.ours
+    assert by_item["figure 7"].table.rows[1][1:4] == ("0.343", "0.080", "0.015")
+    assert by_item["numbers in the text"].table.rows[1][2] == "0.4537 %"
+    assert "9.77e-04" in by_item["numbers in the text"].table.rows[2][2]
+
+
+def test_a_study_survives_json(done):
+    found, page = done
+    loaded = Study.load(page.parent / "study.json")
+    assert json.dumps(json.loads((page.parent / "study.json").read_text())) == json.dumps(
+        json.loads((page.parent / "study.json").read_text())
+    )
+    assert loaded.results[0].figure.series == found.results[0].figure.series
+    assert render(loaded) == page.read_text()
+    assert report(page.parent) == page
+
+
+def test_a_second_time_nothing_is_trained(done, monkeypatch):
+    _, page = done
+    monkeypatch.setattr("residuum.training.loop.Trainer.advance", None)
+    again, _ = study("veit2016", scale="smoke", output=page.parent, machine=CPU)
+    assert again.results == done[0].results
+    assert all(p.done for p in plan("veit2016", scale="smoke", output=page.parent, machine=CPU))
+
+
+def test_a_plan_prices_and_writes_nothing(tmp_path):
+    priced = plan("veit2016", scale="smoke", output=tmp_path / "x", machine=CPU)
+    assert [p.trial.preset for p in priced] == ["preresnet20", "preplain20", "vgg15"]
+    assert all(p.seconds > 0 and p.flops > 1e9 and not p.done for p in priced)
+    assert not (tmp_path / "x").exists()
+
+
+def test_figures_are_pictures(done):
+    figures = done[1].parent / "figures"
+    for result in done[0].results:
+        if result.figure is not None:
+            svg, png = (figures / f"veit2016-{result.slug}.{kind}" for kind in ("svg", "png"))
+            ET.parse(svg)
+            assert png.read_bytes().startswith(b"\x89PNG")
+
+
+class Collector(HTMLParser):
+    """Every address, event attribute and text of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.addresses, self.events, self.scripts, self.titles = [], [], 0, 0
+
+    def handle_starttag(self, tag, attrs):
+        self.scripts += tag == "script"
+        self.titles += tag == "title"
+        for name, value in attrs:
+            if name in ("href", "src", "xlink:href", "action", "srcset", "data"):
+                self.addresses.append(value)
+            if name.startswith("on"):
+                self.events.append(name)
+
+
+def test_the_page_stands_alone(done):
+    text = done[1].read_text()
+    page = Collector()
+    page.feed(text)
+    assert all(a.startswith("#") for a in page.addresses), page.addresses
+    assert page.events == []
+    assert page.scripts == 1
+    assert not re.search(r"url\((?!#)", text)
+    assert "@import" not in text
+    identifiers = re.findall(r'\bid="([^"]+)"', text)
+    assert len(identifiers) == len(set(identifiers))
+    assert {a[1:] for a in page.addresses} <= set(identifiers)
+    assert page.titles > 30  # what a pointer reads is in the page, scripts or not
+
+
+HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style><b>", "{{ 7*7 }}", "javascript:alert(1)"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_text(done, tmp_path, name):
+    found = done[0]
+    first = found.networks[0]
+    unit = replace(first.units[0], kind=name, shape=f"{name} to {name}")
+    result = found.results[0]
+    series = replace(result.figure.series[0], name=name, labels=(name,) * 9)
+    bad_result = replace(result, title=name, figure=replace(result.figure, series=(series,), x_label=name))
+    bad = replace(found, data=name, networks=(replace(first, name=name, units=(unit,)),), results=(bad_result,))
+    text = write_report(bad, tmp_path).read_text()
+    page = Collector()
+    page.feed(text)
+    assert page.scripts == 1
+    assert page.events == []
+    assert "49" not in re.findall(r"<h3>(.*?)</h3>", text)
+
+
+def test_studies_from_strangers_are_refused(tmp_path):
+    for content in ("", "[]", "{}", '{"schema": 1}', '{"schema": 9}', '{"schema": 1, "name": 3, "evil": 1}'):
+        (tmp_path / "study.json").write_text(content)
+        with pytest.raises(UsageError):
+            Study.load(tmp_path / "study.json")
+
+
+def test_holes_and_log_axes_are_drawn():
+    series = Series("a", (0, 1, 2, 3), (1.0, None, 1e-9, 2.0), labels=("zero", "one", "two", "three"))
+    text = inline_svg(Figure("x", "y", (series,), log_y=True), "f")
+    titles = re.findall(r"<title>(.*?)</title>", text)
+    assert titles == ["zero", "two", "three"]
+    assert draw(Figure("x", "y", (series,)), "png").startswith(b"\x89PNG")

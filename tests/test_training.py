@@ -1,0 +1,287 @@
+"""Recipes to the digit; runs that resume to identical bits; faults that lose nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmarks.kill_resume import digest, kill_and_resume
+from residuum.data import load
+from residuum.data.images import Dataset, Images
+from residuum.errors import CheckpointError, Interrupted, NumericError, ResiduumError, UsageError
+from residuum.presets import preset
+from residuum.training import RECIPES, Machine, Recipe, Run, find_recipe, train
+from residuum.training.checkpoint import load_weights
+from residuum.training.distributed import Team
+from residuum.training.loop import Trainer, parameter_groups
+
+CPU = Machine(device="cpu", threads=1, save_seconds=1e9)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    digits = load("digits")
+    return Dataset("digits", digits.train.first(150), digits.test.first(40), digits.classes)
+
+
+def short(epochs: int = 2) -> Recipe:
+    return replace(find_recipe("digits").shortened(epochs), batch_size=32)
+
+
+def run(data, folder, recipe=None, machine=CPU, network=None):
+    network = network or preset("preresnet8", 10, 0)
+    return train(network, data, recipe or short(), folder, machine, describe={"preset": "preresnet8"})
+
+
+# ---- recipes ----
+
+
+def test_published_numbers():
+    he, fb = RECIPES["he-cifar"], RECIPES["fb-cifar"]
+    assert [he.learning_rate_at(s, 391) for s in (0, 31_999, 32_000, 47_999, 48_000)] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.01, 0.001]
+    )
+    assert he.iterations(he.length, 391) == 64_000
+    assert not he.nesterov
+    assert he.weight_decay == 1e-4
+    assert fb.nesterov
+    assert [fb.learning_rate_at(391 * e, 391) for e in (80, 81, 121, 122)] == pytest.approx([0.1, 0.01, 0.01, 0.001])
+    warm = RECIPES["preact-cifar"]
+    assert [warm.learning_rate_at(s, 391) for s in (0, 399, 400)] == [0.01, 0.01, 0.1]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_survive_json(name):
+    recipe = RECIPES[name]
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert recipe.shortened(10).clock == "epochs"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": float("nan")},
+        {"learning_rate": -1.0},
+        {"length": 0},
+        {"batch_size": 0},
+        {"momentum": 1.0},
+        {"milestones": (3, 1)},
+    ],
+)
+def test_impossible_recipes(wrong):
+    with pytest.raises(UsageError):
+        replace(RECIPES["fb-cifar"], **wrong)
+
+
+def test_what_decays():
+    network = preset("resnet20", seed=0)
+    everything = parameter_groups(network, RECIPES["fb-cifar"])
+    weights, rest = parameter_groups(network, RECIPES["he-cifar"])
+    count = sum(p.numel() for p in network.parameters())
+    assert sum(p.numel() for p in everything[0]["params"]) == count
+    assert all(p.ndim > 1 for p in weights["params"])
+    assert rest["weight_decay"] == 0
+    assert sum(p.numel() for g in (weights, rest) for p in g["params"]) == count
+
+
+def test_a_step_equals_the_textbook(data):
+    """Nesterov momentum and weight decay written out, on the batch that the trainer would take."""
+    trainer = Trainer(preset("preresnet8", 10, 0), data, replace(short(), warmup=None), CPU, Team())
+    images, labels = trainer.batch()
+    twin = preset("preresnet8", 10, 0).train()
+    velocity = [torch.zeros_like(p) for p in twin.parameters()]
+    for step in range(2):
+        trainer.step = step
+        images, labels = trainer.batch()
+        F.cross_entropy(twin(images), labels).backward()
+        with torch.no_grad():
+            for v, p in zip(velocity, twin.parameters(), strict=True):
+                gradient = p.grad + 5e-4 * p
+                v.mul_(0.9).add_(gradient) if step else v.copy_(gradient)
+                p -= 0.1 * (gradient + 0.9 * v)
+                p.grad = None
+        trainer.advance()
+    for mine, theirs in zip(trainer.network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+# ---- runs ----
+
+
+def test_a_run_describes_itself_and_is_found_again(data, tmp_path):
+    done = run(data, tmp_path)
+    again = run(data, tmp_path)
+    assert again.outcome == done.outcome
+    assert done.recipe == short()
+    assert [r["epoch"] for r in done.metrics] == [1, 2]
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == done.metrics
+    assert done.data["digest"] == data.describe()["digest"]
+    assert str(Path.home()) not in (tmp_path / "run.json").read_text()
+    network = preset("preresnet8", 10, 5)
+    load_weights(network, done.weights(), "x")
+    trainer = Trainer(network, data, short(), CPU, Team())
+    assert trainer.evaluate()["test_error"] == done.metrics[-1]["test_error"]
+
+
+def interrupt_at(monkeypatch, step, number=signal.SIGTERM):
+    real = Trainer.advance
+
+    def advance(self):
+        real(self)
+        if self.step == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Trainer, "advance", advance)
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 7, 9])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed_is_uninterrupted(data, tmp_path, monkeypatch, step, number):
+    run(data, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step, number)
+        with pytest.raises(Interrupted) as caught:
+            run(data, tmp_path / "stopped")
+        assert caught.value.exit_code == 128 + number
+    run(data, tmp_path / "stopped", network=preset("preresnet8", 10, 99))
+    assert digest(tmp_path / "whole") == digest(tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_other_seeds_differ(data, tmp_path):
+    a = run(data, tmp_path / "a")
+    b = run(data, tmp_path / "b", replace(short(), seed=1))
+    assert a.outcome["weights"]["sha256"] != b.outcome["weights"]["sha256"]
+
+
+def test_killed_at_random_instants(tmp_path):
+    result = kill_and_resume(20, 0, tmp_path)
+    assert result["different"] == 0
+    assert result["kills"] >= 20
+
+
+def test_a_run_of_something_else_is_refused_with_the_difference(data, tmp_path):
+    run(data, tmp_path)
+    with pytest.raises(UsageError, match=r"recipe\.learning_rate was 0\.1, is 0\.2"):
+        run(data, tmp_path, replace(short(), learning_rate=0.2))
+    other = Dataset("digits", Images(255 - data.train.pixels, data.train.labels), data.test, data.classes)
+    with pytest.raises(UsageError, match=r"data\.digest"):
+        run(other, tmp_path)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.txt").write_text("precious")
+    with pytest.raises(UsageError, match=r"thesis\.txt"):
+        run(data, tmp_path / "foreign")
+    assert (tmp_path / "foreign" / "thesis.txt").read_text() == "precious"
+
+
+def test_an_explosion_stops_and_keeps_the_last_good_state(data, tmp_path):
+    recipe = replace(short(4), learning_rate=1e30, milestones=(), warmup=replace(short().warmup, iterations=7))
+    with pytest.raises(NumericError, match=r"step \d+ .*1e\+30"):
+        run(data, tmp_path, recipe)
+    from residuum.training.checkpoint import Checkpoints
+
+    kept = Checkpoints(tmp_path / "checkpoints").latest()
+    assert kept.state["step"] == 5
+    assert all(torch.isfinite(t).all() for t in kept.tensors.values())
+    assert not Run.open(tmp_path).finished
+    with pytest.raises(CheckpointError, match="not finished"):
+        Run.open(tmp_path).weights()
+
+
+def test_weights_that_do_not_fit(data, tmp_path):
+    done = run(data, tmp_path)
+    weights = done.weights()
+    with pytest.raises(CheckpointError, match="10 classes, not 7"):
+        load_weights(preset("preresnet8", 7), weights, "x")
+    with pytest.raises(CheckpointError, match="lacks"):
+        load_weights(preset("preresnet14", 10), weights, "x")
+    network = preset("preresnet8", 10)
+    before = network.state_dict()["stem.0.weight"].clone()
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_weights(network, weights | {"head.4.bias": torch.full((10,), torch.nan)}, "x")
+    assert torch.equal(network.state_dict()["stem.0.weight"], before)
+    load_weights(network, {f"module._orig_mod.{k}": v for k, v in weights.items()}, "x")
+    file = tmp_path / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 4
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="digest mismatch in tensor"):
+        done.weights()
+
+
+def test_evaluation_counts_every_example_once(data):
+    trainer = Trainer(preset("preresnet8", 10, 0), data, short(), CPU, Team())
+    row = trainer.evaluate()
+    network = trainer.network.eval()
+    with torch.no_grad():
+        logits = network(trainer.test_pixels.batch(torch.arange(40))[0])
+    assert row["test_n"] == 40
+    assert row["test_error"] == pytest.approx((logits.argmax(1) != data.test.labels).double().mean().item())
+    assert row["test_loss"] == pytest.approx(F.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("machine", [replace(CPU, precision="bfloat16")])
+def test_mixed_precision_trains_and_keeps_float32_weights(data, tmp_path, machine):
+    done = run(data, tmp_path, short(3), machine)
+    assert all(t.dtype != torch.bfloat16 for t in done.weights().values())
+    assert done.metrics[-1]["train_loss"] < done.metrics[0]["train_loss"]
+
+
+@pytest.mark.parametrize("wrong", [{"device": "cuda"}, {"device": "tpu"}, {"precision": "float16"}, {"precision": "int8"}])
+def test_machines_that_are_not_there(wrong):
+    if wrong.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one here")
+    with pytest.raises(UsageError):
+        replace(CPU, **wrong).resolved()
+
+
+def test_too_little_data_for_a_step(data):
+    with pytest.raises(ResiduumError, match="batch_size 1"):
+        Trainer(preset("preresnet8", 10, 0), data, replace(short(), batch_size=1), CPU, Team())
+
+
+TEAM_SCRIPT = """
+import sys
+from dataclasses import replace
+from residuum.data import load
+from residuum.data.images import Dataset
+from residuum.presets import preset
+from residuum.training import Machine, find_recipe, train
+d = load("digits")
+d = Dataset("digits", d.train.first(151), d.test.first(41), d.classes)
+recipe = replace(find_recipe("digits").shortened(int(sys.argv[2])), batch_size=32, milestones=())
+machine = Machine(device="cpu", threads=1)
+train(preset("preresnet8", 10, 0), d, recipe, sys.argv[1], machine, describe={})
+"""
+
+
+def torchrun(script, processes, *arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", script]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, env=environment)
+
+
+def test_two_processes_share_a_run(tmp_path):
+    """Every example evaluated once by sums over ranks; the same run twice gives the same bits; one writer."""
+    (tmp_path / "team.py").write_text(TEAM_SCRIPT)
+    for name in ("a", "b"):
+        done = torchrun(tmp_path / "team.py", 2, tmp_path / name, 2)
+        assert done.returncode == 0, done.stderr[-2000:]
+    found = Run.open(tmp_path / "a")
+    assert found.description["machine"]["processes"] == 2
+    assert [r["test_n"] for r in found.metrics] == [41, 41]
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    network = preset("preresnet8", 10, 1)
+    load_weights(network, found.weights(), "x")
+    whole = load("digits")
+    small = Dataset("digits", whole.train.first(151), whole.test.first(41), whole.classes)
+    alone = Trainer(network, small, short(), CPU, Team()).evaluate()
+    assert alone["test_error"] == pytest.approx(found.metrics[-1]["test_error"], abs=1e-12)
+    assert alone["test_loss"] == pytest.approx(found.metrics[-1]["test_loss"], rel=1e-5)
