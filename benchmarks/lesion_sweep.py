@@ -3,7 +3,8 @@
     python benchmarks/lesion_sweep.py --preset preresnet110 --images 256
 
 Naive: eager PyTorch, one full forward pass of the unmodified network for each deletion; the whole set as one batch, and for
-a harder comparison in batches of 64, which cost less memory traffic. Prints one JSON object: seconds, their ratio, branch evaluations, the share of
+a harder comparison in batches of 64, which cost less memory traffic. Prints one JSON object:
+seconds, their ratio, branch evaluations, the share of
 the machine's matrix-product peak that each reaches (measured here, same threads), and whether predictions agree.
 """
 
@@ -90,7 +91,9 @@ def main() -> None:
         "pairs": [round(a / b, 2) for a, b in zip(whole, fast, strict=True)],
         "branch evaluations": {"naive": alone, "sweep": shared, "ratio": round(alone / shared, 2)},
         "peak GFLOP/s": round(top / 1e9, 1),
-        "share of peak": {"naive": round(alone * flops / whole_s / top, 3), "sweep": round(shared * flops / fast_s / top, 3)},
+        "share of peak": {
+            "naive": round(alone * flops / whole_s / top, 3), "sweep": round(shared * flops / fast_s / top, 3),
+        },
         "same predictions": agree, "relative difference of logits": difference, "torch": torch.__version__,
     }  # fmt: skip
     print(json.dumps(result))

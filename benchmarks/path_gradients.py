@@ -13,8 +13,8 @@ import time
 
 import torch
 import torch.nn.functional as F
-
 from lesion_sweep import lively
+
 from residuum.anatomy import gradient_by_length, polynomial, sampled_paths, signed_sweep
 from residuum.presets import preset
 

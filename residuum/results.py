@@ -23,7 +23,7 @@ class Series:
     low: tuple[Number, ...] = ()
     high: tuple[Number, ...] = ()
     labels: tuple[str, ...] = ()
-    style: Literal["line", "points", "bars", "level"] = "line"
+    style: Literal["line", "dashed", "points", "bars", "level"] = "line"
 
 
 @dataclass(frozen=True)

@@ -209,28 +209,39 @@ def signed_sweep(
 
 
 def sampled_paths(
-    network: ResidualNetwork, images: Tensor, labels: Tensor, lengths: Sequence[int], samples: int, seed: int = 0
+    network: ResidualNetwork,
+    images: Tensor,
+    labels: Tensor,
+    lengths: Sequence[int],
+    samples: int,
+    seed: int = 0,
+    batch: int | None = None,
 ) -> Tensor:
-    """Norms of single paths, (len(lengths), samples, N), as Veit et al. 2016 sample them (sec. 5, fig. 6b).
+    """Norms of single paths, (len(lengths), samples, batch), as Veit et al. 2016 sample them (sec. 5, fig. 6b).
 
     Each sample draws k of the n units: through them only the branch's gradient passes, through the others only the
-    shortcut's; the batch shares the path. UsageError: nested units, or a length outside 0..n.
+    shortcut's; a batch shares the path, and samples take the batches of the pictures in turn (None: all in one; a last
+    batch that is not full is left out). UsageError: nested units, or a length outside 0..n.
     """
     n = len(network.units)
     if any(isinstance(unit.branch, Row) for unit in network.units):
         raise UsageError("single paths are sampled on a flat row of units; use signed_sweep on nested ones")
     if any(not 0 <= k <= n for k in lengths):
         raise UsageError(f"lengths must lie in 0..{n}, not {list(lengths)}")
-    norms = torch.zeros(len(lengths), samples, len(images))
+    batch = len(images) if batch is None else min(batch, len(images))
+    batches = len(images) // batch
+    norms = torch.zeros(len(lengths), samples, batch)
     with at_rest(network), progress.bar("sampling paths", len(lengths) * samples) as advance:
-        recording = Recording(network, images, labels)
-        for row, k in enumerate(lengths):
-            for s in range(samples):
-                taken = np.random.default_rng([seed, k, s]).choice(n, k, replace=False)
-                gradient = recording.path(set(taken.tolist()))
-                if gradient is not None:
-                    norms[row, s] = gradient[0].flatten(1).norm(dim=1).cpu()
-                advance()
+        for b in range(min(batches, samples)):
+            here = slice(b * batch, (b + 1) * batch)
+            recording = Recording(network, images[here], labels[here])
+            for row, k in enumerate(lengths):
+                for s in range(b, samples, batches):
+                    taken = np.random.default_rng([seed, k, s]).choice(n, k, replace=False)
+                    gradient = recording.path(set(taken.tolist()))
+                    if gradient is not None:
+                        norms[row, s] = gradient[0].flatten(1).norm(dim=1).cpu()
+                    advance()
     return norms
 
 
@@ -287,11 +298,11 @@ def path_gradients(
     images: Tensor,
     labels: Tensor,
     samples: int = 100,
-    sampled_examples: int = 8,
+    batch: int = 8,
     draws: int = 4,
     seed: int = 0,
 ) -> PathGradients:
-    """All measures on the same network: exact and signed on all examples, single paths on the first few of them."""
+    """All measures on the same examples; single paths on batches of them in turn."""
     n = _units(network)
     counts = polynomial(network.units)
     norms = _norms(network, images, labels)
@@ -300,8 +311,7 @@ def path_gradients(
     per_draw = squares.mean(2) / counted  # (draws, n+1) of r_k^2
     rms = per_draw.mean(0).sqrt()
     spread = per_draw.std(0) / draws**0.5 if draws > 1 else torch.zeros(n + 1)
-    few = slice(0, sampled_examples)
-    sampled = sampled_paths(network, images[few], labels[few], range(n + 1), samples, seed).double().mean(2)
+    sampled = sampled_paths(network, images, labels, range(n + 1), samples, seed, batch).double().mean(2)
     return PathGradients(
         counts=counts,
         mean=tuple(sampled.mean(1).tolist()),

@@ -61,7 +61,7 @@ def _axes(axes, figure: Figure) -> None:
         axes.axvspan(span.first - 0.5, span.last + 0.5, color=SPAN, alpha=0.16, linewidth=0, label=span.name)
     colour = -1
     for number, series in enumerate(figure.series):
-        if series.style != "level":
+        if series.style not in ("level", "dashed"):  # these two take the colour of the curve that they belong to
             colour += 1
         _series(axes, series, COLOURS[max(0, colour) % len(COLOURS)], number)
     axes.set_xlabel(figure.x_label)
@@ -80,7 +80,10 @@ def _series(axes, series: Series, colour: str, number: int) -> None:
     keep = [i for i, y in enumerate(series.y) if y is not None and series.x[i] is not None]
     x, y = _pick(series.x, keep), _pick(series.y, keep)
     if series.style == "level":
-        axes.plot(x, y, color=colour, linewidth=1.1, linestyle=(0, (4, 3)), label=series.name)
+        axes.plot(x, y, color=colour, linewidth=1.1, linestyle=(0, (1, 2)), label=series.name)
+        return
+    if series.style == "dashed":
+        axes.plot(x, y, color=colour, linewidth=1.2, linestyle=(0, (5, 2)), label=series.name)
         return
     if series.style == "bars":
         axes.bar(x, y, color=colour, width=0.8, label=series.name)

@@ -32,7 +32,7 @@ SCALES = {
     s.name: s
     for s in (
         Scale("smoke", 20, 1, 2, 100, 100, 8, 3, 3, 2),
-        Scale("laptop", 56, 20, None, None, 2000, 64, 30, 10),
+        Scale("laptop", 56, 20, None, None, 2000, 64, 64, 10),
         Scale("paper", 110, None, None, None, 10_000, 128, 1000, 20),
     )
 }

@@ -14,7 +14,7 @@ def learning_curves(subjects: Sequence[Subject]) -> Result:
         rows = subject.run.metrics
         epochs = tuple(r["epoch"] for r in rows)
         series.append(Series(f"{subject.name}, test", epochs, tuple(100 * r["test_error"] for r in rows)))
-        series.append(Series(f"{subject.name}, train", epochs, tuple(100 * r["train_error"] for r in rows), style="points"))
+        series.append(Series(f"{subject.name}, train", epochs, tuple(100 * r["train_error"] for r in rows), style="dashed"))
         last.append(f"{subject.name} {100 * rows[-1]['train_error']:.2f} / {100 * rows[-1]['test_error']:.2f} %")
     residual, plain = (s.run.metrics[-1] for s in subjects[:2])
     return Result(

@@ -152,15 +152,17 @@ def figure_5b(subject: Subject, scale: Scale, seed: int = 0) -> Result:
         labels=tuple(f"{r.swaps} swaps, tau {r.tau:.3f}: error {percent(r.error.value)}" for r in drawn),
         style="points",
     )
-    grouped = [[r for r in drawn if r.swaps == k] for k in swaps]
-    spreads = [Spread(tuple(r.error.value for r in group)) for group in grouped]
+    spreads = [Spread(tuple(r.error.value for r in drawn if r.swaps == k)) for k in swaps]
+    ordered = sorted(drawn, key=lambda r: -r.tau)
+    grouped = [ordered[i : i + scale.repeats] for i in range(0, len(ordered), scale.repeats)]
+    binned = [Spread(tuple(r.error.value for r in group)) for group in grouped]
     means = Series(
-        "mean of each number of swaps",
+        f"mean of {scale.repeats} neighbouring orders",
         tuple(round(float(np.mean([r.tau for r in group])), 4) for group in grouped),
-        tuple(100 * s.mean for s in spreads),
-        tuple(100 * s.interval[0] for s in spreads),
-        tuple(100 * s.interval[1] for s in spreads),
-        tuple(f"{k} swaps: {_spread(s)}" for k, s in zip(swaps, spreads, strict=True)),
+        tuple(100 * s.mean for s in binned),
+        tuple(100 * max(0.0, s.interval[0]) for s in binned),
+        tuple(100 * min(1.0, s.interval[1]) for s in binned),
+        tuple(f"{len(s.values)} orders: {_spread(s)}" for s in binned),
     )
     return Result(
         "figure 5b",
@@ -313,16 +315,16 @@ def figure_6b(subject: Subject, gradients: PathGradients, seed: int = 0) -> Resu
         "figure 6b",
         "How gradient decays along a path",
         f"Each further unit on a path multiplies its gradient by {factor:.2f} on average "
-        f"(log-linear fit over lengths 1-{subject.units}, R^2 {fit:.3f}).",
+        f"(log-linear fit over lengths 1-{subject.units}, R² {fit:.3f}).",
         Claim(
             "The gradient of a path decays roughly exponentially with the number of units it passes through.",
             "roughly exponential decay over 54 units (read off the figure)",
-            f"factor {factor:.2f} a unit, R^2 {fit:.3f}",
+            f"factor {factor:.2f} a unit, R² {fit:.3f}",
             _verdict(factor < 1 and fit >= 0.9),
-            "a factor below 1 and R^2 of the log-linear fit at least 0.9",
+            "a factor below 1 and R² of the log-linear fit at least 0.9",
         ),
         Figure("path length (units taken)", "gradient norm at the picture", (sampled, signed), log_y=True),
-        n=f"{gradients.samples} paths of each length on 8 training pictures; signed sweep on {gradients.n} pictures, "
+        n=f"{gradients.samples} paths of each length, batches of 8 in turn; signed sweep on {gradients.n} pictures, "
         f"{gradients.draws} draws; seed {seed}; 95 % intervals over paths and draws",
     )
 
