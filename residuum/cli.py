@@ -80,7 +80,9 @@ class Shape:
 
 
 def emit(value: Any, speak: Speak, text: Callable[[], str]) -> None:
-    """One JSON object, or text for a person."""
+    """One JSON object, or text for a person. Under torchrun the first process speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     print(json_module.dumps(plain(value), ensure_ascii=False) if speak.json else text())
 
 
@@ -339,7 +341,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, else the code of the error. A user's mistake ends in one message."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = bool({"-v", "--verbose"} & set(arguments)) or bool(os.environ.get("RESIDUUM_DEBUG"))
-    progress.quiet = bool({"-q", "--quiet"} & set(arguments))
+    progress.quiet = bool({"-q", "--quiet"} & set(arguments)) or os.environ.get("RANK", "0") != "0"
     code = 0
     try:
         app(arguments, exit_on_error=False, print_error=False)

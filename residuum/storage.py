@@ -37,8 +37,8 @@ def make_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"{path}: a file stands where the output folder should be. Choose another --output") from error
-    except PermissionError as error:
-        raise UsageError(f"{path}: not allowed to write here. Choose another --output") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made ({error.strerror}). Choose another --output") from error
     return path
 
 

@@ -13,7 +13,7 @@ from .anatomy.intervals import Rate
 from .anatomy.paths import remaining
 from .anatomy.replace import at_rest
 from .data import Dataset, load
-from .errors import UsageError
+from .errors import UsageError, nearest
 from .presets import CATALOGUE, find, preset
 from .report import write_report
 from .results import Study
@@ -33,13 +33,16 @@ class Entry:
 
 
 def ls(pattern: str = "*") -> list[Entry]:
-    """Presets, recipes and studies whose name fits the pattern (`*`, `?`)."""
+    """Presets, recipes and studies whose name fits the pattern (`*`, `?`). UsageError where none does."""
     entries = [
         *(Entry("preset", p.name, f"depth {p.depth}, {p.source}") for p in CATALOGUE.values()),
         *(Entry("recipe", r.name, f"{r.length} {r.clock}, {r.source}") for r in RECIPES.values()),
         *(Entry("study", name, (plan.__doc__ or "").splitlines()[0]) for name, plan in STUDIES.items()),
     ]
-    return [e for e in entries if fnmatch.fnmatch(e.name, pattern)]
+    found = [e for e in entries if fnmatch.fnmatch(e.name, pattern)]
+    if not found:
+        raise UsageError(f"nothing is called {pattern!r}.{nearest(pattern, (e.name for e in entries))}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -284,6 +287,8 @@ def study(
 
     find_study(name)
     find_scale(scale)
+    if workers < 1:
+        raise UsageError(f"workers must be at least 1, not {workers}")
     dataset, folder = load(data, **data_options), study_folder(name, scale, output)
     done = run_study(name, dataset, scale, folder, machine or Machine(), epochs, seed, depth, workers)
     return done, write_report(done, folder)
@@ -312,6 +317,7 @@ def study_folder(name: str, scale: str, output: str | Path | None) -> Path:
 def report(folder: str | Path) -> Path:
     """Draw the figures and write report.html anew from `folder`/study.json. Needs neither data nor weights."""
     folder = Path(folder)
+    folder = folder.parent if folder.name == "study.json" else folder
     if not (folder / "study.json").exists():
         raise UsageError(f"{folder}: no study.json here. `residuum study` makes one")
     return write_report(Study.load(folder / "study.json"), folder)

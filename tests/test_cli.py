@@ -79,6 +79,9 @@ BAD = [
     (2, "veit2016", ["study", "veit2015"]),
     (2, "smoke", ["study", "veit2016", "--scale", "smok"]),
     (2, "study.json", ["report", "."]),
+    (2, "Did you mean 'plain20'", ["ls", "plane20"]),
+    (2, "workers", ["study", "veit2016", "--workers", 0]),
+    (2, "cannot be made", ["train", "resnet20", "--output", "/proc/x/y"]),
     (2, "cannot delete", ["paths", "resnet20", "--delete", 10]),
     (3, "no such folder", ["train", "resnet20", "--data", "./missing.tar"]),
     (3, "--download", ["train", "resnet20", "--data", "cifar10:."]),
@@ -123,7 +126,7 @@ def test_wrong_data_for_a_run(capsys, small_run, tmp_path):
     from test_data import class_folders
 
     code, _, err = call(capsys, "eval", small_run, "--data", class_folders(tmp_path / "set"))
-    assert code == 2
+    assert code == 3
     assert "10 classes" in err
 
 

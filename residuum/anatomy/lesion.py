@@ -9,7 +9,8 @@ from torch import Tensor
 from ..errors import UsageError
 from ..units import ResidualNetwork, leaves
 from .intervals import Change, Rate, Spread
-from .sweep import MEMORY, Variant, intact, lesion, sweep, without
+from .replace import lesion
+from .sweep import MEMORY, Variant, intact, sweep, without
 
 __all__ = ["Deletion", "Examples", "compare", "delete", "delete_each", "delete_random", "lesion"]
 

@@ -1,10 +1,13 @@
-"""The one edit that every dissection is made of, and the state a network is in while it is dissected."""
+"""The one edit that every dissection is made of, the lesion, and the state a network is in while it is dissected."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from ..parts.shortcuts import Severed
+from ..units import ResidualUnit
 
 Edit = tuple[nn.Module, str, nn.Module]
 
@@ -60,6 +63,20 @@ class Detached(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.part(x).detach()
+
+
+@contextmanager
+def lesion(units: Iterable[ResidualUnit]) -> Iterator[None]:
+    """Delete units: x' = f(h(a(x))), Veit et al. 2016, sec. 4.1.
+
+    The branch falls silent; in a plain unit the severed shortcut opens, so the signal passes by (the identity, or
+    option A where the shape changes).
+    """
+    units = list(units)
+    silenced = [(unit, "branch", Silent()) for unit in units]
+    opened = [(unit, "shortcut", unit.shortcut.road) for unit in units if isinstance(unit.shortcut, Severed)]
+    with replace([*silenced, *opened]):
+        yield
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -21,7 +21,7 @@ from .. import progress
 from ..errors import UsageError
 from ..parts.shortcuts import Severed
 from ..units import ResidualNetwork, ResidualUnit, Row, leaves
-from .replace import Silent, at_rest, device_of, replace
+from .replace import at_rest, device_of, lesion, replace
 
 MEMORY = 1 << 30
 TILE = {"cpu": 32}  # pictures in one call: on a CPU as many as its cache holds; elsewhere as many as there are
@@ -70,20 +70,6 @@ def _leaf_numbers(network: ResidualNetwork) -> list[frozenset[int]]:
         groups.append(frozenset(range(start, start + size)))
         start += size
     return groups
-
-
-@contextmanager
-def lesion(units: Iterable[ResidualUnit]) -> Iterator[None]:
-    """Delete units: x' = f(h(a(x))), Veit et al. 2016, sec. 4.1.
-
-    The branch falls silent; in a plain unit the severed shortcut opens, so the signal passes by (the identity, or
-    option A where the shape changes).
-    """
-    units = list(units)
-    silenced = [(unit, "branch", Silent()) for unit in units]
-    opened = [(unit, "shortcut", unit.shortcut.road) for unit in units if isinstance(unit.shortcut, Severed)]
-    with replace([*silenced, *opened]):
-        yield
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from ..anatomy.intervals import Rate
 from ..anatomy.reorder import shapes
 from ..data import Dataset, Images
 from ..data.augment import Pixels, statistics
-from ..errors import UsageError
+from ..errors import DataError
 from ..presets import find
 from ..results import Network, Unit
 from ..training import Run
@@ -38,7 +38,7 @@ class Subject:
 
 
 def open_subject(run: Run, data: Dataset, role: str = "", test: int | None = None, train: int = 0) -> Subject:
-    """The finished run's network with its data. UsageError: other data than it was trained on."""
+    """The finished run's network with its data. DataError: other data than it was trained on."""
     require_data(run, data)
     mean, std = statistics(data.train, run.recipe.normalisation)
     parts = []
@@ -56,12 +56,12 @@ def spread_out(images: Images, n: int) -> Images:
 
 
 def require_data(run: Run, data: Dataset) -> None:
-    """UsageError: other classes or another size than the run was trained on. Other pictures are said aloud."""
+    """DataError: other classes or another size than the run was trained on. Other pictures are said aloud."""
     trained, given = run.data, data.describe()
     for what in ("classes", "size"):
         if trained[what] != given[what]:
             ours, theirs = (f"{len(v)} {what} {v[:5]}" for v in (given[what], trained[what]))
-            raise UsageError(f"{run.folder}: trained on {theirs}, but {data.name} has {ours}. Give the same data")
+            raise DataError(f"{run.folder}: trained on {theirs}, but {data.name} has {ours}. Give the same data")
     if trained["digest"] != given["digest"]:
         progress.say(f"warning: these are not the pictures that {run.folder} was trained on (another digest)")
 

@@ -145,7 +145,7 @@ class Machine:
     """
 
     device: str = "auto"
-    threads: int = 0  # 0: half the cores' worth is decided by `resolved`
+    threads: int = 0  # 0: `resolved` decides
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     save_seconds: float = 60.0  # a checkpoint at least this often, and at the end of every epoch
