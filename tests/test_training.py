@@ -249,6 +249,7 @@ def test_too_little_data_for_a_step(data):
 
 TEAM_SCRIPT = """
 import sys
+import torch
 from dataclasses import replace
 from residuum.data import load
 from residuum.data.images import Dataset
@@ -258,7 +259,10 @@ d = load("digits")
 d = Dataset("digits", d.train.first(151), d.test.first(41), d.classes)
 recipe = replace(find_recipe("digits").shortened(int(sys.argv[2])), batch_size=32, milestones=())
 machine = Machine(device="cpu", threads=1)
-train(preset("preresnet8", 10, 0), d, recipe, sys.argv[1], machine, describe={})
+torch.manual_seed(0)
+linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
+network = preset("preresnet8", 10, 0) if sys.argv[3] == "residual" else linear
+train(network, d, recipe, sys.argv[1], machine, describe={})
 """
 
 
@@ -272,7 +276,7 @@ def test_two_processes_share_a_run(tmp_path):
     """Every example evaluated once by sums over ranks; the same run twice gives the same bits; one writer."""
     (tmp_path / "team.py").write_text(TEAM_SCRIPT)
     for name in ("a", "b"):
-        done = torchrun(tmp_path / "team.py", 2, tmp_path / name, 2)
+        done = torchrun(tmp_path / "team.py", 2, tmp_path / name, 2, "residual")
         assert done.returncode == 0, done.stderr[-2000:]
     found = Run.open(tmp_path / "a")
     assert found.description["machine"]["processes"] == 2
@@ -285,3 +289,25 @@ def test_two_processes_share_a_run(tmp_path):
     alone = Trainer(network, small, short(), CPU, Team()).evaluate()
     assert alone["test_error"] == pytest.approx(found.metrics[-1]["test_error"], abs=1e-12)
     assert alone["test_loss"] == pytest.approx(found.metrics[-1]["test_loss"], rel=1e-5)
+
+
+def test_two_processes_take_the_same_steps_as_one(tmp_path):
+    """Without batch statistics the gradient is that of the global batch, also of the uneven last one (23 = 12 + 11)."""
+    (tmp_path / "team.py").write_text(TEAM_SCRIPT)
+    for processes in (1, 2):
+        done = torchrun(tmp_path / "team.py", processes, tmp_path / str(processes), 2, "linear")
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (Run.open(tmp_path / str(processes)) for processes in (1, 2))
+    for name, tensor in one.weights().items():
+        torch.testing.assert_close(two.weights()[name], tensor, rtol=1e-4, atol=1e-6)
+    for a, b in zip(one.metrics, two.metrics, strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+
+
+def test_a_kill_between_the_last_checkpoint_and_its_metrics(data, tmp_path):
+    weights = run(data, tmp_path).outcome["weights"]
+    rows = (tmp_path / "metrics.jsonl").read_text()
+    (tmp_path / "metrics.jsonl").write_text(rows.splitlines()[0] + "\n")
+    (tmp_path / "done.json").unlink()
+    assert run(data, tmp_path).outcome["weights"] == weights
+    assert (tmp_path / "metrics.jsonl").read_text() == rows

@@ -39,8 +39,9 @@ def compare(
     network: ResidualNetwork, examples: Examples, variants: Sequence[Variant], title: str, memory: int = MEMORY
 ) -> tuple[Rate, list[tuple[Rate, Change]]]:
     """The intact error, and for every variant its error and the change, on the same examples."""
-    logits = sweep(network, examples.images, [intact(network), *variants], memory, title)
-    wrong = logits.argmax(2) != examples.labels.cpu()
+    everything = [intact(network), *variants]
+    predicted = sweep(network, examples.images, everything, memory, title, keep=lambda logits: logits.argmax(1))
+    wrong = predicted != examples.labels.cpu()
     base, n = wrong[0], len(examples.labels)
     found = []
     for row in wrong[1:]:

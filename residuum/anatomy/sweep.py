@@ -113,9 +113,15 @@ def cost(network: ResidualNetwork, variants: Sequence[Variant]) -> tuple[int, in
 
 @torch.no_grad()
 def sweep(
-    network: ResidualNetwork, images: Tensor, variants: Sequence[Variant], memory: int = MEMORY, title: str = "sweep"
+    network: ResidualNetwork,
+    images: Tensor,
+    variants: Sequence[Variant],
+    memory: int = MEMORY,
+    title: str = "sweep",
+    keep: Callable[[Tensor], Tensor] = lambda logits: logits,
 ) -> Tensor:
-    """Logits (V, N, K) of every variant on images (N, 3, H, W), on the CPU.
+    """Logits (V, N, K) of every variant on images (N, 3, H, W), on the CPU; or what `keep` makes of each batch of them,
+    (B, K) -> (B, ...): `lambda logits: logits.argmax(1)` keeps predictions alone.
 
     `memory` bounds the activations held, in bytes: pictures are taken in batches so small that all variants alive at
     one depth, of one batch, fit in it (at least one picture is taken). The network is left as it was.
@@ -129,17 +135,17 @@ def sweep(
         probe = images[:1].to(device)
         alive = [len(level.parents) for level in levels]
         batch = max(1, min(len(images), fast.tile, memory // _held(fast, probe, alive)))
-        shape = (len(variants), len(images), fast.head(fast.through(probe)).shape[1])
-        logits = torch.empty(shape)
+        sample = keep(fast.head(fast.through(probe)).float().cpu())
+        kept = torch.empty((len(variants), len(images), *sample.shape[1:]), dtype=sample.dtype)
         with progress.bar(title, len(images)) as advance:
             for start in range(0, len(images), batch):
                 part = images[start : start + batch].to(device)
                 states = _walk(fast, part, levels)
-                outs = fast.many(fast.head, states)
+                outs = [keep(logits.float().cpu()) for logits in fast.many(fast.head, states)]
                 for v, end in enumerate(ends):
-                    logits[v, start : start + batch] = outs[end].float().cpu()
+                    kept[v, start : start + batch] = outs[end]
                 advance(len(part))
-    return logits
+    return kept
 
 
 def _held(fast: "Prepared", probe: Tensor, alive: list[int]) -> int:

@@ -25,6 +25,11 @@ class Team:
     def leads(self) -> bool:
         return self.rank == 0
 
+    @property
+    def sums(self) -> torch.dtype:
+        """The type that sums are kept in: float64 wherever the device has it."""
+        return torch.float32 if self.device.startswith("mps") else torch.float64
+
     def share(self, batch: Tensor) -> Tensor:
         """This rank's part of a global batch; the parts are disjoint and together the whole."""
         return batch[self.rank :: self.size]

@@ -57,7 +57,7 @@ class Trainer:
         self.compiled = torch.compile(self.wrapped) if machine.compile else self.wrapped
         self.step, self.metrics = 0, list[dict[str, Any]]()
         # this rank's sums over the epoch so far: loss, right answers, mean |gradient| of the watched parameter
-        self.sums = torch.zeros(3, dtype=torch.float64, device=team.device)
+        self.sums = torch.zeros(3, dtype=team.sums, device=team.device)
         self._drawn: tuple[int, Tensor, Tensor | None] | None = None
 
     # ---- one step ----
@@ -115,16 +115,18 @@ class Trainer:
         """Loss and error on the test part: sums over disjoint shares, reduced, then divided."""
         self.team.share_buffers(self.network)
         self.network.eval()
-        sums = torch.zeros(3, dtype=torch.float64, device=self.team.device)
+        sums = torch.zeros(3, dtype=self.team.sums, device=self.team.device)
         for part in torch.arange(len(self.test_pixels)).split(EVALUATION_BATCH):
             mine = self.team.share(part)
             if len(mine):
                 images, labels = self.test_pixels.batch(mine)
                 with self.autocast():
                     logits = self.network(images).float()
-                loss = F.cross_entropy(logits, labels, reduction="sum").double()
+                loss = F.cross_entropy(logits, labels, reduction="sum")
                 right = (logits.argmax(1) == labels).sum()
-                sums += torch.stack([loss, right.double(), torch.tensor(len(mine), device=loss.device).double()])
+                sums += torch.stack(
+                    [part.to(self.team.sums) for part in (loss, right, torch.tensor(len(mine), device=loss.device))]
+                )
         loss, right, seen = self.team.total(sums).tolist()
         return {"test_loss": loss / seen, "test_error": 1 - right / seen, "test_n": int(seen)}
 

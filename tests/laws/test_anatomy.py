@@ -223,3 +223,26 @@ def test_units_that_add_nothing_change_nothing():
         expected = network(x)
     with lesion([network.units[1]]):
         assert torch.equal(network(x), expected)
+
+
+def test_only_units_of_the_same_shape_trade_places():
+    network = lively(MENAGERIE["pre-activation A"]())
+    examples = anatomy.Examples(pictures(20), labels(20))
+    base, found = anatomy.reorder_random(network, examples, [0, 1, 9], repeats=4)
+    stage = [0, 0, 0, 1, 2, 2, 3, 4, 4]  # units 3 and 6 change the shape and stay
+    assert all([stage[u] for u in r.permutation] == stage for r in found)
+    assert all(r.tau == 1 and r.change.value == 0 and r.error == base for r in found if r.swaps == 0)
+    assert all(r.tau < 1 for r in found if r.swaps == 1)
+    assert len({r.permutation for r in found}) > 6
+
+
+def test_random_deletions_are_a_function_of_the_seed():
+    network, examples = lively(narrow()), anatomy.Examples(pictures(8), labels(8))
+    _, first, spread = anatomy.delete_random(network, examples, [1, 3], repeats=5, seed=2)
+    _, again, _ = anatomy.delete_random(network, examples, [3], repeats=5, seed=2)
+    assert first[3] == again[3]
+    assert all(len(set(d.deleted)) == k for k, group in first.items() for d in group)
+    assert spread[3].mean == pytest.approx(sum(d.error.value for d in first[3]) / 5)
+    for deletion in first[3]:
+        with applied(network, without(network, deletion.deleted)), torch.no_grad():
+            assert deletion.error.count == int((network(examples.images).argmax(1) != examples.labels).sum())
