@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 .PHONY: demo test lint check clean
 
 demo: $(VENV)/.installed
-	$(BIN)/residuum study veit2016 --data digits --scale laptop --output runs/demo --workers 2 --threads 1
+	$(BIN)/residuum study veit2016 --data digits --scale laptop --output runs/demo --workers 2
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 -q

@@ -61,7 +61,11 @@ class Interrupted(ResiduumError):
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
-        self.exit_code = 128 + signal_number
+        self.signal_number, self.exit_code = signal_number, 128 + signal_number
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        """So that a worker process can hand it to its parent."""
+        return type(self), (str(self), self.signal_number)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

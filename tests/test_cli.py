@@ -75,6 +75,7 @@ BAD = [
     (2, "digits", ["train", "resnet20", "--data", "digit"]),
     (2, "epochs", ["train", "resnet20", "--epochs", 0]),
     (2, "learning_rate", ["train", "resnet20", "--learning-rate", "nan"]),
+    (2, "threads", ["train", "resnet20", "--threads", 0]),
     (2, "float16", ["train", "resnet20", "--precision", "float16"]),
     (2, "veit2016", ["study", "veit2015"]),
     (2, "smoke", ["study", "veit2016", "--scale", "smok"]),

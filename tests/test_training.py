@@ -311,3 +311,10 @@ def test_a_kill_between_the_last_checkpoint_and_its_metrics(data, tmp_path):
     (tmp_path / "done.json").unlink()
     assert run(data, tmp_path).outcome["weights"] == weights
     assert (tmp_path / "metrics.jsonl").read_text() == rows
+
+
+def test_an_interruption_crosses_processes():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(Interrupted("stopped", signal.SIGINT)))
+    assert (str(error), error.exit_code) == ("stopped", 130)

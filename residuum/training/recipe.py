@@ -145,19 +145,13 @@ class Machine:
     """
 
     device: str = "auto"
-    threads: int = 0  # 0: `resolved` decides
+    threads: int = 1  # results differ in the last bits between numbers of threads
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     save_seconds: float = 60.0  # a checkpoint at least this often, and at the end of every epoch
 
     def resolved(self) -> "Machine":
-        """With the device and the number of threads that "auto" and 0 stand for here.
-
-        One thread for each core that this process may use, at most 4: small convolutions gain nothing from more.
-        UsageError: a device that is not there, or a precision that it lacks.
-        """
-        import os
-
+        """With the device that "auto" stands for here. UsageError: one that is not there, or a precision that it lacks."""
         import torch
 
         device = self.device
@@ -174,5 +168,6 @@ class Machine:
             raise UsageError("precision float16 needs a GPU. Use --precision bfloat16 or float32 on a CPU")
         if self.precision not in ("float32", "bfloat16", "float16"):
             raise UsageError(f"unknown precision {self.precision!r}. Valid: float32, bfloat16, float16.")
-        threads = self.threads or min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-        return replace(self, device=device, threads=threads)
+        if self.threads < 1:
+            raise UsageError(f"threads must be at least 1, not {self.threads}")
+        return replace(self, device=device)
