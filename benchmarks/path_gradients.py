@@ -9,20 +9,13 @@ Prints one JSON object.
 
 import argparse
 import json
-import time
 
 import torch
 import torch.nn.functional as F
-from lesion_sweep import lively
+from lesion_sweep import lively, timed
 
 from residuum.anatomy import gradient_by_length, polynomial, sampled_paths, signed_sweep
 from residuum.presets import preset
-
-
-def timed(function):
-    start = time.perf_counter()
-    value = function()
-    return value, time.perf_counter() - start
 
 
 def main() -> None:

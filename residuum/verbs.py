@@ -17,7 +17,7 @@ from .errors import UsageError, nearest
 from .presets import CATALOGUE, find, preset
 from .report import write_report
 from .results import Study
-from .studies import STUDIES, Trial, run_study, study_plan
+from .studies import STUDIES, Request, Trial, run_study, study_plan
 from .studies.plan import Priced
 from .studies.subject import Subject, open_subject
 from .training import RECIPES, Machine, Run, find_recipe
@@ -282,15 +282,11 @@ def study(
     **data_options: Any,
 ) -> tuple[Study, Path]:
     """Carry a study out (finished runs are found, not repeated) and write its report. Gives it and the page's path."""
-    from .studies.catalogue import find_study
-    from .studies.scales import find_scale
-
-    find_study(name)
-    find_scale(scale)
+    request = Request(name, scale, epochs, depth, seed)
     if workers < 1:
         raise UsageError(f"workers must be at least 1, not {workers}")
-    dataset, folder = load(data, **data_options), study_folder(name, scale, output)
-    done = run_study(name, dataset, scale, folder, machine or Machine(), epochs, seed, depth, workers)
+    folder = study_folder(request, output)
+    done = run_study(request, load(data, **data_options), folder, machine or Machine(), workers)
     return done, write_report(done, folder)
 
 
@@ -306,12 +302,12 @@ def plan(
     **data_options: Any,
 ) -> list[Priced]:
     """What `study` would train, with FLOPs and estimated seconds from a few timed steps. Writes nothing."""
-    folder = study_folder(name, scale, output)
-    return study_plan(name, load(data, **data_options), scale, folder, machine or Machine(), epochs, seed, depth)
+    request = Request(name, scale, epochs, depth, seed)
+    return study_plan(request, load(data, **data_options), study_folder(request, output), machine or Machine())
 
 
-def study_folder(name: str, scale: str, output: str | Path | None) -> Path:
-    return Path(output) if output else Path("runs") / f"{name}-{scale}"
+def study_folder(request: Request, output: str | Path | None) -> Path:
+    return Path(output) if output else Path("runs") / f"{request.name}-{request.scale}"
 
 
 def report(folder: str | Path) -> Path:

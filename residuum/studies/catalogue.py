@@ -3,6 +3,7 @@
 import datetime
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from .. import progress
 from ..data import Dataset
 from ..errors import UsageError, nearest
+from ..presets import find
 from ..results import Result, Study
 from ..storage import make_folder
 from ..training import Machine, Run
@@ -25,48 +27,42 @@ Plan = Callable[..., list[Trial]]
 STUDIES: dict[str, Plan] = {"veit2016": veit_trials}
 
 
-def find_study(name: str) -> Plan:
-    if name not in STUDIES:
-        raise UsageError(f"unknown study {name!r}.{nearest(name, STUDIES)}")
-    return STUDIES[name]
+@dataclass(frozen=True)
+class Request:
+    """Which study, how large. `epochs` and `depth` stand in for the scale's own. UsageError: an unknown name."""
+
+    name: str
+    scale: str = "laptop"
+    epochs: int | None = None
+    depth: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in STUDIES:
+            raise UsageError(f"unknown study {self.name!r}.{nearest(self.name, STUDIES)}")
+        find_scale(self.scale)
+
+    def trials(self, data: Dataset) -> list[Trial]:
+        """What is trained on these data. UsageError: a depth that the networks cannot have."""
+        trials = STUDIES[self.name](find_scale(self.scale), data, self.epochs, self.seed, self.depth)
+        for trial in trials:
+            find(trial.preset)
+        return trials
 
 
-def study_plan(
-    name: str,
-    data: Dataset,
-    scale: str,
-    output: Path,
-    machine: Machine,
-    epochs: int | None = None,
-    seed: int = 0,
-    depth: int | None = None,
-) -> list[Priced]:
+def study_plan(request: Request, data: Dataset, output: Path, machine: Machine) -> list[Priced]:
     """What `run_study` would train, with its cost. Nothing is written."""
-    trials = find_study(name)(find_scale(scale), data, epochs, seed, depth)
-    return price(trials, data, output / "runs", machine)
+    return price(request.trials(data), data, output / "runs", machine)
 
 
-def run_study(
-    name: str,
-    data: Dataset,
-    scale: str,
-    output: Path,
-    machine: Machine,
-    epochs: int | None = None,
-    seed: int = 0,
-    depth: int | None = None,
-    workers: int = 1,
-) -> Study:
+def run_study(request: Request, data: Dataset, output: Path, machine: Machine, workers: int = 1) -> Study:
     """Train the study's networks under `output`/runs (finished ones are found by content), measure, save study.json."""
-    plan, size = find_study(name), find_scale(scale)
-    machine = machine.resolved()
-    trials = plan(size, data, epochs, seed, depth)
-    for trial in trials:
-        trial.build(len(data.classes))  # a wrong depth is found before the output folder is made
+    machine, trials = machine.resolved(), request.trials(data)
     make_folder(output)
     runs = train_all(trials, data, output / "runs", machine, workers)
     torch.set_num_threads(machine.threads)
-    study = measure_veit(runs, data, size, machine, seed, [describe_trial(t) for t in trials])
+    words = [describe_trial(t) for t in trials]
+    study = measure_veit(runs, data, find_scale(request.scale), machine, request.seed, words)
     study.save(output / "study.json")
     return study
 

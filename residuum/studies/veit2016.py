@@ -293,21 +293,10 @@ def gradients_of(subject: Subject, scale: Scale, seed: int = 0) -> PathGradients
 
 def figure_6b(subject: Subject, gradients: PathGradients, seed: int = 0) -> Result:
     """Gradient norm of a single path against its length."""
-    lengths = tuple(range(len(gradients.counts)))
-    sampled = Series(
-        f"mean norm of a path, {gradients.samples} sampled of each length",
-        lengths,
-        tuple(_positive(v) for v in gradients.mean),
-        tuple(_positive(v - 1.96 * e) for v, e in zip(gradients.mean, gradients.mean_error, strict=True)),
-        tuple(_positive(v + 1.96 * e) for v, e in zip(gradients.mean, gradients.mean_error, strict=True)),
-    )
-    signed = Series(
-        f"root mean square norm, signed sweep, {gradients.draws} draws",
-        lengths,
-        tuple(_positive(v) for v in gradients.rms),
-        tuple(_positive(v - 1.96 * e) for v, e in zip(gradients.rms, gradients.rms_error, strict=True)),
-        tuple(_positive(v + 1.96 * e) for v, e in zip(gradients.rms, gradients.rms_error, strict=True)),
-    )
+    name = f"mean norm of a path, {gradients.samples} sampled of each length"
+    sampled = _estimated(name, gradients.mean, gradients.mean_error)
+    name = f"root mean square norm, signed sweep, {gradients.draws} draws"
+    signed = _estimated(name, gradients.rms, gradients.rms_error)
     usable = [(k, log(v)) for k, v in enumerate(gradients.mean) if k and v > 0]
     slope, fit = _line(usable)
     factor = float(np.exp(slope))
@@ -399,6 +388,12 @@ def _spread_series(name: str, counts: Sequence[int], spreads: dict[int, Spread])
     high = tuple(100 * min(1.0, spreads[k].interval[1]) for k in counts)
     labels = tuple(f"{k} deleted: {_spread(spreads[k])}" for k in counts)
     return Series(name, tuple(counts), tuple(100 * spreads[k].mean for k in counts), low, high, labels)
+
+
+def _estimated(name: str, values: Sequence[float], errors: Sequence[float]) -> Series:
+    """By length, with 1.96 standard errors on either side, for a logarithmic axis."""
+    low, high = (tuple(_positive(v + side * e) for v, e in zip(values, errors, strict=True)) for side in (-1.96, 1.96))
+    return Series(name, tuple(range(len(values))), tuple(_positive(v) for v in values), low, high)
 
 
 def _spread(spread: Spread) -> str:
