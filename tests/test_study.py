@@ -143,3 +143,19 @@ def test_holes_and_log_axes_are_drawn():
     titles = re.findall(r"<title>(.*?)</title>", text)
     assert titles == ["zero", "two", "three"]
     assert draw(Figure("x", "y", (series,)), "png").startswith(b"\x89PNG")
+
+
+def test_fewer_examples_are_of_every_class():
+    """Class folders come sorted by class: a subset must be spread over them, or a figure shows one class alone."""
+    import torch
+
+    from residuum.anatomy import Examples
+
+    targets = torch.arange(10).repeat_interleave(100)
+    for n in (10, 37, 200, 1000, 5000):
+        few = Examples(targets.float()[:, None], targets).spread(n)
+        assert len(few.labels) == min(n, 1000)
+        assert torch.equal(few.images[:, 0].long(), few.labels)
+        counts = few.labels.bincount(minlength=10)
+        assert counts.max() - counts.min() <= 1
+    assert len(Examples(targets, targets).spread(None).labels) == 1000

@@ -233,7 +233,7 @@ def sampled_paths(
     norms = torch.zeros(len(lengths), samples, batch)
     with at_rest(network), progress.bar("sampling paths", len(lengths) * samples) as advance:
         for b in range(min(batches, samples)):
-            here = slice(b * batch, (b + 1) * batch)
+            here = slice(b, batches * batch, batches)  # a batch from all over: pictures may come sorted by class
             recording = Recording(network, images[here], labels[here])
             for row, k in enumerate(lengths):
                 for s in range(b, samples, batches):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import UsageError
@@ -22,8 +23,17 @@ class Examples:
     images: Tensor
     labels: Tensor
 
-    def first(self, n: int | None) -> "Examples":
-        return self if n is None else Examples(self.images[:n], self.labels[:n])
+    def spread(self, n: int | None) -> "Examples":
+        """n of them at equal distances (None: all): class folders come sorted, so the first n would be of one class."""
+        if n is None or n >= len(self.labels):
+            return self
+        at = spread_out(len(self.labels), n)
+        return Examples(self.images[at], self.labels[at])
+
+
+def spread_out(size: int, n: int) -> Tensor:
+    """n indices (at most `size`) at equal distances from the first to the last."""
+    return torch.linspace(0, size - 1, min(n, size)).round().long()
 
 
 @dataclass(frozen=True)

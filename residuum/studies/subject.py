@@ -7,8 +7,9 @@ import torch
 from .. import progress
 from ..anatomy import Examples
 from ..anatomy.intervals import Rate
+from ..anatomy.lesion import spread_out
 from ..anatomy.reorder import shapes
-from ..data import Dataset, Images
+from ..data import Dataset
 from ..data.augment import Pixels, statistics
 from ..errors import DataError
 from ..presets import find
@@ -43,16 +44,10 @@ def open_subject(run: Run, data: Dataset, role: str = "", test: int | None = Non
     mean, std = statistics(data.train, run.recipe.normalisation)
     parts = []
     for images, n in ((data.test, test), (data.train, train)):
-        chosen = images if n is None else spread_out(images, n)
-        pixels = Pixels(chosen, mean, std, 0, "cpu")
-        parts.append(Examples(*pixels.batch(torch.arange(len(pixels)))))
+        pixels = Pixels(images, mean, std, 0, "cpu")
+        chosen = spread_out(len(pixels), len(pixels) if n is None else n)
+        parts.append(Examples(*pixels.batch(chosen)))
     return Subject(run, rebuild(run), parts[0], parts[1], role)
-
-
-def spread_out(images: Images, n: int) -> Images:
-    """n pictures at equal distances: class folders come sorted by class, so the first n would be of one kind."""
-    at = torch.linspace(0, len(images) - 1, min(n, len(images))).round().long()
-    return Images(images.pixels[at], images.labels[at])
 
 
 def require_data(run: Run, data: Dataset) -> None:

@@ -61,7 +61,7 @@ def responses(subjects: Sequence[Subject], examples: int = 500) -> Result:
     """Standard deviation of every layer's response, in layer order (He et al. 2015, fig. 7)."""
     series, medians = [], {}
     for subject in subjects[:2]:
-        found = layer_responses(subject.network, subject.test.images[:examples])
+        found = layer_responses(subject.network, subject.test.spread(examples).images)
         values = [r.std for r in found]
         medians[subject.name] = sorted(values)[len(values) // 2]
         labels = tuple(f"{r.name}: {r.std:.3f}" for r in found)

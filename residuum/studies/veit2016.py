@@ -107,7 +107,7 @@ def figure_5a(subject: Subject, scale: Scale, seed: int = 0) -> Result:
     """Error against the number of units deleted at random."""
     n = subject.units
     counts = sorted({round(n * share / 20) for share in range(11)} | {round(n * 10 / PAPER_UNITS), 1})
-    examples = subject.test.first(scale.draws_examples)
+    examples = subject.test.spread(scale.draws_examples)
     intact, _, spreads = delete_random(subject.network, examples, counts, scale.repeats, seed)
     series = _spread_series(f"{subject.name}, {scale.repeats} random subsets each", counts, spreads)
     at_ten = round(n * 10 / PAPER_UNITS)
@@ -141,7 +141,7 @@ def figure_5b(subject: Subject, scale: Scale, seed: int = 0) -> Result:
     """Error against Kendall's tau after swapping random pairs of units of the same shape."""
     n = subject.units
     swaps = sorted({1, 2, 3, 5, 8, 12, max(1, n // 3), n})
-    examples = subject.test.first(scale.draws_examples)
+    examples = subject.test.spread(scale.draws_examples)
     intact, drawn = reorder_random(subject.network, examples, swaps, scale.repeats, seed)
     taus, errors = [r.tau for r in drawn], [r.error.value for r in drawn]
     rank = _spearman(taus, errors)
