@@ -334,7 +334,12 @@ def figure_6c(subject: Subject, gradients: PathGradients) -> Result:
         first, last = ranges[measure] = gradients.effective(measure)  # type: ignore[arg-type]
         inside = float(Fraction(sum(gradients.counts[first : last + 1]), sum(gradients.counts)))
         labels = tuple(f"length {k}: {s:.2f} % of the {measure} total" for k, s in enumerate(share))
-        series.append(Series(name, lengths, tuple(share.tolist()), labels=labels))
+        half = 1.96 * np.array([float(c) for c in gradients.counts]) * np.array(gradients.mean_error)
+        half *= 100 / max(total.sum(), 1e-300)
+        published = measure == "published"
+        low = tuple(np.maximum(0, share - half).tolist()) if published else ()
+        high = tuple((share + half).tolist()) if published else ()
+        series.append(Series(name, lengths, tuple(share.tolist()), low, high, labels))
         rows.append((name, f"{first}-{last}", percent(inside, 4), f"{total.sum():.3g}"))
         if measure != "orthogonal":
             spans.append(Span(first, last, f"95 %, {measure}: {first}-{last}"))
@@ -359,7 +364,7 @@ def figure_6c(subject: Subject, gradients: PathGradients) -> Result:
         Figure("path length (units taken)", "share of the measure's total (%)", tuple(series), spans=tuple(spans)),
         Table(("measure", "95 % range", "share of all paths in it", "total (norm)"), tuple(rows)),
         f"{gradients.n} training pictures (exact), {gradients.samples} paths of each length (published), "
-        f"{gradients.draws} draws (orthogonal)",
+        f"{gradients.draws} draws (orthogonal); 95 % interval of the published measure over sampled paths",
         (
             "The published measure adds norms, as if all paths pointed the same way; the exact one is the norm of the sum.",
             f"At length {middle} the exact total is {orthogonal:.2f} times that of orthogonal paths (root mean squares).",
