@@ -65,6 +65,11 @@ class ResidualNetwork(nn.Module):
         return self.head(self.units(self.stem(images)))
 
 
+def count_leaves(row: Iterable[ResidualUnit]) -> int:
+    """How many innermost units there are: the n of path counts and lesions."""
+    return sum(1 for _ in leaves(row))
+
+
 def leaves(row: Iterable[ResidualUnit]) -> Iterator[ResidualUnit]:
     """The innermost units in signal order: those a path counts and a lesion removes. A flat row gives itself."""
     for unit in row:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .. import progress
 from ..errors import UsageError
 from ..parts.shortcuts import Severed
-from ..units import ResidualNetwork, ResidualUnit, Row, leaves
+from ..units import ResidualNetwork, ResidualUnit, Row, count_leaves
 from .paths import polynomial
 from .replace import Silent, at_rest, device_of
 
@@ -163,10 +163,6 @@ def _chunks(network: ResidualNetwork, images: Tensor, labels: Tensor, depth: int
         yield Recording(network, images[start : start + size], labels[start : start + size])
 
 
-def _units(network: ResidualNetwork) -> int:
-    return sum(1 for _ in leaves(network.units))
-
-
 def gradient_by_length(
     network: ResidualNetwork, images: Tensor, labels: Tensor, longest: int | None = None, memory: int = MEMORY
 ) -> Tensor:
@@ -174,7 +170,7 @@ def gradient_by_length(
 
     With `longest` left out, all of them: their sum is the ordinary gradient. n(n+1)/2 branch products an example.
     """
-    longest = _units(network) if longest is None else longest
+    longest = count_leaves(network.units) if longest is None else longest
     if longest < 0:
         raise UsageError(f"longest must be at least 0, not {longest}")
     with at_rest(network):
@@ -190,7 +186,7 @@ def signed_sweep(
     Each example multiplies each branch by a random sign of its own; E |S_k|^2 is that sum, for every k at once, since
     different paths carry different sets of independent signs.
     """
-    n, estimates = _units(network), []
+    n, estimates = count_leaves(network.units), []
     source = torch.Generator().manual_seed(seed)
     every_unit = sum(isinstance(m, ResidualUnit) for m in network.modules())
     signs = torch.randint(0, 2, (draws, every_unit, len(images)), generator=source) * 2.0 - 1
@@ -303,7 +299,7 @@ def path_gradients(
     seed: int = 0,
 ) -> PathGradients:
     """All measures on the same examples; single paths on batches of them in turn."""
-    n = _units(network)
+    n = count_leaves(network.units)
     counts = polynomial(network.units)
     norms = _norms(network, images, labels)
     squares = signed_sweep(network, images, labels, draws, seed)
@@ -329,7 +325,7 @@ def path_gradients(
 def _norms(network: ResidualNetwork, images: Tensor, labels: Tensor) -> Tensor:
     """|G_k| of every example, (n+1, N) float64."""
     parts: list[Tensor] = []
-    n = _units(network)
+    n = count_leaves(network.units)
     with at_rest(network), progress.bar("gradient polynomial", len(images)) as advance:
         for recording in _chunks(network, images, labels, n, MEMORY):
             parts.append(recording.polynomial(n).flatten(2).double().norm(dim=2).cpu())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..units import ResidualNetwork, leaves
+from ..units import ResidualNetwork, count_leaves
 from .intervals import Change, Rate, Spread
 from .replace import lesion
 from .sweep import MEMORY, Variant, intact, sweep, without
@@ -71,7 +71,7 @@ def delete(
 
 def delete_each(network: ResidualNetwork, examples: Examples) -> tuple[Rate, list[Deletion]]:
     """Every unit on its own (Veit et al. 2016, fig. 3)."""
-    n = sum(1 for _ in leaves(network.units))
+    n = count_leaves(network.units)
     return delete(network, examples, ([u] for u in range(n)), "deleting each unit")
 
 
@@ -82,7 +82,7 @@ def delete_random(
 
     The draws are a function of (seed, k, repeat).
     """
-    n = sum(1 for _ in leaves(network.units))
+    n = count_leaves(network.units)
     for k in counts:
         if not 0 <= k <= n:
             raise UsageError(f"cannot delete {k} of {n} units")

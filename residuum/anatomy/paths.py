@@ -13,7 +13,7 @@ from math import comb
 import numpy as np
 
 from ..errors import UsageError
-from ..units import ResidualNetwork, ResidualUnit, Row, leaves
+from ..units import ResidualNetwork, ResidualUnit, Row, count_leaves
 
 Polynomial = tuple[int, ...]
 
@@ -65,7 +65,7 @@ class Paths:
 
 def unravel(network: ResidualNetwork) -> Paths:
     """The paths of a network."""
-    return Paths(polynomial(network.units), sum(1 for _ in leaves(network.units)))
+    return Paths(polynomial(network.units), count_leaves(network.units))
 
 
 def remaining(network: ResidualNetwork, d: int) -> tuple[Fraction | None, ...]:
@@ -75,7 +75,7 @@ def remaining(network: ResidualNetwork, d: int) -> tuple[Fraction | None, ...]:
     polynomial in t and s whose leaves are 1 + s + t: s marks a deletion. None where no path has that length.
     UsageError: d outside 0..n.
     """
-    n = sum(1 for _ in leaves(network.units))
+    n = count_leaves(network.units)
     if not 0 <= d <= n:
         raise UsageError(f"cannot delete {d} of {n} units")
     if all(not isinstance(u.branch, Row) and not u.plain for u in network.units):
@@ -95,7 +95,7 @@ def _marked(row: Iterable[ResidualUnit], d: int) -> np.ndarray:
 
 
 def _marked_unit(unit: ResidualUnit, d: int) -> np.ndarray:
-    inside = sum(1 for _ in leaves([unit]))
+    inside = count_leaves([unit])
     if isinstance(unit.branch, Row):
         table = _marked(unit.branch, d)
         if not unit.plain:

@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from .. import progress
 from ..errors import UsageError
 from ..parts.shortcuts import Severed
-from ..units import ResidualNetwork, ResidualUnit, Row, leaves
+from ..units import ResidualNetwork, ResidualUnit, Row, count_leaves, leaves
 from .replace import at_rest, device_of, lesion, replace
 
 MEMORY = 1 << 30
@@ -66,7 +66,7 @@ def _leaf_numbers(network: ResidualNetwork) -> list[frozenset[int]]:
     """The numbers of the leaves of each unit of the row."""
     groups, start = [], 0
     for unit in network.units:
-        size = sum(1 for _ in leaves([unit]))
+        size = count_leaves([unit])
         groups.append(frozenset(range(start, start + size)))
         start += size
     return groups
@@ -135,13 +135,14 @@ def sweep(
         probe = images[:1].to(device)
         alive = [len(level.parents) for level in levels]
         batch = max(1, min(len(images), fast.tile, memory // _held(fast, probe, alive)))
-        sample = keep(fast.head(fast.through(probe)).float().cpu())
-        kept = torch.empty((len(variants), len(images), *sample.shape[1:]), dtype=sample.dtype)
+        kept = torch.empty(0)
         with progress.bar(title, len(images)) as advance:
             for start in range(0, len(images), batch):
                 part = images[start : start + batch].to(device)
                 states = _walk(fast, part, levels)
                 outs = [keep(logits.float().cpu()) for logits in fast.many(fast.head, states)]
+                if not start:
+                    kept = outs[0].new_empty((len(variants), len(images), *outs[0].shape[1:]))
                 for v, end in enumerate(ends):
                     kept[v, start : start + batch] = outs[end]
                 advance(len(part))
@@ -201,19 +202,9 @@ class Prepared:
         with lesion(self.numbers[step.unit][number] for number in step.deleted):
             return unit(x)
 
-    def through(self, images: Tensor) -> Tensor:
-        x = self.stem(images)
-        for unit in self.units:
-            x = _forward(unit, x)
-        return x
-
     def many(self, function: Callable[[Tensor], Tensor], inputs: list[Tensor]) -> list[Tensor]:
-        """The function of each input: small inputs joined to a tile, large ones cut to it."""
+        """The function of each input; inputs smaller than a tile are joined to one."""
         size = len(inputs[0])
-        if size >= self.tile:
-            if size == self.tile:
-                return [function(x) for x in inputs]
-            return [torch.cat([function(part) for part in x.split(self.tile)]) for x in inputs]
         together, outs = max(1, self.tile // size), []
         for start in range(0, len(inputs), together):
             some = inputs[start : start + together]

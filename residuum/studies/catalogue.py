@@ -79,9 +79,7 @@ def measure_veit(
         open_subject(run, data, role, scale.examples, count if role == "residual" else 0)
         for run, role in zip(runs, ROLES, strict=False)
     ]
-    residual = subjects[0]
-    residual.network.to(machine.device)
-    lesions = []
+    residual, lesions = subjects[0], []
     for subject in subjects:
         progress.say(f"measuring {subject.name}")
         subject.network.to(machine.device)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -100,4 +100,4 @@ def _train_apart(trial: Trial, data: Dataset, folder: Path, machine: Machine, qu
 
 
 def describe_trial(trial: Trial) -> dict[str, Any]:
-    return {"preset": trial.preset, "options": dict(trial.options), "recipe": asdict(trial.recipe)["name"]}
+    return {"preset": trial.preset, "options": dict(trial.options), "recipe": trial.recipe.name}

@@ -16,7 +16,7 @@ from .. import progress
 from ..data import Dataset
 from ..data.augment import Pixels, order, statistics
 from ..errors import CheckpointError, Interrupted, NumericError, ResourceError, UsageError
-from .checkpoint import Checkpoint, load_weights
+from .checkpoint import Checkpoint, load_weights, require_finite
 from .distributed import Team
 from .recipe import Machine, Recipe
 
@@ -158,9 +158,7 @@ class Trainer:
             momentum = self.optimiser.state.get(parameter, {}).get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{name}"] = momentum
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise NumericError(f"step {self.step}: tensor {name} is no longer finite")
+        require_finite(tensors, f"step {self.step}", NumericError)
         state = {"step": self.step, "sums": self.team.gather(self.sums), "metrics": self.metrics}
         if self.scaler.is_enabled():
             state["scaler"] = self.scaler.state_dict()
