@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from .anatomy import delete, delete_each, delete_random, unravel
-from .anatomy.intervals import Rate
+from .anatomy import at_rest, count_paths, delete, delete_each, delete_random
 from .anatomy.paths import remaining
-from .anatomy.replace import at_rest
+from .anatomy.statistics import Rate
 from .data import Dataset, load
 from .errors import UsageError, nearest
 from .presets import CATALOGUE, find, preset
@@ -76,7 +75,7 @@ def info(name: str, classes: int | None = None, **options: Any) -> Info:
         network = preset(name, classes, **options)
     size = int(options.get("size", row.size))
     flops = forward_flops(Trial(name, find_recipe("fb-cifar"), options), classes, size)
-    paths = unravel(network)
+    paths = count_paths(network)
     return Info(
         name=name,
         parameters=sum(p.numel() for p in network.parameters()),
@@ -114,7 +113,7 @@ def paths(name: str, delete: int | None = None, between: tuple[int, int] | None 
     """The path polynomial of a preset; the fraction of each length left after `delete` deletions; a range's share."""
     with torch.device("meta"):
         network = preset(name, None, **options)
-    found = unravel(network)
+    found = count_paths(network)
     left = None if delete is None else remaining(network, delete)
     if between is not None and between[0] > between[1]:
         raise UsageError(f"between: the first length, {between[0]}, is above the last, {between[1]}")
@@ -183,10 +182,10 @@ def evaluate(run: str | Path, data: str | None = None, machine: Machine | None =
     """The test error of a finished run, in full precision, on the test part of `data`."""
     subject, dataset = _subject(run, data, machine, None, data_options)
     with torch.no_grad(), at_rest(subject.network):
-        batches = zip(subject.test.images.split(500), subject.test.labels.split(500), strict=True)
+        batches = zip(subject.test.inputs.split(500), subject.test.targets.split(500), strict=True)
         device = next(subject.network.parameters()).device
         wrong = sum(int((subject.network(x.to(device)).argmax(1).cpu() != y).sum()) for x, y in batches)
-    rate = Rate(wrong, len(subject.test.labels))
+    rate = Rate(wrong, len(subject.test))
     return Evaluation(Path(run).name, subject.name, dataset.name, rate.value, rate.interval, rate.n)
 
 

@@ -6,9 +6,9 @@ import torch
 
 from .. import progress
 from ..anatomy import Examples
-from ..anatomy.intervals import Rate
-from ..anatomy.lesion import spread_out
+from ..anatomy.deletions import spread_out
 from ..anatomy.reorder import shapes
+from ..anatomy.statistics import Rate
 from ..data import Dataset
 from ..data.augment import Pixels, statistics
 from ..errors import DataError
@@ -16,6 +16,7 @@ from ..presets import find
 from ..results import Network, Unit
 from ..training import Run
 from ..units import ResidualNetwork
+from ..views.own import leaves
 from .trial import rebuild
 
 
@@ -35,7 +36,7 @@ class Subject:
 
     @property
     def units(self) -> int:
-        return len(self.network.units)
+        return sum(1 for _ in leaves(self.network))
 
 
 def open_subject(run: Run, data: Dataset, role: str = "", test: int | None = None, train: int = 0) -> Subject:
@@ -64,9 +65,9 @@ def require_data(run: Run, data: Dataset) -> None:
 @torch.no_grad()
 def chart(subject: Subject, error: Rate, deletions=()) -> Network:
     """The map of its units; with `deletions`, what each deletion does. Percent."""
-    outlines, units = shapes(subject.network, subject.test.images), []
+    outlines, units = shapes(subject.network, subject.test.inputs), []
     by_number = {d.deleted[0]: d for d in deletions}
-    for number, (unit, (before, after)) in enumerate(zip(subject.network.units, outlines, strict=True)):
+    for number, (unit, (before, after)) in enumerate(zip(leaves(subject.network), outlines, strict=True)):
         gone = by_number.get(number)
         low, high = (100 * v for v in gone.error.interval) if gone else (None, None)
         units.append(

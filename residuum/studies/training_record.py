@@ -61,7 +61,7 @@ def responses(subjects: Sequence[Subject], examples: int = 500) -> Result:
     """Standard deviation of every layer's response, in layer order (He et al. 2015, fig. 7)."""
     series, medians = [], {}
     for subject in subjects[:2]:
-        found = layer_responses(subject.network, subject.test.spread(examples).images)
+        found = layer_responses(subject.network, subject.test.spread(examples).inputs)
         values = [r.std for r in found]
         medians[subject.name] = sorted(values)[len(values) // 2]
         labels = tuple(f"{r.name}: {r.std:.3f}" for r in found)
@@ -80,5 +80,5 @@ def responses(subjects: Sequence[Subject], examples: int = 500) -> Result:
             "measured without normalisation behind it",
         ),
         Figure("layer (3x3 convolutions, in signal order)", "standard deviation of the response", tuple(series)),
-        n=f"{min(examples, len(subjects[0].test.labels))} test pictures",
+        n=f"{min(examples, len(subjects[0].test.targets))} test pictures",
     )

@@ -15,7 +15,8 @@ from ..errors import CheckpointError, UsageError
 from ..presets import preset
 from ..training import Machine, Recipe, Run, train
 from ..training.checkpoint import load_weights
-from ..units import ResidualNetwork, leaves
+from ..units import ResidualNetwork
+from ..views.own import leaves
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def require_size(network: ResidualNetwork, data: Dataset, name: str) -> None:
 
 def first_convolution(network: ResidualNetwork) -> str:
     """The parameter name of the first convolution of the first unit (Huang et al. 2016, fig. 7)."""
-    first = next(leaves(network.units))
+    first = next(leaves(network))
     weight = next(p for p in first.branch.parameters() if p.ndim > 1)
     return next(name for name, p in network.named_parameters() if p is weight)
 

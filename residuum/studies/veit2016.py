@@ -11,9 +11,9 @@ from statistics import median
 import numpy as np
 
 from ..anatomy import PathGradients, delete_each, delete_random, path_gradients, reorder_random
-from ..anatomy.intervals import Rate, Spread
-from ..anatomy.lesion import Deletion
+from ..anatomy.measures import Deletion
 from ..anatomy.paths import Paths
+from ..anatomy.statistics import Rate, Spread
 from ..results import Claim, Figure, Result, Series, Span, Table
 from .scales import Scale
 from .subject import Subject
@@ -132,7 +132,7 @@ def figure_5a(subject: Subject, scale: Scale, seed: int = 0) -> Result:
             "10/54 of the units",
         ),
         Figure(f"units deleted of {n}", "test error (%)", (series, _level(subject, intact, 0, counts[-1]))),
-        n=f"{len(examples.labels)} test pictures, {scale.repeats} subsets of each size, seed {seed}; "
+        n=f"{len(examples.targets)} test pictures, {scale.repeats} subsets of each size, seed {seed}; "
         "mean and Student 95 % interval over subsets",
     )
 
@@ -182,7 +182,7 @@ def figure_5b(subject: Subject, scale: Scale, seed: int = 0) -> Result:
             (points, means, _level(subject, intact, min(taus), 1)),
             reverse_x=True,
         ),
-        n=f"{len(examples.labels)} test pictures, {scale.repeats} orders of each number of swaps, seed {seed}; mean and "
+        n=f"{len(examples.targets)} test pictures, {scale.repeats} orders of each number of swaps, seed {seed}; mean and "
         "Student 95 % interval over orders",
     )
 
@@ -287,7 +287,7 @@ def text_numbers(subject: Subject, intact: Rate, gradients: PathGradients) -> Re
 
 def gradients_of(subject: Subject, scale: Scale, seed: int = 0) -> PathGradients:
     """All measures, on training pictures without augmentation (the paper: random training batches)."""
-    images, labels = subject.train.images, subject.train.labels
+    images, labels = subject.train.inputs, subject.train.targets
     return path_gradients(subject.network, images, labels, scale.samples, draws=scale.signed_draws, seed=seed)
 
 
