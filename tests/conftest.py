@@ -82,9 +82,10 @@ def fractal(seed: int = 0) -> ResidualNetwork:
 
 
 def gated_nest(seed: int = 0) -> ResidualNetwork:
-    """A gate, a concatenation and a plain nest round rows of units."""
+    """A gate, a concatenation and a plain nest round rows of units; inside the first another nest, which ends with it."""
     torch.manual_seed(seed)
-    inner = Row(ResidualUnit(convolution(8, 8)) for _ in range(2))
+    innermost = ResidualUnit(Row([ResidualUnit(convolution(8, 8))]), convolution(8, 8), nn.ReLU())
+    inner = Row([ResidualUnit(convolution(8, 8)), innermost])
     gated = ResidualUnit(inner, merge=Gate(convolution(8, 8, 0.5)), after=nn.ReLU())
     grown = ResidualUnit(Row([ResidualUnit(convolution(8, 4), nn.Conv2d(8, 4, 1))]), merge=Concat(4))
     plain = ResidualUnit(Row([ResidualUnit(convolution(12, 12)), ResidualUnit(convolution(12, 12))]), Severed())

@@ -79,7 +79,12 @@ MUTANTS = [
     Mutant("anatomy/paths.py", "[comb(sum(sizes) - size, j)]", "[comb(sum(sizes), j)]", PATHS),
     Mutant("anatomy/gradients.py", "through = _signed(through, sign)\n", "through = through\n", LAWS),
     Mutant("anatomy/gradients.py", "around = None if around is None else _signed(around, sign)", "around = around", LAWS),
-    Mutant("anatomy/gradients.py", "through = crossing.through(stack[:longest])", "through = crossing.through(stack)", LAWS),
+    Mutant(
+        "anatomy/gradients.py",
+        "torch.cat([through.new_zeros(1, *through.shape[1:]), through])",
+        "torch.cat([through, through.new_zeros(1, *through.shape[1:])])",
+        LAWS,
+    ),
     Mutant("anatomy/gradients.py", "total[: len(short)] += short", "total[-len(short) :] += short", LAWS),
     Mutant(
         "anatomy/sampling.py",

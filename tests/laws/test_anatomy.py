@@ -151,6 +151,14 @@ def test_sweep_of_orders_equals_naive():
     assert shared < alone
 
 
+def test_a_branch_that_gives_its_input_back_is_not_written_into():
+    """Dropout does so in evaluation mode: a sum in place would change the prefix that other variants share."""
+    units = [ResidualUnit(nn.Sequential(nn.Dropout())) for _ in range(3)]
+    network, x = lively(headed(units, 8)), image_batch(3)
+    variants = [without(network, s) for s in ([], [1], [2], [0, 1])]
+    torch.testing.assert_close(sweep(network, x, variants), naive(network, x, variants), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("build", [MENAGERIE["pre-activation A"], nested], ids=["flat", "nested"])
 def test_single_deletions_cost_half(build):
     network = build()
@@ -548,7 +556,8 @@ def test_expressions_of_the_menagerie():
     plain = unravel(MENAGERIE["VGG"]()).expression
     assert plain.parts[:2] == (Leaf(0, opens=True), Leaf(1, opens=True))
     gated = unravel(gated_nest()).expression
-    assert gated.parts[0] == Parallel((Series(), Series((round_unit(0), round_unit(1)))))
+    nest = Parallel((Series(), Series((round_unit(1),))))
+    assert gated.parts[0] == Parallel((Series(), Series((round_unit(0), nest))))
     assert gated.parts[1] == Parallel((Series(), Series((round_unit(2),))))
     assert gated.parts[2] == Series((round_unit(3), round_unit(4)))
 
