@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from .anatomy.paths import remaining
 from .anatomy.replace import at_rest
 from .data import Dataset, load
 from .errors import UsageError, nearest
-from .presets import CATALOGUE, find, preset
+from .networks.expression import totals
+from .presets import CATALOGUE, Published, describe, find, preset
 from .report import write_report
 from .results import Study
 from .studies import STUDIES, Request, Trial, run_study, study_plan
@@ -47,7 +49,7 @@ def ls(pattern: str = "*") -> list[Entry]:
 
 @dataclass(frozen=True)
 class Info:
-    """What is known of a preset. `flops`: 2 x MACs of one picture of `size` pixels; `published`: error in percent."""
+    """What is known of a preset. `flops`: 2 x MACs of one image of `size` pixels; `units`: the innermost ones."""
 
     name: str
     parameters: int
@@ -55,9 +57,9 @@ class Info:
     macs: int
     depth: int
     units: int
-    leaf_units: int
     source: str
-    published: Mapping[str, float]
+    recipe: str
+    published: tuple[Published, ...]
     note: str
     size: int
     classes: int
@@ -68,31 +70,24 @@ class Info:
 
 def info(name: str, classes: int | None = None, **options: Any) -> Info:
     """Counted on a network without weights in memory: nothing is computed."""
-    from .studies.plan import forward_flops
-
-    row = find(name)
-    classes = row.classes if classes is None else classes
-    with torch.device("meta"):
-        network = preset(name, classes, **options)
-    size = int(options.get("size", row.size))
-    flops = forward_flops(Trial(name, find_recipe("fb-cifar"), options), classes, size)
-    paths = unravel(network)
+    row = describe(name, classes, **options)
+    number, length = totals(row.expression)
     return Info(
         name=name,
-        parameters=sum(p.numel() for p in network.parameters()),
-        flops=flops,
-        macs=flops // 2,
+        parameters=row.parameters,
+        flops=row.flops,
+        macs=row.flops // 2,
         depth=row.depth,
-        units=len(network.units),
-        leaf_units=paths.units,
+        units=row.units,
         source=row.source,
-        published=dict(row.published),
+        recipe=row.recipe,
+        published=row.published,
         note=row.note,
-        size=size,
-        classes=classes,
-        initialisation=f"He normal, fan-{row.fan}",
-        paths=str(paths.total),
-        mean_length=float(paths.mean),
+        size=row.size,
+        classes=row.classes,
+        initialisation=row.initialisation,
+        paths=str(number),
+        mean_length=float(Fraction(length, number)),
     )
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from residuum import progress
-from residuum.networks.resnet import Stage, row
 from residuum.networks.stacks import vgg
-from residuum.parts.branches import ORIGINAL, PREACT, basic
+from residuum.networks.stages import Stage, residual, row
+from residuum.parts.arrangements import ORIGINAL, PREACT
+from residuum.parts.branches import basic
 from residuum.parts.heads import linear_head
 from residuum.parts.shortcuts import option_a, option_b, projection
 from residuum.parts.stems import cifar_stem
@@ -24,7 +25,7 @@ def nested(seed: int = 0) -> ResidualNetwork:
     torch.manual_seed(seed)
     stages = []
     for c_in, width, stride in ((8, 8, 1), (8, 16, 2), (16, 32, 2)):
-        units = list(row(c_in, [Stage(2, width, stride)], basic, option_b, ORIGINAL))
+        units = list(row(c_in, [Stage(2, width, stride)], residual(basic, option_b)))
         stages.append(ResidualUnit(Row(units), projection(c_in, width, stride), nn.ReLU()))
     whole = ResidualUnit(Row(stages), projection(8, 32, 4), nn.ReLU())
     return ResidualNetwork(cifar_stem(8, ORIGINAL), [whole], linear_head(32, 10, ORIGINAL))
@@ -32,7 +33,7 @@ def nested(seed: int = 0) -> ResidualNetwork:
 
 def narrow(arrangement=PREACT, shortcut=option_a, units: int = 2) -> ResidualNetwork:
     stages = [Stage(units, 8, 1), Stage(units, 16, 2)]
-    rows = row(8, stages, basic, shortcut, arrangement)
+    rows = row(8, stages, residual(basic, shortcut, arrangement))
     return ResidualNetwork(cifar_stem(8, arrangement), rows, linear_head(16, 10, arrangement))
 
 

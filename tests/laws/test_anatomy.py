@@ -13,7 +13,7 @@ from residuum.anatomy import applied, intact, lesion, reordered, replace, sweep,
 from residuum.anatomy.replace import Detached, Silent
 from residuum.anatomy.sweep import cost
 from residuum.errors import UsageError
-from residuum.parts.branches import ORIGINAL
+from residuum.parts.arrangements import ORIGINAL
 from residuum.parts.shortcuts import Severed
 from residuum.units import ResidualUnit, Row, leaves
 
