@@ -139,18 +139,18 @@ ROWS = (
     ),
 
     cifar("plain20", 20, PLAIN, "he-cifar", PLAINS, note=CURVES),
+    _twin(20),
     cifar("plain32", 32, PLAIN, "he-cifar", PLAINS, note=CURVES),
+    _twin(32),
     cifar("plain44", 44, PLAIN, "he-cifar", PLAINS, note=CURVES),
+    _twin(44),
     cifar("plain56", 56, PLAIN, "he-cifar", PLAINS, note=CURVES),
+    _twin(56),
     cifar(
         "plain110", 110, PLAIN, "he-cifar-warm", PLAINS,
         c10("fail", MEDIAN, T1, "constant scaling 0/1; an error above 20 % is a failure there"),
         c10("fail", "", HE15 + ", fig. 6", "above 60 %, not drawn"),
     ),
-    _twin(20),
-    _twin(32),
-    _twin(44),
-    _twin(56),
     _twin(110),
 
     imagenet("resnet18", 18, LARGE_BASIC, HE15, top1(30.43, "single crop", FB)),
