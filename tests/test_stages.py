@@ -1,6 +1,7 @@
 """Places, makers and words: what networks are composed of."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -48,13 +49,13 @@ def test_a_place_is_where_the_unit_stands(build):
     assert [p.number for p in seen] == list(range(len(seen)))
     assert {p.total for p in seen} == {len(seen)}
     stages = [[p for p in seen if p.stage == s] for s in range(seen[-1].stage + 1)]
-    assert sum(stages, []) == seen
+    assert [place for stage in stages for place in stage] == seen
     for stage in stages:
         assert [p.index for p in stage] == list(range(len(stage)))
         assert {p.in_stage for p in stage} == {len(stage)}
         assert len({p.width for p in stage}) == len({p.c_out for p in stage}) == 1
         assert {p.stride for p in stage[1:]} <= {1}
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         assert after.c_in == before.c_out
 
 
@@ -118,7 +119,7 @@ def test_a_word_of_ones_own_is_one_line(monkeypatch):
 
 
 def test_unknown_words_are_refused_with_the_nearest():
-    with pytest.raises(UsageError, match="unknown word 'rely'. Did you mean 'relu'"):
+    with pytest.raises(UsageError, match=r"unknown word 'rely'\. Did you mean 'relu'"):
         modules("bn rely", 4)
     with pytest.raises(UsageError, match="unknown word 'conv'"):
         modules("conv bn", 4)

@@ -111,13 +111,13 @@ def residual(
     """
 
     def make(place: Place) -> ResidualUnit:
-        road = shortcut(place.c_in, place.c_out, place.stride)
-        projects = road is not None and any(True for _ in road.parameters())
+        around = shortcut(place.c_in, place.c_out, place.stride)
+        projects = around is not None and any(True for _ in around.parameters())
         opens = opening(place, projects)
         layers = block(place.c_in, place.width, place.stride)
         return ResidualUnit(
             branch(layers, arrangement, opened=opens != "own"),
-            road,
+            around,
             after=activation(arrangement.after, place.c_out),
             before=activation(arrangement.opening, place.c_in) if opens == "shared" else None,
         )
@@ -136,19 +136,19 @@ def plain(
 
 
 def once(maker: UnitMaker) -> UnitMaker:
-    """The same unit instance for places that differ only in their number: to count, not to train.
+    """The same unit instance for the inner places of a stage: to count, not to train.
 
-    First and last places, of the network and of a stage, are kept apart: makers treat them apart.
+    First and last places, of the network and of a stage, have their own: makers treat them apart.
     """
     made: dict[Place, ResidualUnit] = {}
 
     def make(place: Place) -> ResidualUnit:
         number = _which_end(place.number, place.total)
         index = _which_end(place.index, place.in_stage)
-        shape = place._replace(number=number, index=index, total=0, stage=0, in_stage=0)
-        if shape not in made:
-            made[shape] = maker(place)
-        return made[shape]
+        alike = place._replace(number=number, index=index)
+        if alike not in made:
+            made[alike] = maker(place)
+        return made[alike]
 
     return replace(maker, make=make)
 

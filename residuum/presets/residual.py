@@ -8,12 +8,7 @@ from typing import Any
 
 from ..networks.resnet import cifar_resnet, imagenet_resnet
 from ..networks.stages import plain, residual, share_after_activated_stem
-from ..parts.arrangements import (
-    BN_AFTER_ADD,
-    PREACT,
-    RELU_BEFORE_ADD,
-    RELU_PREACT,
-)
+from ..parts.arrangements import BN_AFTER_ADD, PREACT, RELU_BEFORE_ADD, RELU_PREACT
 from ..parts.branches import basic, bottleneck, bottleneck_late_stride
 from ..parts.shortcuts import option_a, option_b, option_b_bare
 from .family import Family, Preset
