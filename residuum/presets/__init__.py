@@ -12,27 +12,9 @@ if TYPE_CHECKING:
     from .index import Listed
     from .published import Published
 
-_HOMES = {
-    **dict.fromkeys(
-        ("CATALOGUE", "FAMILIES", "describe", "find", "preset", "preset_cost"), "catalogue"
-    ),
-    **dict.fromkeys(("Family", "Preset"), "family"),
-    "Listed": "index",
-    "Published": "published",
-}
-
-__all__ = [
-    "CATALOGUE",
-    "FAMILIES",
-    "Family",
-    "Listed",
-    "Preset",
-    "Published",
-    "describe",
-    "find",
-    "preset",
-    "preset_cost",
-]
+_HOMES = dict.fromkeys(("CATALOGUE", "FAMILIES", "describe", "find", "preset"), "catalogue")
+_HOMES |= {"preset_cost": "catalogue", "Family": "family", "Preset": "family"}
+_HOMES |= {"Listed": "index", "Published": "published"}
 
 
 def __getattr__(name: str) -> Any:

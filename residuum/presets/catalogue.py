@@ -1,6 +1,7 @@
 """All presets by name: `find` gives a row, `preset` a network, `describe` what is known of it."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -88,14 +89,10 @@ def describe(name: str, classes: int | None = None, **options: Any) -> Listed:
     row = find(name)
     outline = _outline(row, classes, options)
     size = options.get("size", row.size)
-    counted = cost(outline, size)
     return Listed(
+        **asdict(cost(outline, size)),
         name=name,
         family=row.family,
-        depth=counted.depth,
-        parameters=counted.parameters,
-        flops=counted.flops,
-        units=counted.units,
         size=size,
         classes=row.classes if classes is None else classes,
         expression=encode(outline.units),

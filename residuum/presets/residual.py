@@ -4,7 +4,6 @@ Errors, and how they were obtained, as the papers and fb.resnet.torch have them.
 """
 
 from functools import partial
-from typing import Any
 
 from ..networks.resnet import cifar_resnet, imagenet_resnet
 from ..networks.stages import plain, residual, share_after_activated_stem
@@ -43,26 +42,18 @@ LARGE_PLAIN = partial(PLAIN, **LARGE)
 
 
 def cifar(
-    name: str,
-    depth: int,
-    maker: partial,
-    recipe: str,
-    source: str,
-    *published: Published,
-    note: str = "",
-) -> Preset:
+    name: str, depth: int, maker: partial, recipe: str, source: str, *published: Published, note=""
+) -> Preset:  # fmt: skip
     fan = "out" if maker.keywords.get("arrangement") is PREACT else "in"
-    return Preset(
-        name, depth, source, partial(cifar_resnet, depth), maker, fan, recipe, published, note
-    )
+    network = partial(cifar_resnet, depth)
+    return Preset(name, depth, source, network, maker, fan, recipe, published, note)
 
 
 def imagenet(
-    name: str, depth: int, maker: partial, source: str, *published: Published, note: str = ""
-) -> Preset:
-    sizes: dict[str, Any] = {"size": 224, "classes": 1000}
+    name: str, depth: int, maker: partial, source: str, *published: Published, note=""
+) -> Preset:  # fmt: skip
     network = partial(imagenet_resnet, depth)
-    return Preset(name, depth, source, network, maker, "out", "", published, note, **sizes)
+    return Preset(name, depth, source, network, maker, "out", "", published, note, 224, 1000)
 
 
 def _twin(depth: int) -> Preset:
@@ -97,10 +88,10 @@ ROWS = (
         c10(7.61, MEDIAN, T4), c100(27.82, MEDIAN, T4),
     ),
 
-    cifar("preresnet20", 20, PRE_BASIC, "preact-cifar", PRE, note=UNNAMED),
-    cifar("preresnet32", 32, PRE_BASIC, "preact-cifar", PRE, note=UNNAMED),
-    cifar("preresnet44", 44, PRE_BASIC, "preact-cifar", PRE, note=UNNAMED),
-    cifar("preresnet56", 56, PRE_BASIC, "preact-cifar", PRE, note=UNNAMED),
+    *(
+        cifar(f"preresnet{depth}", depth, PRE_BASIC, "preact-cifar", PRE, note=UNNAMED)
+        for depth in (20, 32, 44, 56)
+    ),
     cifar(
         "preresnet110", 110, PRE_BASIC, "preact-cifar", T2 + "e",
         c10(6.37, MEDIAN, T2 + "e"),
@@ -133,14 +124,11 @@ ROWS = (
         )
     ),
 
-    cifar("plain20", 20, PLAIN, "he-cifar", PLAINS, note=CURVES),
-    _twin(20),
-    cifar("plain32", 32, PLAIN, "he-cifar", PLAINS, note=CURVES),
-    _twin(32),
-    cifar("plain44", 44, PLAIN, "he-cifar", PLAINS, note=CURVES),
-    _twin(44),
-    cifar("plain56", 56, PLAIN, "he-cifar", PLAINS, note=CURVES),
-    _twin(56),
+    *(
+        row for depth in (20, 32, 44, 56) for row in (
+            cifar(f"plain{depth}", depth, PLAIN, "he-cifar", PLAINS, note=CURVES), _twin(depth),
+        )
+    ),
     cifar(
         "plain110", 110, PLAIN, "he-cifar-warm", PLAINS,
         c10("fail", MEDIAN, T1, "constant scaling 0/1; an error above 20 % is a failure there"),
