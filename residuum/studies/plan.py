@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..data import Dataset, Images
+from ..presets import preset_cost
 from ..training import Machine
 from ..training.distributed import Team
 from ..training.loop import Trainer
@@ -29,14 +30,8 @@ class Priced:
 
 
 def forward_flops(trial: Trial, classes: int, size: int) -> int:
-    """2 x MACs of one picture, by torch's counter, without computing anything."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.device("meta"):
-        network = trial.build(classes).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(torch.empty(1, 3, size, size))
-    return counter.get_total_flops()
+    """2 x MACs of one image."""
+    return preset_cost(trial.preset, classes, trial.options, size).flops
 
 
 def price(trials: Sequence[Trial], data: Dataset, root: Path, machine: Machine) -> list[Priced]:
