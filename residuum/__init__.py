@@ -2,7 +2,7 @@
 
     network = residuum.preset("preresnet110", classes=10)      the networks of the papers, by their names
     run = residuum.train("preresnet20", data="digits")         a run folder that describes itself and resumes exactly
-    residuum.anatomy, residuum.studies, residuum.report        dissection, the papers' figures, the page
+    residuum.anatomy, residuum.studies, residuum.pages         dissection, the papers' figures, the page
 
 Names load when they are used: importing the package is quick and needs no torch.
 """
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import anatomy, data, networks, parts, report, results, studies, training, units, verbs
+    from . import anatomy, data, networks, pages, parts, results, studies, training, units, verbs
     from .presets import preset
     from .studies.trial import rebuild
     from .training import Machine, Recipe, Run
@@ -27,7 +27,7 @@ _HOMES = {
     **dict.fromkeys(("ResidualNetwork", "ResidualUnit", "Row"), "units"),
     **dict.fromkeys(("evaluate", "info", "ls", "paths", "study", "train"), "verbs"),
 }
-_MODULES = ("anatomy", "data", "networks", "parts", "report", "results", "studies", "training", "units", "verbs")
+_MODULES = ("anatomy", "data", "networks", "pages", "parts", "results", "studies", "training", "units", "verbs")
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from .anatomy.statistics import Rate
 from .data import Dataset, load
 from .errors import UsageError, nearest
 from .presets import CATALOGUE, Published, describe, find, preset
-from .report import write_report
+from .pages import write_report
 from .results import Study
 from .studies import STUDIES, Request, Trial, run_study, study_plan
 from .studies.plan import Priced

@@ -122,7 +122,7 @@ def test_help_needs_no_torch():
 
 
 def test_reports_need_no_torch():
-    script = "import sys, residuum.report, residuum.results; print('torch' in sys.modules)"
+    script = "import sys, residuum.pages, residuum.results; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
 
 

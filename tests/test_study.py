@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 import pytest
 
 from residuum.errors import UsageError
-from residuum.report import write_report
-from residuum.report.figures import draw, inline_svg
-from residuum.report.page import render
+from residuum.pages import write_report
+from residuum.pages.figures import draw, inline
+from residuum.pages.page import draw_all, render
 from residuum.results import Figure, Series, Study
 from residuum.training import Machine
 from residuum.verbs import plan, report, study
@@ -50,7 +50,7 @@ def test_a_study_survives_json(done):
         json.loads((page.parent / "study.json").read_text())
     )
     assert loaded.results[0].figure.series == found.results[0].figure.series
-    assert render(loaded) == page.read_text()
+    assert render(loaded, draw_all(loaded)) == page.read_text()
     assert report(page.parent) == page
 
 
@@ -139,10 +139,12 @@ def test_studies_from_strangers_are_refused(tmp_path):
 
 def test_holes_and_log_axes_are_drawn():
     series = Series("a", (0, 1, 2, 3), (1.0, None, 1e-9, 2.0), labels=("zero", "one", "two", "three"))
-    text = inline_svg(Figure("x", "y", (series,), log_y=True), "f")
+    figure = Figure("x", "y", (series,), log_y=True)
+    drawing = draw(figure)
+    text = inline(drawing.svg, figure, "f")
     titles = re.findall(r"<title>(.*?)</title>", text)
     assert titles == ["zero", "two", "three"]
-    assert draw(Figure("x", "y", (series,)), "png").startswith(b"\x89PNG")
+    assert drawing.png.startswith(b"\x89PNG")
 
 
 def test_fewer_examples_are_of_every_class():

@@ -3,6 +3,7 @@
 import io
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from ..results import Figure, Number, Series
@@ -36,32 +37,47 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def draw(figure: Figure, image_format: str = "svg") -> bytes:
-    """The figure as SVG or PNG, on white paper."""
-    import matplotlib
+@dataclass(frozen=True)
+class Drawing:
+    """One figure in both formats."""
 
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+    svg: bytes
+    png: bytes
 
-    with plt.rc_context(STYLE):
-        canvas, axes = plt.subplots(figsize=(7.2, 4.1), layout="constrained")
-        try:
-            _axes(axes, figure)
-            stream = io.BytesIO()
-            paper: dict[str, Any] = {"facecolor": "none"} if image_format == "svg" else {"facecolor": "white", "dpi": 160}
-            metadata = {"Date": None, "Creator": "residuum"} if image_format == "svg" else {"Software": "residuum"}
-            canvas.savefig(stream, format=image_format, metadata=metadata, **paper)
-            return stream.getvalue()
-        finally:
-            plt.close(canvas)
+
+def draw(figure: Figure) -> Drawing:
+    """The figure as SVG and PNG, the latter on white paper.
+
+    Laid out and drawn from one set of artists; pyplot, slow to import, is not needed.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    with rc_context(STYLE):
+        canvas = Canvas(figsize=(7.2, 4.1), layout="constrained")
+        FigureCanvasAgg(canvas)
+        _axes(canvas.subplots(), figure)
+        svg, png = io.BytesIO(), io.BytesIO()
+        of_svg: dict[str, Any] = {"Date": None, "Creator": "residuum"}
+        canvas.savefig(svg, format="svg", metadata=of_svg, facecolor="none")
+        canvas.set_layout_engine("none")  # as it stands: one layout for both formats
+        of_png = {"Software": "residuum"}
+        canvas.savefig(png, format="png", metadata=of_png, facecolor="white", dpi=160)
+        return Drawing(svg.getvalue(), png.getvalue())
 
 
 def _axes(axes, figure: Figure) -> None:
     for span in figure.spans:
-        axes.axvspan(span.first - 0.5, span.last + 0.5, color=SPAN, alpha=0.16, linewidth=0, label=span.name)
+        axes.axvspan(
+            span.first - 0.5, span.last + 0.5, color=SPAN, alpha=0.16, linewidth=0, label=span.name
+        )
     colour = -1
     for number, series in enumerate(figure.series):
-        if series.style not in ("level", "dashed"):  # these two take the colour of the curve that they belong to
+        if series.style not in (
+            "level",
+            "dashed",
+        ):  # these two take the colour of the curve that they belong to
             colour += 1
         _series(axes, series, COLOURS[max(0, colour) % len(COLOURS)], number)
     axes.set_xlabel(figure.x_label)
@@ -73,7 +89,12 @@ def _axes(axes, figure: Figure) -> None:
     if figure.reverse_x:
         axes.invert_xaxis()
     handles = len(figure.series) + len(figure.spans)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2 if handles > 2 else 1.12), ncols=2, fontsize=8.5)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1.2 if handles > 2 else 1.12),
+        ncols=2,
+        fontsize=8.5,
+    )
 
 
 def _series(axes, series: Series, colour: str, number: int) -> None:
@@ -94,7 +115,9 @@ def _series(axes, series: Series, colour: str, number: int) -> None:
     if series.low and series.high:
         bounded = [i for i in keep if series.low[i] is not None and series.high[i] is not None]
         low, high = _pick(series.low, bounded), _pick(series.high, bounded)
-        axes.fill_between(_pick(series.x, bounded), low, high, color=colour, alpha=0.16, linewidth=0)
+        axes.fill_between(
+            _pick(series.x, bounded), low, high, color=colour, alpha=0.16, linewidth=0
+        )
     if series.labels:
         axes.plot(x, y, "o", color=colour, markersize=9, alpha=0.0, gid=f"hover-{number}")
 
@@ -104,11 +127,14 @@ def _pick(values: Iterable[Number], keep: list[int]) -> list[float]:
     return [float(values[i]) for i in keep]  # type: ignore[arg-type]
 
 
-def inline_svg(figure: Figure, name: str) -> str:
-    """The SVG for a page: colours as CSS variables, a title on every point, scaled by its box, ids of its own."""
+def inline(svg: bytes, figure: Figure, name: str) -> str:
+    """The figure's SVG for a page.
+
+    Colours are CSS variables, every point has a title, its box gives the size, ids are its own.
+    """
     ET.register_namespace("", SVG)
     ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
-    root = ET.fromstring(draw(figure))
+    root = ET.fromstring(svg)
     for attribute in ("width", "height"):
         root.attrib.pop(attribute, None)
     root.set("role", "img")
@@ -127,7 +153,9 @@ def inline_svg(figure: Figure, name: str) -> str:
     text = ET.tostring(root, encoding="unicode")
     for element in root.iter():
         if identity := element.get("id"):
-            text = text.replace(f'"{identity}"', f'"{name}-{identity}"').replace(f'"#{identity}"', f'"#{name}-{identity}"')
+            text = text.replace(f'"{identity}"', f'"{name}-{identity}"').replace(
+                f'"#{identity}"', f'"#{name}-{identity}"'
+            )
             text = text.replace(f"url(#{identity})", f"url(#{name}-{identity})")
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable}, {colour})")

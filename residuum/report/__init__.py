@@ -1,5 +1,0 @@
-"""From results to pictures and one self-contained page. Needs no torch: a study made elsewhere is reported here."""
-
-from .page import write_report
-
-__all__ = ["write_report"]
