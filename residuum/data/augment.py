@@ -4,21 +4,23 @@ Nothing here has a state, so a run resumes in the middle of an epoch exactly, an
 """
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .augmentation import Augmentation, Normalisation
 from .images import Images
 
-Normalisation = Literal["channel", "pixel", "pixel-mean"]
+
+def derived_seed(*key: object) -> int:
+    """63 bits from (seed, purpose, epoch or step, ...)."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def generator(*key: object) -> torch.Generator:
-    """A fresh generator from (seed, purpose, epoch, ...)."""
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    """A fresh generator from (seed, purpose, epoch or step, ...)."""
+    return torch.Generator().manual_seed(derived_seed(*key))
 
 
 def order(seed: int, epoch: int, n: int) -> Tensor:
@@ -26,19 +28,12 @@ def order(seed: int, epoch: int, n: int) -> Tensor:
     return torch.randperm(n, generator=generator(seed, "order", epoch))
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Pad by `pad` pixels of the mean, crop back at random, flip with probability 1/2 (He et al. 2015, sec. 4.2)."""
-
-    pad: int = 4
-    flip: bool = True
-
-    def draw(self, seed: int, epoch: int, n: int) -> Tensor:
-        """(n, 3) int64: the crop's top and left, and whether to flip, of every example of an epoch."""
-        source = generator(seed, "augment", epoch)
-        crops = torch.randint(0, 2 * self.pad + 1, (n, 2), generator=source)
-        flips = torch.randint(0, 2 if self.flip else 1, (n, 1), generator=source)
-        return torch.cat([crops, flips], dim=1)
+def crops_and_flips(augmentation: Augmentation, seed: int, epoch: int, n: int) -> Tensor:
+    """(n, 3) int64: the crop's top and left, and whether to flip, of every example of an epoch."""
+    source = generator(seed, "augment", epoch)
+    crops = torch.randint(0, 2 * augmentation.pad + 1, (n, 2), generator=source)
+    flips = torch.randint(0, 2 if augmentation.flip else 1, (n, 1), generator=source)
+    return torch.cat([crops, flips], dim=1)
 
 
 class Pixels:
@@ -63,7 +58,7 @@ class Pixels:
     def batch(self, indices: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Normalised pictures (B, 3, H, W) float32 in channels-last memory, and labels (B,).
 
-        `draws` are the rows of `Augmentation.draw` for these indices; without them the picture as it is.
+        `draws` are the rows of `crops_and_flips` for these indices; without them the picture as it is.
         """
         height, width = self.size
         indices = indices.to(self.device)
