@@ -84,9 +84,8 @@ def kill_and_resume(kills: int, seed: int, root: Path, optimiser: str = "sgd") -
     torch.set_num_threads(1)
     progress.quiet = True
     data, source = small_data(), random.Random(seed)
-    small_run(
-        data, root / "warm-up", optimiser
-    )  # what torch sets up at its first step is set up before the children are forked
+    # what torch sets up at its first step is set up before the children are forked
+    small_run(data, root / "warm-up", optimiser)
     started = time.monotonic()
     if os.waitpid(in_child(data, root / "reference", optimiser), 0)[1]:
         raise SystemExit("the undisturbed run failed")

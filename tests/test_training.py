@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.kill_resume import digest, kill_and_resume
+from benchmarks.kill_resume import digest
 from residuum.data import load
 from residuum.data.augmentation import Augmentation
 from residuum.data.images import Dataset, Images
@@ -262,12 +262,6 @@ def test_other_seeds_differ(data, tmp_path):
     a = run(data, tmp_path / "a")
     b = run(data, tmp_path / "b", replace(short(), seed=1))
     assert a.outcome.weights.sha256 != b.outcome.weights.sha256
-
-
-def test_killed_at_random_instants(tmp_path):
-    result = kill_and_resume(20, 0, tmp_path)
-    assert result["different"] == 0
-    assert result["kills"] >= 20
 
 
 def test_a_run_of_something_else_is_refused_with_the_difference(data, tmp_path):

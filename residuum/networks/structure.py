@@ -11,6 +11,7 @@ import difflib
 import enum
 import hashlib
 import inspect
+import sys
 import textwrap
 import types
 from collections.abc import Iterator, Mapping
@@ -104,7 +105,10 @@ def _ours(kind: type) -> bool:
 
 def _foreign(kind: type) -> bool:
     """Neither torch's nor ours nor Python's: its code counts."""
-    return kind.__module__.partition(".")[0] not in ("residuum", "torch", "builtins", "typing", "abc")
+    top, made_by_class_statement = kind.__module__.partition(".")[0], kind.__flags__ & 1 << 9
+    if top == "builtins":  # also where code was run without a module
+        return bool(made_by_class_statement)
+    return top not in ("residuum", "torch") and top not in sys.stdlib_module_names
 
 
 def _word(kind: type, inside: Inside) -> str:
@@ -202,7 +206,7 @@ def _function(function: Any, inside: Inside) -> str:
     """Torch's and ours by name, another by its source; with defaults and what it closes over."""
     if not isinstance(function, types.FunctionType):
         return getattr(function, "__name__", type(function).__name__)
-    known = function.__module__.partition(".")[0] in ("torch", "residuum")
+    known = (function.__module__ or "").partition(".")[0] in ("torch", "residuum")
     code = [function.__qualname__] if known else _source(function)
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     around = [_value(_content(cell), inside) for name, cell in cells if name != "__class__"]

@@ -256,7 +256,7 @@ def text_numbers(subject: Subject, intact: Rate, gradients: PathGradients) -> Re
     low, high = intact.interval
     left = Fraction(_binomial(PAPER_UNITS - 10).total, paths.total)
     first, last = gradients.effective("published")
-    ours = f"{percent(intact.value)} [{percent(low)}, {percent(high)}], {subject.run.data['name']}, {name}"
+    ours = f"{percent(intact.value)} [{percent(low)}, {percent(high)}], {subject.run.data.name}, {name}"
     scale = "same network" if name == "preresnet110" else "another network or data: not one scale"
     wrong = "the factor in the text is wrong: 2^44 / 2^54 = 2^-10"
     rows = (

@@ -121,9 +121,9 @@ def describe(
 def require_same(folder: Path, old: Description, new: Description, network: nn.Module) -> None:
     """UsageError, with the difference: the folder holds another run. Another machine is a warning."""
     changed = list(_differences(old.identity.meaning, new.identity.meaning))
+    if old.structure != new.structure:
+        changed.insert(0, f"another network (- there, + now):\n{changed_parts(folder, network)}\n")
     if changed:
-        if old.structure != new.structure:
-            changed.append(f"the network's parts differ:\n{changed_parts(folder, network)}\n")
         holds = f"{folder}: holds a run of something else: {'; '.join(changed[:6])}"
         raise UsageError(f"{holds}. Choose another --output")
     before = {f"version of {name}": version for name, version in old.versions.items()}
@@ -157,7 +157,7 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new and path != "structure":  # its lines are shown instead of digests
+    elif old != new and path != "structure":  # told in lines, not in digests
         was, now = ("the default" if value is None else repr(value) for value in (old, new))
         yield f"{path} was {was}, is {now}"
 
