@@ -1,11 +1,11 @@
-"""SIGKILL a small training run at random instants, resume it, and compare digests with an undisturbed run.
+"""SIGKILL a small training run at random instants, resume it, and compare with an undisturbed one.
 
     python benchmarks/kill_resume.py --kills 200
 
 The network has dropout; `--optimiser` names what trains it. A killed run is started again until it
 finishes; then weights, the optimiser's memory, statistics and metrics must be identical to the
-reference, bit for bit. Children are forked from a process that has already imported torch, so kills land
-in training and saving rather than in start-up. Prints one JSON object; exits 1 if any finished run
+reference, bit for bit. Children are forked from a process that has already imported torch, so kills
+land in training and saving rather than in start-up. Prints one JSON object; exits 1 if any finished run
 differs.
 """
 
@@ -43,7 +43,7 @@ def small_data() -> Dataset:
 
 
 def with_dropout(seed: int) -> nn.Module:
-    """preresnet8 with dropout ahead of its last layer, where a draw in a wrong place changes every weight."""
+    """preresnet8 with dropout ahead of its last layer: a wrong draw changes every weight."""
     network = preset("preresnet8", 10, seed)
     network.head.insert(len(network.head) - 1, nn.Dropout(0.3))  # type: ignore[operator,arg-type]
     return network
@@ -59,7 +59,7 @@ def small_run(data: Dataset, folder: Path, optimiser: str = "sgd") -> None:
 
 
 def digest(folder: Path) -> str:
-    """Of everything a run leaves: final weights, last checkpoint (with the optimiser's memory) and metrics."""
+    """Of all that a run leaves: weights, last checkpoint (with the optimiser's memory), metrics."""
     total = hashlib.sha256((folder / "weights.safetensors").read_bytes())
     manifest = json.loads((folder / "checkpoints" / "manifest.json").read_text())
     total.update((folder / "checkpoints" / manifest["checkpoints"][0]["file"]).read_bytes())

@@ -1,8 +1,8 @@
 """JSON and TOML into typed values, checked against the annotations of dataclasses.
 
 What does not fit is one message with its place, `run.json: $.recipe.length: expected int, got str`,
-and the nearest valid word where a word is unknown. msgspec converts; it ignores unknown keys, so they
-are looked for here.
+and the nearest valid word where a word is unknown. msgspec converts; it ignores unknown keys, so
+they are looked for here.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ def build(value: object, kind: type[T], where: str, wrong: Wrong) -> T:
 def plain(value: object, defaults: bool = True) -> Any:
     """The JSON builtins of a dataclass: dicts, lists (tuples too), numbers, text.
 
-    Without `defaults` a field that holds its default is left out, so that a new field changes nothing.
+    Without `defaults` a field that holds its default is left out: a new field changes nothing.
     TypeError: something that is none of these.
     """
     if isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value):

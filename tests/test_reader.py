@@ -1,4 +1,4 @@
-"""Reading: what does not fit is one message, with its file and place, and the nearest valid word."""
+"""Reading: what does not fit is one message, with file, place and the nearest valid word."""
 
 import json
 from collections.abc import Mapping

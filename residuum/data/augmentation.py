@@ -1,4 +1,4 @@
-"""How training images are varied and normalised, as words and numbers. Importing it loads no torch."""
+"""How training images are varied and normalised, in words and numbers. Loads no torch."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,10 +1,10 @@
 """What a network is, apart from its weights: one line a part, and a digest of the lines.
 
-A run is found again by it. Counted: each part's word (its class's name), the `version` that a class of
-ours raises when its formula is mended, settings that change numbers, names and shapes of parameters
-and buffers, what is shared or frozen, hooks, the initialisation rule. Not counted: Python paths, device,
-storage type, values, training mode. Classes and functions of one's own count with their code (not with
-that of other functions which they call by name).
+A run is found again by it. Counted: each part's word (its class's name), the `version` that a class
+of ours raises when its formula is mended, settings that change numbers, names and shapes of
+parameters and buffers, what is shared or frozen, hooks, the initialisation rule. Not counted:
+Python paths, device, storage type, values, training mode. Classes and functions of one's own count with
+their code (not with that of other functions which they call by name).
 """
 
 import difflib
@@ -45,7 +45,7 @@ _NOT_SETTINGS = ("training", "inplace", "initialisation")
 
 
 def digest(network: nn.Module) -> str:
-    """sha256 of `describe(network)`, in hexadecimal. Built on torch's meta device it is the same."""
+    """sha256 of `describe(network)`, in hexadecimal; on torch's meta device it is the same."""
     return digest_of(describe(network))
 
 
@@ -54,7 +54,7 @@ def digest_of(lines: list[str]) -> str:
 
 
 def describe(network: nn.Module) -> list[str]:
-    """The lines: a part with its settings, below it its own parameters and buffers with their shapes."""
+    """The lines: a part with its settings, below it its parameters and buffers with shapes."""
     return _describe(network, frozenset())
 
 
@@ -112,7 +112,7 @@ def _foreign(kind: type) -> bool:
 
 
 def _word(kind: type, inside: Inside) -> str:
-    """The class's name; of ours with its version, of another's with its code and that of its bases."""
+    """The class's name; of ours with its version, of another with its code and its bases' code."""
     version = getattr(kind, "version", 1) if _ours(kind) else 1
     word = kind.__name__ + (f" version {version}" if version != 1 else "")
     if not _foreign(kind) or id(kind) in inside:

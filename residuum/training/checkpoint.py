@@ -54,7 +54,7 @@ class Manifest:
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a run. `manifest.json` names what is valid and is written last."""
+    """The folder `checkpoints/` of a run; `manifest.json` says what is valid, written last."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -74,7 +74,7 @@ class Checkpoints:
                 remove(file)
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint whose digest holds; warns and takes the one before where it is damaged.
+        """The newest checkpoint whose digest holds; warns where one is damaged and passed over.
 
         None where nothing was saved yet. CheckpointError: all are damaged, the tensor named.
         """
@@ -124,7 +124,7 @@ class Checkpoints:
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy weights and buffers by name, all or nothing; wrappers' prefixes (`module.`) are ignored.
 
-    CheckpointError: names missing or left over, another shape (both given), or values that are not finite.
+    CheckpointError: names missing or left over, another shape (both given), values not finite.
     """
     given = {_plain_name(name): tensor for name, tensor in tensors.items()}
     wanted = network.state_dict()

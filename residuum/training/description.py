@@ -67,7 +67,7 @@ class Description:
         return read(folder / "run.json", Description, CheckpointError, SCHEMA, ADVICE)
 
     def save(self, folder: Path, network: nn.Module) -> None:
-        """structure.txt is for reading and for messages; what counts is in run.json, written last."""
+        """run.json counts and is written last; structure.txt is for reading and for messages."""
         write_text(folder / "structure.txt", "\n".join(structure.describe(network)))
         write_json(folder / "run.json", {"schema": SCHEMA} | plain(self))
 
@@ -78,7 +78,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Identity:
-    """What changes a run's numbers: two runs of one identity are the same run, wherever they are asked for.
+    """What changes a run's numbers: two runs of one identity are the same run, whoever asks.
 
     No prose, no machine, no versions; fields that hold their default are left out.
     """
@@ -119,7 +119,7 @@ def describe(
 
 
 def require_same(folder: Path, old: Description, new: Description, network: nn.Module) -> None:
-    """UsageError, with the difference: the folder holds another run. Another machine is a warning."""
+    """UsageError, with the difference, for another run in the folder. Warns of another machine."""
     changed = list(_differences(old.identity.meaning, new.identity.meaning))
     if old.structure != new.structure:
         changed.insert(0, f"another network (- there, + now):\n{changed_parts(folder, network)}\n")
@@ -132,7 +132,8 @@ def require_same(folder: Path, old: Description, new: Description, network: nn.M
     now |= plain(new.machine)
     for what, value in before.items():
         if now.get(what) != value:
-            progress.say(f"warning: {what} was {value}, is {now.get(what)}: the result will not be bit-identical")
+            changed_to = f"{what} was {value}, is {now.get(what)}"
+            progress.say(f"warning: {changed_to}: the result will not be bit-identical")
 
 
 def require_structure(folder: Path, recorded: str, network: nn.Module) -> None:

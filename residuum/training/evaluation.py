@@ -15,7 +15,7 @@ BATCH = 500  # fixed: logits may differ in the last bit between batch sizes
 
 @dataclass(frozen=True)
 class Row:
-    """One epoch; without clock times, so that it is the same after a resume. Errors as fractions."""
+    """One epoch, without clock times: the same after a resume. Errors are fractions."""
 
     epoch: int
     step: int

@@ -1,4 +1,4 @@
-"""The training loop: a module, a data set and a recipe, step by step. It knows no network, no study."""
+"""The training loop: a module, a data set and a recipe, step by step. It knows no network."""
 
 import math
 import signal
@@ -20,7 +20,7 @@ from .checkpoint import Checkpoint, State, load_weights, require_finite
 from .distributed import Team
 from .evaluation import Row, Scores, evaluate
 from .memory import recall, remember
-from .optimisers import Groups
+from .optimisers import parameter_groups
 from .randomness import drawing
 from .recipe import Recipe
 from .schemes import Plain, Scheme
@@ -30,7 +30,7 @@ PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Trainer:
-    """One run in memory. `step` counts finished steps; all else about randomness follows from it."""
+    """One run in memory. `step` counts finished steps; all randomness follows from it."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Trainer:
         scheme: Scheme | None = None,
         watch: str | None = None,
     ):
-        """`watch` names the parameter whose mean |gradient| is recorded (Huang et al. 2016, fig. 7).
+        """`watch` names a parameter whose mean |gradient| is recorded (Huang et al. 2016, fig. 7).
 
         UsageError: too few examples for a step on every rank, or no parameter of that name.
         """
@@ -105,8 +105,8 @@ class Trainer:
             with self.autocast():
                 losses, right = self.scheme.loss(self.compiled, batch, self.step)
             loss = losses.sum()
-            # DDP averages over ranks; so scaled, that average is the mean over the global batch, also
-            # where the shares are uneven
+            # DDP averages over ranks; so scaled, that average is the mean over the global batch,
+            # also where the shares are uneven
             self.scaler.scale(loss * (team.size / whole)).backward()
             self._add_up(loss.detach(), right)
             self.scaler.step(self.optimiser)
@@ -125,7 +125,7 @@ class Trainer:
             self.sums[2] += self.watched.grad.abs().mean() / scale
 
     def check_due(self) -> bool:
-        """Whether this step looks at its numbers: always on a CPU; elsewhere a look waits, so seldom."""
+        """Whether this step looks at its numbers: always on a CPU; elsewhere seldom, it waits."""
         return self.team.device == "cpu" or self.step % 20 == 0 or self.step % self.steps_per_epoch == 0
 
     def blown_up(self) -> bool:
@@ -169,7 +169,7 @@ class Trainer:
     # ---- state ----
 
     def checkpoint(self) -> Checkpoint:
-        """All that the next step depends on. NumericError where a weight or statistic is not finite."""
+        """All that the next step depends on. NumericError: a weight or statistic is not finite."""
         tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
         buffers, numbers = remember(self.optimiser, self.network)
         tensors |= {f"optimiser.{name}": tensor for name, tensor in buffers.items()}
@@ -204,31 +204,18 @@ def steps_per_epoch(data: Dataset, recipe: Recipe, processes: int = 1) -> int:
     """
     least, size = 2 * processes, len(data.train)
     if recipe.batch_size < least:
-        raise UsageError(f"batch_size {recipe.batch_size} is too small for {processes} processes: at least 2 each")
+        raise UsageError(f"batch_size {recipe.batch_size}: too small for {processes} processes, at least 2 each")
     if size < least:
         raise UsageError(f"{data.name}: {size} training images are too few for {processes} processes")
     whole, rest = divmod(size, recipe.batch_size)
     return whole + (rest >= least)
 
 
-def parameter_groups(network: nn.Module, recipe: Recipe) -> Groups:
-    """What decays: all parameters, or only weights of convolutions and linear layers (ndim > 1)."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    if recipe.decay == "all":
-        return [{"params": parameters, "weight_decay": recipe.weight_decay}]
-    weights = [p for p in parameters if p.ndim > 1]
-    rest = [p for p in parameters if p.ndim <= 1]
-    return [
-        {"params": weights, "weight_decay": recipe.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
-
-
 def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> None:
     """Steps until the recipe's end, saving at every epoch's end and every `save_seconds` between.
 
-    `save` stores; only rank 0 is asked to. Interrupted after a signal, NumericError when the training
-    has blown up (the last good checkpoint stays), ResourceError when no memory or disk is left.
+    `save` stores; only rank 0 is asked to. Interrupted after a signal, NumericError when the loss
+    is not finite (the last good checkpoint stays), ResourceError: no memory or disk is left.
     """
     team, last_save = trainer.team, time.monotonic()
     total, done = trainer.total_steps, trainer.step

@@ -1,4 +1,4 @@
-"""What an optimiser remembers between steps, taken out and put back, whatever optimiser of torch it is."""
+"""What any optimiser of torch remembers between steps, taken out and put back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ def recall(optimiser: Optimizer, network: nn.Module, tensors: Mapping[str, Tenso
 
 
 def _placed(value: Tensor, parameter: Tensor, key: str, optimiser: Optimizer) -> Tensor:
-    """On the parameter's device and in its memory layout, as before: another order rounds otherwise.
+    """On the parameter's device, in its memory layout, as before: another order rounds otherwise.
 
     Step counts stay on the CPU, where torch keeps them unless the optimiser is fused or capturable.
     """

@@ -1,6 +1,6 @@
 """Optimisers as parts of a recipe: hyper-parameters that are data, and what torch makes of them.
 
-Weight decay belongs to the groups of parameters, so it stands in the recipe. Importing loads no torch.
+Weight decay belongs to the groups of parameters, so it stands in the recipe. Loads no torch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,10 @@ import msgspec
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.optim import Optimizer
+
+    from .recipe import Recipe
 
 Groups = list[dict[str, Any]]
 
@@ -103,3 +106,16 @@ class RMSProp(msgspec.Struct, frozen=True, tag_field="kind", tag="rmsprop"):
 
 
 Optimiser = SGD | Adam | AdamW | RMSProp
+
+
+def parameter_groups(network: "nn.Module", recipe: "Recipe") -> Groups:
+    """What decays: all parameters, or only weights of convolutions and linear layers (ndim > 1)."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if recipe.decay == "all":
+        return [{"params": parameters, "weight_decay": recipe.weight_decay}]
+    weights = [p for p in parameters if p.ndim > 1]
+    rest = [p for p in parameters if p.ndim <= 1]
+    return [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]

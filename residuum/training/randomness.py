@@ -1,4 +1,4 @@
-"""What draws during a step (dropout, say) draws from f(seed, step, rank): no state to save or lose."""
+"""What draws during a step (dropout, say) draws from f(seed, step, rank): no state to lose."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

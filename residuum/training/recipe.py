@@ -1,4 +1,4 @@
-"""How a network is trained, as data: optimiser, schedule, decay, augmentation. Importing loads no torch."""
+"""How a network is trained, as data: optimiser, schedule, decay, augmentation. Loads no torch."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The published recipes, to the digit; and recipes of one's own from a file. Importing loads no torch."""
+"""The published recipes, to the digit; and recipes of one's own from a file. Loads no torch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ HE_CIFAR_WARM = replace(
     HE_CIFAR,
     name="he-cifar-warm",
     warmup=Warmup(400, 0.01),
-    source="He et al. 2015, sec. 4.2, 110 layers: rate 0.01 until the training error is below 80 %, about 400 iterations",
+    source="He et al. 2015, sec. 4.2, 110 layers: 0.01 until below 80 % error, 400 iterations",
 )
 PREACT_CIFAR = replace(
     HE_CIFAR_WARM,
@@ -40,7 +40,7 @@ FB_CIFAR = Recipe(
 DIGITS = Recipe(
     "digits",
     30,
-    source="this project's short recipe for 8x8 digits: shifts by a pixel, no flips (a mirrored digit is another sign)",
+    source="this project, 8x8 digits: shifts by a pixel, no flips (mirrored digits are others)",
     schedule=Steps((18, 25)),
     warmup=Warmup(22, 0.01),
     batch_size=64,
@@ -60,9 +60,9 @@ def find_recipe(name: str) -> Recipe:
 
 
 def recipe_from_file(path: str | Path) -> Recipe:
-    """A recipe of one's own: TOML with the fields of `Recipe`, of which `name` and `length` must be there.
+    """A recipe of one's own: TOML with the fields of `Recipe`, at least `name` and `length`.
 
-    UsageError: not TOML, or an unknown word, a missing field, a wrong type or number, with its place.
+    UsageError, with the place: not TOML, an unknown word, a missing field, a wrong type or number.
     """
     path = Path(path)
     if path.suffix != ".toml":

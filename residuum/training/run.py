@@ -1,10 +1,10 @@
-"""A run: a folder that describes itself. Started, it goes on from where it was; finished, it gives weights.
+"""A run: a folder that describes itself. Started again, it goes on; finished, it gives weights.
 
 run.json                  what was asked for: network, recipe, data with digest, machine, versions
 structure.txt             the network's parts, one a line; their digest is in run.json
 checkpoints/              the last two states, verified when read
 metrics.jsonl             one line an epoch
-weights.safetensors       the finished network, named with its digest in done.json, which is written last
+weights.safetensors       the finished network; done.json holds its digest and is written last
 """
 
 import json
@@ -113,14 +113,14 @@ def train(
     about: About | None = None,
     scheme: Scheme | None = None,
 ) -> Run:
-    """Train `network` by `recipe` into `folder`: go on with an unfinished run, return a finished one.
+    """Train `network` by `recipe` into `folder`; an unfinished run goes on, a finished one is found.
 
     `scheme` replaces the plain loop (its task judges; default: classification with the recipe's
     smoothing). Under torchrun the processes share each batch. The caller's random state stays.
 
-    UsageError: the folder holds a run of something else (the difference is shown). LockedError: another
-    process works there. NumericError, ResourceError, Interrupted: see `drive`; a later call goes on from
-    the last checkpoint.
+    UsageError: the folder holds a run of something else (the difference is shown). LockedError:
+    another process works there. NumericError, ResourceError, Interrupted: see `drive`; a later call
+    goes on from the last checkpoint.
     """
     machine, about = (machine or Machine()).resolved(), about or About()
     torch.set_num_threads(machine.threads)

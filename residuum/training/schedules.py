@@ -22,16 +22,16 @@ class Steps(msgspec.Struct, frozen=True, tag_field="kind", tag="steps"):
             raise UsageError(f"steps: milestones must rise from 0 on, not {self.milestones}")
 
     def factor_at(self, step: int, tick: int, length: int) -> float:
-        """At a step counted from 0; a tick of the clock is `tick` steps, the recipe `length` ticks."""
+        """At a step counted from 0; a tick is `tick` steps, the recipe `length` ticks."""
         return self.factor ** sum(step >= milestone * tick for milestone in self.milestones)
 
     def stretched(self, old: int, new: int) -> "Steps":
-        """Milestones at the same shares of the way, for a recipe of `new` ticks instead of `old`."""
+        """Milestones at the same shares of the way, for `new` ticks instead of `old`."""
         return Steps(tuple(max(1, round(new * m / old)) for m in self.milestones), self.factor)
 
 
 class Cosine(msgspec.Struct, frozen=True, tag_field="kind", tag="cosine"):
-    """Half a cosine from 1 down to `floor` (Loshchilov and Hutter 2017, eq. 5, without restarts)."""
+    """Half a cosine from 1 to `floor` (Loshchilov and Hutter 2017, eq. 5, without restarts)."""
 
     floor: float = 0.0
 

@@ -1,6 +1,7 @@
-"""Write structures.json: what run folders are named by. A changed line orphans every run of that network.
+"""Write structures.json: what run folders are named by.
 
-Write it anew only where a formula was mended, or a preset is new.
+A changed line orphans every run of that network or recipe. Write it anew only where a
+formula was mended, or a preset is new.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Law: whatever trains it, a network with dropout that is stopped anywhere ends as if it had not been."""
+"""Law: a network with dropout, stopped anywhere and resumed, ends as if undisturbed."""
 
 import os
 import random
@@ -52,7 +52,7 @@ def stop_at(monkeypatch, step):
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_stopped_at_random_steps_and_resumed(data, tmp_path, monkeypatch, optimiser):
-    """Weights, the optimiser's memory, statistics, sums and metrics, bit for bit; other seeds outside."""
+    """Weights, the optimiser's memory, statistics, sums and metrics, bit for bit."""
     chosen = recipe(optimiser, label_smoothing=0.1)
     torch.manual_seed(1)
     train(with_dropout(0), data, chosen, tmp_path / "whole", CPU, WATCH)

@@ -11,9 +11,10 @@ Batch = tuple[Tensor, Tensor]  # inputs and targets, this rank's share
 
 
 class Scheme(Protocol):
-    """What a paper adds to the loop. The loop asks in this order: prepare once, then draw, loss, settle.
+    """What a paper adds to the loop, which asks: prepare once, then draw, loss, settle each step.
 
-    Nothing may keep a state between steps but the network's own tensors, so that runs resume exactly.
+    No state is kept between steps but in the network's tensors, so that runs resume exactly. Public
+    attributes and code belong to a run's identity.
     """
 
     @property
@@ -26,7 +27,7 @@ class Scheme(Protocol):
         ...
 
     def draw(self, network: nn.Module, generator: torch.Generator) -> None:
-        """Before each step: one draw for the whole network, the same on all ranks; f(seed, step)."""
+        """Before each step: one draw for the whole network, the same on all ranks."""
         ...
 
     def loss(self, network: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
