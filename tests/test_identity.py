@@ -1,5 +1,6 @@
 """A run's identity is its meaning: prose does not count, formulas and code do."""
 
+import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -303,3 +304,38 @@ def test_a_damaged_description_is_one_message(data, tmp_path, old, new, message)
     (tmp_path / "done.json").write_text((tmp_path / "done.json").read_text().replace('"last"', '"lst"'))
     with pytest.raises(CheckpointError, match=r"done\.json: \$: missing last"):
         _ = Run.open(tmp_path).outcome
+
+
+def test_any_one_change_of_the_files_is_one_message(data, tmp_path):
+    """A value of another kind at any place of any file: refused, or still whole; never a traceback."""
+    train(small(), data, RECIPE, tmp_path, CPU)
+    readers = {
+        "run.json": lambda: Run.open(tmp_path).recipe.meaning(),
+        "done.json": lambda: Run.open(tmp_path).weights(),
+        "checkpoints/manifest.json": lambda: Run.open(tmp_path).metrics,
+    }
+    for name, use in readers.items():
+        value = json.loads((tmp_path / name).read_text())
+        for path in places(value):
+            for stranger in (None, -1, 1.5, "../x", [], {}, [[]], True):
+                (tmp_path / name).write_text(json.dumps(replaced(value, path, stranger)))
+                with contextlib.suppress(CheckpointError):
+                    use()
+        (tmp_path / name).write_text(json.dumps(value))
+    assert Run.open(tmp_path).weights()
+
+
+def places(value, path=()):
+    """Every place of a JSON value; of a mapping of digests the first alone."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in list(inner)[: 2 if path and path[-1] == "tensors" else None]:
+        yield from places(part, (*path, key))
+
+
+def replaced(value, path, stranger):
+    if not path:
+        return stranger
+    copy = value.copy()
+    copy[path[0]] = replaced(value[path[0]], path[1:], stranger)
+    return copy

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .. import progress
 from ..data import Dataset
 from ..data.augment import Pixels, crops_and_flips, generator, order, statistics
-from ..errors import Interrupted, NumericError, ResourceError, UsageError
+from ..errors import CheckpointError, Interrupted, NumericError, ResourceError, UsageError, nearest
 from ..machine import Machine
 from ..task import Classification
 from .checkpoint import Checkpoint, State, load_weights, require_finite
@@ -51,7 +51,7 @@ class Trainer:
         if scheme and recipe.label_smoothing:
             raise UsageError("label_smoothing belongs to the scheme's task where a scheme is given")
         self.network = network.to(team.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.watched = None if watch is None else network.get_parameter(watch)
+        self.watched = None if watch is None else _parameter(network, watch)
         mean, std = statistics(data.train, recipe.normalisation)
         pad = recipe.augmentation.pad if recipe.augmentation else 0
         self.train_pixels = Pixels(data.train, mean, std, pad, team.device)
@@ -180,13 +180,17 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from there. CheckpointError where it belongs to another network or optimiser."""
-        parts = {"network.": dict[str, Tensor](), "optimiser.": dict[str, Tensor]()}
+        parts = {"network": dict[str, Tensor](), "optimiser": dict[str, Tensor]()}
         for name, tensor in checkpoint.tensors.items():
-            prefix = next(p for p in parts if name.startswith(p))
-            parts[prefix][name.removeprefix(prefix)] = tensor
+            part, _, rest = name.partition(".")
+            if part not in parts:
+                raise CheckpointError(f"{where}: tensor {name} is neither network nor optimiser")
+            parts[part][rest] = tensor
         state = checkpoint.state
-        load_weights(self.network, parts["network."], where)
-        recall(self.optimiser, self.network, parts["optimiser."], state.optimiser)
+        if not state.sums or any(len(row) != len(self.sums) for row in state.sums):
+            raise CheckpointError(f"{where}: the sums beside the tensors are incomplete")
+        load_weights(self.network, parts["network"], where)
+        recall(self.optimiser, self.network, parts["optimiser"], state.optimiser)
         self.step, self.metrics = state.step, list(state.metrics)
         sums = torch.tensor(state.sums, dtype=torch.float64)
         if len(sums) != self.team.size:  # another number of processes: the totals go to the first
@@ -195,6 +199,13 @@ class Trainer:
         self.sums.copy_(sums[self.team.rank])
         if state.scaler:
             self.scaler.load_state_dict(dict(state.scaler))
+
+
+def _parameter(network: nn.Module, name: str) -> Tensor:
+    parameters = dict(network.named_parameters())
+    if name not in parameters:
+        raise UsageError(f"no parameter {name!r} to watch.{nearest(name, parameters)}")
+    return parameters[name]
 
 
 def steps_per_epoch(data: Dataset, recipe: Recipe, processes: int = 1) -> int:

@@ -54,6 +54,8 @@ def recall(optimiser: Optimizer, network: nn.Module, tensors: Mapping[str, Tenso
         if isinstance(value, Tensor):
             value = _placed(value, parameter, key, optimiser)
         optimiser.state[parameter][key] = value
+    if len(numbers.groups) != len(optimiser.param_groups):
+        raise CheckpointError(f"{len(numbers.groups)} groups were saved, not {len(optimiser.param_groups)}")
     for group, remembered in zip(optimiser.param_groups, numbers.groups, strict=True):
         group.update(remembered)
 

@@ -92,6 +92,8 @@ class Run:
     def weights(self) -> dict[str, Tensor]:
         """The finished network's tensors, verified. CheckpointError names the damaged one."""
         entry = self.outcome.weights
+        if Path(entry.file).name != entry.file:
+            raise CheckpointError(f"{self.folder}: done.json names weights outside the folder")
         return read_tensors(self.folder / entry.file, entry).tensors
 
 

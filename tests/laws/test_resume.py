@@ -182,6 +182,25 @@ def test_what_cannot_be_remembered_is_refused():
         recall(optimiser, network, {"other.step": torch.ones(())}, Numbers())
 
 
+def test_states_that_do_not_fit_are_refused(data, tmp_path):
+    trainer = Trainer(with_dropout(0), data, recipe(), CPU, Team(), watch=WATCH.watch)
+    trainer.advance()
+    good = trainer.checkpoint()
+    trainer.restore(good, "x")
+    for state, message in (
+        (replace(good.state, sums=()), "sums"),
+        (replace(good.state, sums=((1.0,),)), "sums"),
+        (replace(good.state, optimiser=Numbers({}, ())), "0 groups were saved, not 1"),
+        (replace(good.state, optimiser=Numbers({"other.step": 1})), r"'other\.step'"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            trainer.restore(replace(good, state=state), "x")
+    with pytest.raises(CheckpointError, match="stranger is neither"):
+        trainer.restore(replace(good, tensors=good.tensors | {"stranger": torch.ones(1)}), "x")
+    with pytest.raises(UsageError, match=r"to watch\. Did you mean 'stem.0.weight'"):
+        Trainer(with_dropout(0), data, recipe(), CPU, Team(), watch="stem.weight")
+
+
 # ---- schemes and tasks ----
 
 
