@@ -65,6 +65,7 @@ def small(**changes) -> nn.Sequential:
 def test_what_does_not_count():
     first = digest(small())
     assert digest(small(relu=nn.ReLU(inplace=True))) == first
+    assert digest(small(relu=nn.ELU(inplace=True))) == digest(small(relu=nn.ELU()))
     assert digest(small().eval()) == first
     assert digest(small().double()) == first
     assert digest(small().to(memory_format=torch.channels_last)) == first
@@ -177,6 +178,13 @@ class Applied(nn.Module):
         return self.function(x)
 
 
+def shifted(by):
+    def shift(x, by=by):
+        return x + by
+
+    return shift
+
+
 def scaled(by):
     return lambda x: by * x
 
@@ -194,6 +202,8 @@ def test_callables_and_what_they_hold_count():
         Applied(partial(power, n=3)),
         Applied(scaled(2)),
         Applied(scaled(3)),
+        Applied(shifted(2)),
+        Applied(shifted(3)),
         Applied(torch.relu),
         Applied(torch.tanh),
         Applied(nn.functional.relu),
