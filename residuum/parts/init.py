@@ -35,5 +35,6 @@ def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Modul
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             module.reset_parameters()
-    network.initialisation = rule(fan)  # type: ignore[assignment] - torch types module attributes as modules
+    # the rule belongs to what the network is (networks/structure.py)
+    network.initialisation = rule(fan)  # type: ignore[assignment] - torch types attributes as modules
     return network

@@ -13,6 +13,7 @@ from .. import progress
 from ..data import Dataset
 from ..errors import UsageError, nearest
 from ..presets import find
+from ..reader import plain
 from ..results import Result, Study
 from ..storage import make_folder
 from ..training import Machine, Run
@@ -114,15 +115,15 @@ def provenance(runs: Sequence[Run], data: Dataset, machine: Machine, seed: int, 
     """What the numbers depend on; nothing about the person or the place."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "data": data.describe(),
+        "data": plain(data.describe()),
         "seed": seed,
         "trials": [
             t
             | {
-                "weights sha256": r.outcome["weights"]["sha256"],
-                "training seconds": r.outcome["seconds"],
-                "precision": r.description["precision"],
-                "compiled": r.description["machine"]["compile"],
+                "weights sha256": r.outcome.weights.sha256,
+                "training seconds": r.outcome.seconds,
+                "precision": r.description.precision,
+                "compiled": r.description.machine.compile,
             }
             for t, r in zip(trials, runs, strict=True)
         ],

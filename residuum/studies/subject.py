@@ -32,7 +32,8 @@ class Subject:
 
     @property
     def name(self) -> str:
-        return self.run.network["preset"]
+        assert self.run.network is not None  # rebuild has seen to it
+        return self.run.network.preset
 
     @property
     def units(self) -> int:
@@ -55,10 +56,11 @@ def require_data(run: Run, data: Dataset) -> None:
     """DataError: other classes or another size than the run was trained on. Other pictures are said aloud."""
     trained, given = run.data, data.describe()
     for what in ("classes", "size"):
-        if trained[what] != given[what]:
-            ours, theirs = (f"{len(v)} {what} {v[:5]}" for v in (given[what], trained[what]))
+        if getattr(trained, what) != getattr(given, what):
+            both = (getattr(given, what), getattr(trained, what))
+            ours, theirs = (f"{len(v)} {what} {list(v[:5])}" for v in both)
             raise DataError(f"{run.folder}: trained on {theirs}, but {data.name} has {ours}. Give the same data")
-    if trained["digest"] != given["digest"]:
+    if trained.digest != given.digest:
         progress.say(f"warning: these are not the pictures that {run.folder} was trained on (another digest)")
 
 

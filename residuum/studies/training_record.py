@@ -7,15 +7,19 @@ from ..results import Claim, Figure, Result, Series
 from .subject import Subject
 
 
+def percent(error: float | None) -> float:
+    return 100 * (error or 0.0)
+
+
 def learning_curves(subjects: Sequence[Subject]) -> Result:
     """Train and test error of every network by epoch (He et al. 2015, fig. 6: dashed and solid there)."""
     series, last = [], []
     for subject in subjects:
         rows = subject.run.metrics
-        epochs = tuple(r["epoch"] for r in rows)
-        series.append(Series(f"{subject.name}, test", epochs, tuple(100 * r["test_error"] for r in rows)))
-        series.append(Series(f"{subject.name}, train", epochs, tuple(100 * r["train_error"] for r in rows), style="dashed"))
-        last.append(f"{subject.name} {100 * rows[-1]['train_error']:.2f} / {100 * rows[-1]['test_error']:.2f} %")
+        epochs = tuple(r.epoch for r in rows)
+        series.append(Series(f"{subject.name}, test", epochs, tuple(percent(r.test_error) for r in rows)))
+        series.append(Series(f"{subject.name}, train", epochs, tuple(percent(r.train_error) for r in rows), style="dashed"))
+        last.append(f"{subject.name} {percent(rows[-1].train_error):.2f} / {percent(rows[-1].test_error):.2f} %")
     residual, plain = (s.run.metrics[-1] for s in subjects[:2])
     return Result(
         "learning curves",
@@ -24,8 +28,8 @@ def learning_curves(subjects: Sequence[Subject]) -> Result:
         Claim(
             "A deep plain network is harder to optimise than its residual twin: higher training error (He et al. 2015).",
             "fig. 6: plain networks of 56 layers have higher training error than of 20; residual ones lower",
-            f"training error {100 * plain['train_error']:.2f} % plain, {100 * residual['train_error']:.2f} % residual",
-            "reproduced" if plain["train_error"] > residual["train_error"] else "not reproduced",
+            f"training error {percent(plain.train_error):.2f} % plain, {percent(residual.train_error):.2f} % residual",
+            "reproduced" if percent(plain.train_error) > percent(residual.train_error) else "not reproduced",
             "higher training error of the plain twin at the end, one seed each",
         ),
         Figure("epoch", "error (%)", tuple(series)),
@@ -37,10 +41,10 @@ def first_layer_gradient(subjects: Sequence[Subject]) -> Result:
     """Mean absolute gradient of the first unit's first convolution, by epoch (Huang et al. 2016, fig. 7)."""
     series, ends = [], []
     for subject in subjects:
-        rows = [r for r in subject.run.metrics if r.get("watched_gradient")]
+        rows = [r for r in subject.run.metrics if r.watched_gradient]
         if rows:
-            values = tuple(r["watched_gradient"] for r in rows)
-            series.append(Series(subject.name, tuple(r["epoch"] for r in rows), values))
+            values = tuple(r.watched_gradient for r in rows)
+            series.append(Series(subject.name, tuple(r.epoch for r in rows), values))
             ends.append(f"{subject.name} {values[0]:.2e} to {values[-1]:.2e}")
     return Result(
         "first-layer gradient",

@@ -1,7 +1,5 @@
 """A trial: preset x recipe x data, as plain data, so that it can be priced before it is run and found again after."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +10,11 @@ import torch
 from .. import progress
 from ..data import Dataset
 from ..errors import CheckpointError, UsageError
+from ..networks.structure import digest
 from ..presets import preset
-from ..training import Machine, Recipe, Run, train
+from ..training import About, Blueprint, Machine, Recipe, Run, train
 from ..training.checkpoint import load_weights
+from ..training.description import Identity, require_structure
 from ..units import ResidualNetwork
 from ..views.own import leaves
 
@@ -27,16 +27,17 @@ class Trial:
     recipe: Recipe
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def words(self, classes: int) -> dict[str, Any]:
+    def blueprint(self, classes: int) -> Blueprint:
         """How a run folder names its network."""
-        return {"preset": self.preset, "classes": classes, "options": dict(self.options)}
+        return Blueprint(self.preset, classes, dict(self.options))
 
     def folder(self, root: Path, data: Dataset, machine: Machine) -> Path:
-        """`root`/NAME-HASH, the hash over network, recipe, data and precision."""
-        words = self.words(len(data.classes))
-        content = [words, self.recipe.to_json(), data.describe()["digest"], machine.precision]
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        return root / f"{self.preset}-{key}"
+        """`root`/NAME-HASH, the hash over what changes the numbers (training/description.py)."""
+        blueprint = self.blueprint(len(data.classes))
+        with torch.device("meta"):
+            structure = digest(self.build(len(data.classes)))
+        identity = Identity(blueprint, structure, self.recipe, data.describe().digest, machine.precision)
+        return root / f"{self.preset}-{identity.digest[:10]}"
 
     def build(self, classes: int) -> ResidualNetwork:
         """The network with the initial weights of the recipe's seed."""
@@ -46,9 +47,8 @@ class Trial:
         """Train, go on, or find it finished; the gradient of the first unit's first convolution is recorded."""
         network = self.build(len(data.classes))
         require_size(network, data, self.preset)
-        words = self.words(len(data.classes))
-        watch = first_convolution(network)
-        return train(network, data, self.recipe, folder, machine, describe=words, watch=watch, title=self.preset)
+        about = About(self.blueprint(len(data.classes)), first_convolution(network), self.preset)
+        return train(network, data, self.recipe, folder, machine, about)
 
 
 def require_size(network: ResidualNetwork, data: Dataset, name: str) -> None:
@@ -71,11 +71,15 @@ def first_convolution(network: ResidualNetwork) -> str:
 
 
 def rebuild(run: Run) -> ResidualNetwork:
-    """The finished run's network with its weights, in evaluation mode. CheckpointError: unfinished or damaged."""
+    """The finished run's network with its weights, in evaluation mode.
+
+    CheckpointError: unfinished or damaged, or the preset builds another network now than was trained.
+    """
     words = run.network
-    if "preset" not in words:
+    if words is None:
         raise CheckpointError(f"{run.folder}: run.json does not name a preset; build the network and load run.weights()")
-    network = preset(words["preset"], words["classes"], seed=0, **words["options"])
+    network = preset(words.preset, words.classes, seed=0, **words.options)
+    require_structure(run.folder, run.description.structure, network)
     load_weights(network, run.weights(), str(run.folder))
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

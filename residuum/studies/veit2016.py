@@ -66,7 +66,7 @@ def figure_3(subjects: Sequence[Subject], lesions: Sequence[Lesions]) -> Result:
         )
         lines.append(f"{subject.name}: median {100 * median(changes):+.1f} points, worst {100 * max(changes):+.1f}")
     residual, vgg = lesions[0], lesions[-1]
-    chance = 1 - 1 / subjects[0].run.network["classes"]
+    chance = 1 - 1 / len(subjects[0].run.data.classes)
     broken = [d.error.value for d in vgg[1]]
     held = [d.change.value for d in residual[1]]
     ok = median(held) <= 0.02 and median(broken) >= 0.8 * chance
@@ -127,7 +127,7 @@ def figure_5a(subject: Subject, scale: Scale, seed: int = 0) -> Result:
             "The error rises smoothly with the number of deleted units, as that of an ensemble would.",
             "error about 20 % with 10 of 54 units deleted, a severe drop of performance by 20",
             f"{_spread(ten)} with {at_ten} of {n}, {_spread(twenty)} with {near}; Spearman {rank:.3f}",
-            _verdict(rank >= 0.95 and ten.mean < 0.5 * (1 - 1 / subject.run.network["classes"]), intact.value < 0.45),
+            _verdict(rank >= 0.95 and ten.mean < 0.5 * (1 - 1 / len(subject.run.data.classes)), intact.value < 0.45),
             "Spearman correlation of mean error and number deleted at least 0.95, and less than half of chance at "
             "10/54 of the units",
         ),
@@ -256,7 +256,7 @@ def text_numbers(subject: Subject, intact: Rate, gradients: PathGradients) -> Re
     low, high = intact.interval
     left = Fraction(_binomial(PAPER_UNITS - 10).total, paths.total)
     first, last = gradients.effective("published")
-    ours = f"{percent(intact.value)} [{percent(low)}, {percent(high)}], {subject.run.data['name']}, {name}"
+    ours = f"{percent(intact.value)} [{percent(low)}, {percent(high)}], {subject.run.data.name}, {name}"
     scale = "same network" if name == "preresnet110" else "another network or data: not one scale"
     wrong = "the factor in the text is wrong: 2^44 / 2^54 = 2^-10"
     rows = (
