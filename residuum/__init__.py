@@ -1,33 +1,42 @@
 """Residuum: build, train and dissect residual networks.
 
-    network = residuum.preset("preresnet110", classes=10)      the networks of the papers, by their names
-    run = residuum.train("preresnet20", data="digits")         a run folder that describes itself and resumes exactly
-    residuum.anatomy, residuum.studies, residuum.pages         dissection, the papers' figures, the page
+    network = residuum.preset("preresnet110", classes=10)     the papers' networks, by their names
+    run = residuum.train("preresnet20", data="digits")        a run folder that resumes exactly
+    residuum.lesion(run.folder)                               what deleting each unit does to it
+    residuum.study("veit2016", data="digits")                 a paper's figures, and their page
 
-Names load when they are used: importing the package is quick and needs no torch.
+Every command of the command line is a function here (`verbs`). Names load when they are used:
+importing the package is quick and needs no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import anatomy, data, networks, pages, parts, results, studies, training, units, verbs
+    from . import anatomy, data, experiments, networks, pages, parts, presets, results
+    from . import studies, training, units, verbs, views
+    from .experiments.subject import rebuild
+    from .machine import Machine
     from .presets import preset
-    from .studies.trial import rebuild
-    from .training import Machine, Recipe, Run
+    from .training import Recipe, Run
     from .units import ResidualNetwork, ResidualUnit, Row
-    from .verbs import evaluate, info, ls, paths, study, train
+    from .verbs import diff, evaluate, info, lesion, ls, paths, plan, report, runs, study, train
     from .views import unravel
 
+_VERBS = ("diff", "evaluate", "info", "lesion", "ls", "paths", "plan", "report", "runs", "study")
 _HOMES = {
     "preset": "presets",
-    "rebuild": "studies.trial",
-    **dict.fromkeys(("Machine", "Recipe", "Run"), "training"),
+    "rebuild": "experiments.subject",
+    "Machine": "machine",
+    **dict.fromkeys(("Recipe", "Run"), "training"),
     "unravel": "views",
     **dict.fromkeys(("ResidualNetwork", "ResidualUnit", "Row"), "units"),
-    **dict.fromkeys(("evaluate", "info", "ls", "paths", "study", "train"), "verbs"),
+    **dict.fromkeys((*_VERBS, "train"), "verbs"),
 }
-_MODULES = ("anatomy", "data", "networks", "pages", "parts", "results", "studies", "training", "units", "verbs")
+_MODULES = (
+    *("anatomy", "data", "experiments", "networks", "pages", "parts", "presets", "results"),
+    *("studies", "training", "units", "verbs", "views"),
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -16,11 +16,16 @@ class Machine:
     processes.
     """
 
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
-    threads: int = 1  # results differ in the last bits between numbers of threads
-    precision: Precision = "float32"  # otherwise autocast; float16 adds a gradient scaler
-    compile: bool = False  # torch.compile for training steps
-    save_seconds: float = 60.0  # a checkpoint at least this often, and at the end of every epoch
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    threads: int = 1
+    """Torch threads; more pay off only on cores that are idle, and change the last bits."""
+    precision: Precision = "float32"
+    """Otherwise autocast; float16 adds a gradient scaler."""
+    compile: bool = False
+    """Use torch.compile for training steps."""
+    save_seconds: float = 60.0
+    """A checkpoint at least this often, and at the end of every epoch."""
 
     def resolved(self) -> "Machine":
         """With the device that "auto" stands for here.

@@ -233,15 +233,33 @@ class Lock:
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(self.descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self.descriptor)
-            raise LockedError(f"{self.path.parent}: {holder} is working here. Wait, or choose another folder") from error
+            who = f"{self.path.parent}: {_holder(self.path)} is working here"
+            raise LockedError(f"{who}. Wait, or choose another folder") from error
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, f"process {os.getpid()}\n".encode(), 0)
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
+
+
+def holder(folder: Path) -> str | None:
+    """Who holds the folder's lock, say "process 4711"; None where nobody does."""
+    import fcntl
+
+    try:
+        with open(folder / ".lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except BlockingIOError:
+        return _holder(folder / ".lock")
+    except OSError:
+        return None
+
+
+def _holder(path: Path) -> str:
+    return path.read_text(errors="replace")[:200].strip() or "another process"
 
 
 def remove(path: Path) -> None:

@@ -2,12 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from residuum.cli import main
+import residuum
+from residuum.cli import app, main
+from residuum.errors import UsageError
+from residuum.machine import Machine
+from residuum.storage import Lock
+from residuum.training.optimisers import AdamW
+from residuum.verbs import NetworkOptions
 
 
 def call(capsys, *arguments) -> tuple[int, str, str]:
@@ -19,9 +26,7 @@ def call(capsys, *arguments) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory):
-    from residuum.verbs import train
-
-    return train("preresnet8", epochs=1, output=tmp_path_factory.mktemp("runs") / "run").folder
+    return residuum.train("preresnet8", epochs=1, output=tmp_path_factory.mktemp("runs") / "run").folder
 
 
 def test_info(capsys):
@@ -87,6 +92,14 @@ BAD = [
     (3, "no such folder", ["train", "resnet20", "--data", "./missing.tar"]),
     (3, "--download", ["train", "resnet20", "--data", "cifar10:."]),
     (4, "not a run folder", ["eval", "nowhere"]),
+    (4, "not a run folder", ["lesion", "nowhere", "--units", 1]),
+    (4, "not a run folder", ["diff", "nowhere", "nowhere"]),
+    (2, "no such folder", ["runs", "nowhere"]),
+    (2, "no such file", ["train", "resnet20", "--recipe", "./mine.toml"]),
+    (2, "ends in .toml", ["train", "resnet20", "--recipe", "recipes/mine.json"]),
+    (2, "not both", ["lesion", "nowhere", "--units", 1, "--random", 1]),
+    (2, "repeats", ["lesion", "nowhere", "--repeats", 0]),
+    (2, "is above the last", ["paths", "resnet20", "--between", 5, 3]),
 ]
 
 
@@ -123,6 +136,125 @@ def test_train_eval_lesion(capsys, small_run):
     assert call(capsys, "lesion", small_run, "--units", 1, "--random", 1)[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("lenght = 3", "'lenght'. Did you mean 'length'"),
+        ("batch_size = 2.5", "$.batch_size: expected int, got float"),
+        ('optimiser = {kind = "adm"}', "Did you mean 'adam'"),
+        ("", "missing length"),
+    ],
+)
+def test_recipe_files_are_checked_word_by_word(capsys, tmp_path, word, message):
+    length = "" if "missing" in message else "length = 1\n"
+    (tmp_path / "mine.toml").write_text(f'name = "mine"\n{length}{word}\n')
+    file = str(tmp_path / "mine.toml")
+    code, out, err = call(capsys, "train", "preresnet8", "--recipe", file, "--output", tmp_path / "run")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "mine.toml" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_from_a_file(tmp_path):
+    from pathlib import Path
+
+    file = Path(__file__).parents[1] / "examples" / "recipe.toml"
+    run = residuum.train("preresnet8", recipe=str(file), epochs=1, output=tmp_path, seed=3)
+    assert (run.recipe.name, run.recipe.seed) == ("adamw-digits@1epochs", 3)
+    assert run.recipe.optimiser == AdamW()
+
+
+def test_runs_are_listed_damaged_ones_too(capsys, small_run, tmp_path):
+    for name in ("one", "two", "three", "four"):
+        shutil.copytree(small_run, tmp_path / name)
+    (tmp_path / "two" / "run.json").write_text("{")
+    (tmp_path / "three" / "done.json").unlink()
+    (tmp_path / "four" / "run.json").unlink()
+    (tmp_path / "notes").mkdir()
+    with Lock(tmp_path / "three"):
+        code, out, err = call(capsys, "runs", tmp_path, "--json")
+        text = call(capsys, "runs", tmp_path)[1]
+    assert (code, err) == (0, "")
+    four, one, three, two = json.loads(out)["entries"]
+    assert (one["network"], one["data"], one["state"], one["seed"]) == ("preresnet8", "digits", "finished", 0)
+    assert one["test_error"] == residuum.Run.open(small_run).outcome.last.test_error
+    assert one["folder"] == str(tmp_path / "one")
+    assert one["date"].startswith("20")
+    assert three["state"] == f"step 23 of 23, process {os.getpid()} works here"
+    assert three["test_error"] is None
+    assert (two["state"], four["state"]) == ("damaged", "damaged")
+    assert "not valid JSON" in two["problem"]
+    assert "no run.json" in four["problem"]
+    assert len(text.splitlines()) == 1 + 4 + 2
+    assert call(capsys, "runs", tmp_path / "notes")[1] == "no runs here\n"
+    assert json.loads(call(capsys, "runs", tmp_path / "notes", "--json")[1]) == {"entries": []}
+
+
+def test_diff_tells_meaning_from_words(capsys, small_run, tmp_path):
+    same = json.loads(call(capsys, "diff", small_run, small_run, "--json")[1])
+    assert same["same_meaning"]
+    assert same["differences"] == []
+    shutil.copytree(small_run, tmp_path / "copy")
+    told = json.loads((tmp_path / "copy" / "run.json").read_text())
+    told["recipe"]["source"], told["machine"]["threads"] = "elsewhere", 5
+    (tmp_path / "copy" / "run.json").write_text(json.dumps(told))
+    found = residuum.diff(small_run, tmp_path / "copy")
+    assert found.same_meaning
+    assert [(d.what, d.weight) for d in found.differences] == [
+        ("machine.threads", "machine"),
+        ("recipe.source", "words"),
+    ]
+    assert found.differences[0].second == 5
+    assert call(capsys, "diff", small_run, tmp_path / "copy")[1].startswith("same meaning\n")
+
+
+def test_diff_shows_parts_and_recipe(small_run, tmp_path):
+    other = residuum.train(
+        "preresnet8", shortcut="B", epochs=1, seed=1, output=tmp_path / "run", machine=Machine(threads=1)
+    )
+    found = residuum.diff(small_run, other.folder)
+    assert not found.same_meaning
+    heavy = {d.what: (d.first, d.second) for d in found.differences if d.weight == "meaning"}
+    assert heavy["recipe.seed"] == (0, 1)
+    assert heavy["network.options.shortcut"] == (None, "B")
+    assert "structure" in heavy
+    assert any(line.startswith("+") and "Conv2d" in line for line in found.structure)
+
+
+def test_a_verb_takes_requests_whole_or_by_field():
+    whole = residuum.info("resnet20", network=NetworkOptions(shortcut="B"))
+    assert residuum.info("resnet20", shortcut="B") == whole
+    assert whole.parameters > residuum.info("resnet20").parameters
+    with pytest.raises(UsageError, match="info takes no 'clases'. Did you mean 'classes'"):
+        residuum.info("resnet20", clases=3)
+
+
+def test_nests_have_a_polynomial():
+    from residuum.verbs.catalogue import polynomial_text
+
+    assert polynomial_text([3, "1+t"]) == "(1+t)^3"
+    assert polynomial_text([["t", {"around": [3, "1+t"]}], [2, "t"]][0]) == "t (1+(1+t)^3)"
+    assert polynomial_text([2, {"around": "1+t"}]) == "(1+1+t)^2"
+
+
+def test_info_says_what_the_index_says():
+    """A listed preset worked out anew, by giving its own classes' number as another one's."""
+    from residuum.presets import describe
+
+    known, anew = residuum.info("preresnet20"), describe("preresnet20")
+    assert (known.parameters, known.flops, known.units) == (anew.parameters, anew.flops, anew.units)
+    assert known.polynomial == "(1+t)^9"
+    assert len(known.structure) == 64
+    assert residuum.info("preresnet20", classes=100).parameters == known.parameters + 90 * 65
+
+
+def test_completion_knows_flags_and_commands():
+    for shell in ("bash", "zsh", "fish"):
+        script = app.generate_completion(shell=shell)
+        assert all(word in script for word in ("lesion", "--learning-rate".strip("-"), "recipe"))
+
+
 def test_wrong_data_for_a_run(capsys, small_run, tmp_path):
     from test_data import class_folders
 
@@ -132,8 +264,6 @@ def test_wrong_data_for_a_run(capsys, small_run, tmp_path):
 
 
 def test_a_damaged_run_names_the_tensor(capsys, small_run, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(small_run, copy)
     file = copy / "weights.safetensors"
@@ -146,8 +276,6 @@ def test_a_damaged_run_names_the_tensor(capsys, small_run, tmp_path):
 
 
 def test_a_second_process_is_refused(capsys, tmp_path):
-    from residuum.storage import Lock
-
     with Lock(tmp_path):
         code, _, err = call(capsys, "train", "preresnet8", "--epochs", 1, "--output", tmp_path)
     assert code == 8

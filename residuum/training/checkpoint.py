@@ -91,6 +91,10 @@ class Checkpoints:
             raise first_error
         return None
 
+    def newest_step(self) -> int:
+        """How many steps the newest checkpoint has finished, by its name; 0 where none was saved."""
+        return max((int(e.file.split("-")[1]) for e in self._entries()), default=0)
+
     def _entries(self) -> tuple[Entry, ...]:
         """What the manifest names; where it is damaged, what the files' own names promise."""
         if not self.manifest.exists():

@@ -57,7 +57,7 @@ class Trainer:
         self.train_pixels = Pixels(data.train, mean, std, pad, team.device)
         self.test_pixels = Pixels(data.test, mean, std, 0, team.device)
         self.size = len(data.train)
-        self.steps_per_epoch = steps_per_epoch(data, recipe, team.size)
+        self.steps_per_epoch = steps_per_epoch(data.name, self.size, recipe, team.size)
         self.total_steps = recipe.iterations(recipe.length, self.steps_per_epoch)
         groups = parameter_groups(network, recipe)
         self.optimiser = recipe.optimiser.build(groups, recipe.learning_rate)
@@ -208,16 +208,18 @@ def _parameter(network: nn.Module, name: str) -> Tensor:
     return parameters[name]
 
 
-def steps_per_epoch(data: Dataset, recipe: Recipe, processes: int = 1) -> int:
-    """A rest too small for batch statistics (2 examples on every rank) is left out.
+def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) -> int:
+    """On `size` training images of the data set that is called `data`.
+
+    A rest too small for batch statistics (2 examples on every rank) is left out.
 
     UsageError: too few examples, in all or in a batch, for that many processes.
     """
-    least, size = 2 * processes, len(data.train)
+    least = 2 * processes
     if recipe.batch_size < least:
         raise UsageError(f"batch_size {recipe.batch_size}: too small for {processes} processes, at least 2 each")
     if size < least:
-        raise UsageError(f"{data.name}: {size} training images are too few for {processes} processes")
+        raise UsageError(f"{data}: {size} training images are too few for {processes} processes")
     whole, rest = divmod(size, recipe.batch_size)
     return whole + (rest >= least)
 

@@ -29,7 +29,7 @@ from .checkpoint import Checkpoint, Checkpoints
 from .description import Blueprint, Description, describe, require_same, versions
 from .distributed import Team, team
 from .evaluation import Row
-from .loop import Trainer, drive
+from .loop import Trainer, drive, steps_per_epoch
 from .recipe import Recipe
 from .schemes import Scheme
 
@@ -70,6 +70,13 @@ class Run:
     @property
     def data(self) -> DataDescription:
         return self.description.data
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps it takes, finished or not."""
+        data, processes = self.data, self.description.machine.processes
+        per_epoch = steps_per_epoch(data.name, data.train, self.recipe, processes)
+        return self.recipe.iterations(self.recipe.length, per_epoch)
 
     @property
     def finished(self) -> bool:

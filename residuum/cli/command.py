@@ -1,0 +1,82 @@
+"""How a verb becomes a command.
+
+Its signature gives the flags, its docstring the help; a function puts its result into words.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass
+from inspect import Parameter as Argument
+from inspect import Signature, signature
+from json import dumps
+from typing import Annotated, Any, TypeVar
+
+from cyclopts import App, Parameter
+
+T = TypeVar("T")
+
+app = App(
+    name="residuum",
+    help="Build, train and dissect residual networks.",
+    help_format="plaintext",
+    result_action="return_value",
+    version=lambda: __import__("importlib.metadata").metadata.version("residuum"),
+    default_parameter=Parameter(negative=()),
+)
+app.register_install_completion_command(help="Install completion for this shell (bash, zsh, fish).")
+
+
+@dataclass(frozen=True)
+class Printing:
+    """What a command prints."""
+
+    json: bool = False
+    """Print one JSON object on stdout."""
+    quiet: Annotated[bool, Parameter(alias="-q")] = False
+    """No progress on stderr."""
+    verbose: Annotated[bool, Parameter(alias="-v")] = False
+    """Show tracebacks."""
+
+
+def plain(found: Any) -> Any:
+    """Dataclasses as dictionaries, a list as {"entries": ...}: one object on stdout, always."""
+    if isinstance(found, list):
+        return {"entries": [plain(one) for one in found]}
+    return asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
+
+
+def command(
+    verb: Callable[..., T], name: str | None = None, json: Callable[[T], Any] = plain
+) -> Callable[[Callable[[T], str]], Callable[[T], str]]:
+    """Decorates the function that puts the verb's result into words for a person.
+
+    `json` gives the object for --json. Arguments and help are those of the verb; each request
+    among them becomes a group of flags.
+    """
+
+    def register(words: Callable[[T], str]) -> Callable[[T], str]:
+        def run(*arguments: Any, printing: Printing = Printing(), **flags: Any) -> None:
+            found = verb(*arguments, **flags)
+            if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
+                return
+            print(dumps(json(found), ensure_ascii=False) if printing.json else words(found))
+
+        asked = [*signature(verb).parameters.values()]
+        last = Argument("printing", Argument.KEYWORD_ONLY, default=Printing(), annotation=Printing)
+        flat = [_flags(argument) for argument in (*asked, last)]
+        run.__doc__ = verb.__doc__ or ""
+        run.__signature__ = Signature(flat)  # type: ignore[attr-defined]
+        run.__annotations__ = {argument.name: argument.annotation for argument in flat}
+        summary = run.__doc__.split("\n\n")[0]
+        app.command(run, name=name or verb.__name__, help=summary)
+        return words
+
+    return register
+
+
+def _flags(argument: Argument) -> Argument:
+    """A request spread out into a group of flags."""
+    if not is_dataclass(argument.annotation):
+        return argument
+    spread = Parameter(name="*", group=argument.name.capitalize())
+    return argument.replace(annotation=Annotated[argument.annotation, spread])

@@ -1,0 +1,91 @@
+"""study (with --plan) and report."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import verbs
+from ..machine import Machine
+from ..results import Study
+from ..verbs import Scope, Source
+from .command import command
+
+if TYPE_CHECKING:
+    from ..experiments.plan import Priced
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What `study --plan` found."""
+
+    name: str
+    scope: Scope
+    priced: "list[Priced]"
+
+
+def study(
+    name: str,
+    *,
+    plan: bool = False,
+    scope: Scope = Scope(),
+    source: Source = Source(),
+    machine: Machine = Machine(),
+) -> tuple[Study, Path] | Planned:
+    """Reproduce a paper's figures: train what is missing, measure, write the report.
+
+    Parameters
+    ----------
+    name
+        A study of `residuum ls`.
+    plan
+        Only print what would be trained and what it would cost here.
+    """
+    if plan:
+        priced = verbs.plan(name, scope=scope, source=source, machine=machine)
+        return Planned(name, scope, priced)
+    return verbs.study(name, scope=scope, source=source, machine=machine)
+
+
+def _json(found: tuple[Study, Path] | Planned) -> dict[str, Any]:
+    if not isinstance(found, Planned):
+        done, page = found
+        return {"report": str(page)} | asdict(done)
+    trials = [
+        {
+            "preset": p.trial.preset,
+            "recipe": p.trial.recipe.name,
+            "done": p.done,
+            "steps": p.steps,
+            "flops": p.flops,
+            "seconds": p.seconds,
+            "folder": str(p.folder),
+            "measured": p.measured,
+            "to_measure": p.to_measure,
+        }
+        for p in found.priced
+    ]
+    return {"study": found.name, "scale": found.scope.scale, "trials": trials}
+
+
+@command(study, json=_json)
+def _study_words(found: tuple[Study, Path] | Planned) -> str:
+    """What was found, item by item; or what it would cost."""
+    if isinstance(found, Planned):
+        from ..experiments.plan import table
+
+        return table(found.priced, found.scope.workers)
+    done, page = found
+    lines = [f"{done.title}\n{done.data}, scale {done.scale}\n"]
+    for network in done.networks:
+        low, high = network.interval
+        error = f"test error {network.test_error:.2f} % [{low:.2f}, {high:.2f}]"
+        lines.append(f"  {network.name:<14} {network.role:<12} {error}")
+    lines.append("")
+    lines += [f"  {r.item:<22} {r.claim.verdict:<28} {r.finding}" for r in done.results]
+    return "\n".join([*lines, f"\nreport: {page}"])
+
+
+@command(verbs.report, json=lambda page: {"report": str(page)})
+def report(page: Path) -> str:
+    """The page's path."""
+    return str(page)

@@ -1,0 +1,28 @@
+"""Numbers and tables for a person."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def rate(value: float, interval: Sequence[float]) -> str:
+    """A fraction in percent, with its interval."""
+    low, high = interval
+    return f"{100 * value:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def show(value: Any) -> str:
+    """Whole numbers in groups of three, others to six digits; "-" for None."""
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Columns side by side, each as wide as its widest cell."""
+    rows = list(rows)
+    columns = range(max(map(len, rows), default=0))
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in columns]
+    lines = ("  ".join(cell.ljust(widths[i]) for i, cell in enumerate(row)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,41 @@
+"""Every command as a function: arguments and requests in, a typed result out.
+
+A request is a dataclass whose fields are the flags of the command line. It is given whole or field
+by field: `train("resnet20", machine=Machine(threads=2))` is `train("resnet20", threads=2)`.
+Importing this loads no torch; carrying a verb out may.
+"""
+
+from .catalogue import Entry, Info, PathCount, info, ls, paths
+from .comparison import Comparison, diff
+from .dissection import Evaluation, Lesioned, Lesions, evaluate, lesion
+from .requests import Deletions, NetworkOptions, Scope, Source, Training
+from .run_list import RunEntry, runs
+from .studies import plan, report, study
+from .training import train
+
+__all__ = [
+    "Comparison",
+    "Deletions",
+    "Entry",
+    "Evaluation",
+    "Info",
+    "Lesioned",
+    "Lesions",
+    "NetworkOptions",
+    "PathCount",
+    "RunEntry",
+    "Scope",
+    "Source",
+    "Training",
+    "diff",
+    "evaluate",
+    "info",
+    "lesion",
+    "ls",
+    "paths",
+    "plan",
+    "report",
+    "runs",
+    "study",
+    "train",
+]

@@ -1,0 +1,204 @@
+"""What is there: presets, recipes, studies, and what is known of a preset. Listed ones need no torch."""
+
+import fnmatch
+from dataclasses import dataclass
+
+from ..anatomy.paths import count_paths, remaining
+from ..errors import UsageError, nearest
+from ..presets.index import Listed, listed
+from ..presets.published import Published
+from ..views.notation import read
+from .requests import NetworkOptions, verb
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that has a name here."""
+
+    kind: str
+    name: str
+    summary: str
+
+
+def ls(pattern: str = "*") -> list[Entry]:
+    """List presets, recipes and studies.
+
+    UsageError: no name fits the pattern.
+
+    Parameters
+    ----------
+    pattern
+        Names to show, with * and ?.
+    """
+    from ..studies import STUDIES
+    from ..training.recipes import RECIPES
+
+    entries = [
+        *(Entry("preset", p.name, f"depth {p.depth}, {p.source}") for p in listed().values()),
+        *(Entry("recipe", r.name, f"{r.length} {r.clock}, {r.source}") for r in RECIPES.values()),
+        *(Entry("study", paper.name, paper.title) for paper in STUDIES.values()),
+    ]
+    found = [e for e in entries if fnmatch.fnmatch(e.name, pattern)]
+    if not found:
+        raise UsageError(
+            f"nothing is called {pattern!r}.{nearest(pattern, (e.name for e in entries))}"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a preset.
+
+    `flops`: 2 x MACs of one image of `size` pixels.
+    `units`: the innermost ones.
+    `paths`: their number, in decimal; `polynomial`: P(t), t^k counting those of k branches.
+    `structure`: the digest of what is built; empty where it was not worked out.
+    """
+
+    name: str
+    parameters: int
+    flops: int
+    macs: int
+    depth: int
+    units: int
+    source: str
+    recipe: str
+    published: tuple[Published, ...]
+    note: str
+    size: int
+    classes: int
+    initialisation: str
+    paths: str
+    mean_length: float
+    polynomial: str
+    structure: str
+
+
+@verb
+def info(
+    preset: str, *, classes: int | None = None, network: NetworkOptions = NetworkOptions()
+) -> Info:
+    """Parameters, FLOPs, depth, units, paths and published errors of a preset.
+
+    Nothing is computed: listed presets are looked up, others counted without weights in memory.
+    UsageError: an unknown preset, option or value.
+
+    Parameters
+    ----------
+    preset
+        A name of `residuum ls`, or another depth of its family.
+    classes
+        How many classes it tells apart; the paper's own by default.
+    """
+    row = _described(preset, classes, network)
+    found = count_paths(read(row.expression))
+    return Info(
+        name=row.name,
+        parameters=row.parameters,
+        flops=row.flops,
+        macs=row.flops // 2,
+        depth=row.depth,
+        units=row.units,
+        source=row.source,
+        recipe=row.recipe,
+        published=row.published,
+        note=row.note,
+        size=row.size,
+        classes=row.classes,
+        initialisation=row.initialisation,
+        paths=str(found.total),
+        mean_length=float(found.mean),
+        polynomial=polynomial_text(row.expression),
+        structure=row.structure,
+    )
+
+
+def _described(preset: str, classes: int | None, network: NetworkOptions) -> Listed:
+    """From the index where it says so; worked out anew for other depths, classes and options."""
+    options, row = network.given(), listed().get(preset)
+    if row is not None and not options and classes in (None, row.classes):
+        return row
+    from ..presets import describe
+
+    return describe(preset, classes, **options)
+
+
+def polynomial_text(part: object) -> str:
+    """An expression of `views.notation` as its path polynomial: (1+t)^54, t^13, 1+(1+t)^3."""
+    match part:
+        case "t" | "1+t":
+            return str(part)
+        case {"around": inside}:
+            return f"1+{polynomial_text(inside)}"
+        case [int() as times, inside]:
+            return f"{_factor(inside)}^{times}"
+        case list():
+            return " ".join(map(_factor, part))
+    raise ValueError(f"not an expression: {part!r}")
+
+
+def _factor(part: object) -> str:
+    text = polynomial_text(part)
+    alone = text == "t" or isinstance(part, list) and isinstance(part[0], int)
+    return text if alone else f"({text})"
+
+
+@dataclass(frozen=True)
+class PathCount:
+    """Path counts as decimal strings, index = length, since they outgrow every number format.
+
+    `share`: of all paths, those whose length lies in the range `between`.
+    `remaining`: of every length, the fraction left after `deleted` deletions (Veit et al., eq. 8).
+    """
+
+    name: str
+    units: int
+    total: str
+    counts: tuple[str, ...]
+    mean: float
+    between: tuple[int, int] | None = None
+    share: float | None = None
+    deleted: int | None = None
+    remaining: tuple[float | None, ...] | None = None
+
+
+@verb
+def paths(
+    preset: str,
+    *,
+    delete: int | None = None,
+    between: tuple[int, int] | None = None,
+    network: NetworkOptions = NetworkOptions(),
+) -> PathCount:
+    """Count the paths of a preset, exactly.
+
+    UsageError: an unknown preset, option or value; more deletions than units; an empty range.
+
+    Parameters
+    ----------
+    preset
+        A name of `residuum ls`, or another depth of its family.
+    delete
+        Also the fraction of the paths of every length left after deleting this many units (eq. 8).
+    between
+        Also the share of paths between two lengths, say --between 19 35.
+    """
+    if between is not None and between[0] > between[1]:
+        raise UsageError(
+            f"between: the first length, {between[0]}, is above the last, {between[1]}"
+        )
+    expression = read(_described(preset, None, network).expression)
+    found = count_paths(expression)
+    left = None if delete is None else remaining(expression, delete)
+    return PathCount(
+        preset,
+        found.units,
+        str(found.total),
+        tuple(map(str, found.counts)),
+        float(found.mean),
+        between,
+        None if between is None else float(found.share(*between)),
+        delete,
+        None if left is None else tuple(None if f is None else float(f) for f in left),
+    )

@@ -1,0 +1,112 @@
+"""How two runs differ: in what changes the numbers, in where they ran, in words only."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import CheckpointError
+from ..reader import plain
+from ..storage import read_bytes
+
+if TYPE_CHECKING:
+    from ..training.description import Description
+
+Weight = Literal["meaning", "machine", "words"]
+MOST_LINES = 20  # of structure
+MEANING = ("network", "recipe", "data.digest", "precision", "scheme", "structure")
+MACHINE = ("machine", "versions")
+WORDS = ("recipe.name", "recipe.source")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place at which two descriptions differ; None where one says nothing there.
+
+    `weight`: "meaning" changes the numbers, "machine" at most the last bits, "words" nothing.
+    """
+
+    what: str
+    first: Any
+    second: Any
+    weight: Weight
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side.
+
+    `same_meaning`: whether they are the same run, whoever asks.
+    `structure`: lines in which their networks differ, "-" of the first, "+" of the second.
+    """
+
+    first: str
+    second: str
+    same_meaning: bool
+    differences: tuple[Difference, ...]
+    structure: tuple[str, ...]
+
+
+def diff(first: str | Path, second: str | Path) -> Comparison:
+    """Show how two runs differ: recipe, network, data, precision, machine and versions.
+
+    CheckpointError: no run there, or a damaged one.
+
+    Parameters
+    ----------
+    first
+        A run's folder.
+    second
+        Another's.
+    """
+    from ..training.description import Description
+
+    ours, theirs = Description.load(Path(first)), Description.load(Path(second))
+    return Comparison(
+        str(first),
+        str(second),
+        ours.identity.digest == theirs.identity.digest,
+        tuple(_differences(ours, theirs)),
+        () if ours.structure == theirs.structure else _structure(Path(first), Path(second)),
+    )
+
+
+def _differences(ours: "Description", theirs: "Description") -> Iterator[Difference]:
+    """Heaviest first, each kind in the order of run.json."""
+    one, other = dict(_flat(plain(ours))), dict(_flat(plain(theirs)))
+    places = [place for place in {**one, **other} if one.get(place) != other.get(place)]
+    for wanted in ("meaning", "machine", "words"):
+        for place in places:
+            if (weight := _weight(place)) == wanted:
+                yield Difference(place, one.get(place), other.get(place), weight)
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """("recipe.schedule.kind", "steps"), ...; lists stay whole."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _flat(part, f"{place}.{name}" if place else name)
+    else:
+        yield place, value
+
+
+def _weight(place: str) -> Weight:
+    def under(names: tuple[str, ...]) -> bool:
+        return any(place == name or place.startswith(f"{name}.") for name in names)
+
+    if under(MACHINE):
+        return "machine"
+    return "meaning" if under(MEANING) and not under(WORDS) else "words"
+
+
+def _structure(first: Path, second: Path) -> tuple[str, ...]:
+    from ..networks.structure import differences
+
+    try:
+        ours, theirs = (
+            read_bytes(folder / "structure.txt").decode(errors="replace").splitlines()
+            for folder in (first, second)
+        )
+    except CheckpointError as error:
+        return (f"({error})",)
+    return tuple(line.strip() for line in differences(ours, theirs, MOST_LINES).splitlines())

@@ -1,0 +1,154 @@
+"""Measuring a finished run: its test error, and what deleting units does to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..anatomy.statistics import Rate
+from ..errors import UsageError
+from ..machine import Machine
+from .requests import Deletions, Source, verb
+
+if TYPE_CHECKING:
+    from ..anatomy.measures import Deletion
+    from ..experiments.subject import Subject
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Error on the test part, as a fraction, with Wilson's 95 % interval."""
+
+    run: str
+    network: str
+    data: str
+    error: float
+    interval: tuple[float, float]
+    n: int
+
+
+@verb
+def evaluate(
+    run: str | Path, *, source: Source = Source(), machine: Machine = Machine()
+) -> Evaluation:
+    """Test error of a finished run, with its interval, in full precision.
+
+    CheckpointError: unfinished, damaged, or no run. DataError: data that do not fit.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    """
+    import torch
+
+    from ..anatomy import at_rest
+
+    subject = _subject(run, source, machine)
+    images, labels = subject.test()
+    with torch.no_grad(), at_rest(subject.network):
+        batches = zip(images.split(500), labels.split(500), strict=True)
+        device = next(subject.network.parameters()).device
+        wrong = sum(int((subject.network(x.to(device)).argmax(1).cpu() != y).sum()) for x, y in batches)
+    rate = Rate(wrong, len(labels))
+    name, data = Path(run).name, subject.data.name
+    return Evaluation(name, subject.name, data, rate.value, rate.interval, rate.n)
+
+
+@dataclass(frozen=True)
+class Lesioned:
+    """One lesion: the units deleted, the error and its change, with intervals. Fractions."""
+
+    deleted: tuple[int, ...]
+    error: float
+    interval: tuple[float, float]
+    change: float
+    change_interval: tuple[float, float]
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """Lesions of one run, all on the n examples of the intact error.
+
+    `spread`: of k units deleted at random, the mean error and its interval over draws.
+    """
+
+    run: str
+    network: str
+    data: str
+    n: int
+    intact: float
+    intact_interval: tuple[float, float]
+    lesions: tuple[Lesioned, ...]
+    spread: Mapping[int, tuple[float, float, float]]
+
+
+@verb
+def lesion(
+    run: str | Path,
+    *,
+    deletions: Deletions = Deletions(),
+    examples: int | None = None,
+    source: Source = Source(),
+    machine: Machine = Machine(),
+) -> Lesions:
+    """Delete units of a finished run: each on its own, a given set, or k at random.
+
+    UsageError: units that are not there. Else what `evaluate` raises.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    examples
+        How many test images; all by default.
+    """
+    if examples is not None and examples < 1:
+        raise UsageError(f"examples must be at least 1, not {examples}")
+    from ..anatomy import Examples, delete, delete_each, delete_random
+
+    subject, spread = _subject(run, source, machine), {}
+    network, test = subject.network, Examples(*subject.test(examples))
+    if deletions.units is not None:
+        intact, found = delete(network, test, [deletions.units])
+    elif deletions.random is not None:
+        drawn = delete_random(network, test, deletions.random, deletions.repeats, deletions.seed)
+        intact, grouped, spreads = drawn
+        found = [d for group in grouped.values() for d in group]
+        spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
+    else:
+        intact, found = delete_each(network, test)
+    return Lesions(
+        run=Path(run).name,
+        network=subject.name,
+        data=subject.data.name,
+        n=intact.n,
+        intact=intact.value,
+        intact_interval=intact.interval,
+        lesions=tuple(map(_lesioned, found)),
+        spread=spread,
+    )
+
+
+def _lesioned(d: "Deletion") -> Lesioned:
+    error, change = d.error, d.change
+    interval = change.interval()
+    return Lesioned(d.deleted, error.value, error.interval, change.value, interval, change.p_value)
+
+
+def _subject(run: str | Path, source: Source, machine: Machine) -> "Subject":
+    import torch
+
+    from ..experiments.subject import open_subject
+    from ..training import Run
+
+    opened = Run.open(run)
+    opened.outcome  # noqa: B018 - an unfinished run is told before the data are read
+    if source.data is None and opened.data.name != "digits":
+        raise UsageError(
+            f"{run}: trained on {opened.data.name}. Say with --data where these images are"
+        )
+    machine = machine.resolved()
+    torch.set_num_threads(machine.threads)
+    return open_subject(opened, source.load(), machine.device)

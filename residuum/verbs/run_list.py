@@ -1,0 +1,93 @@
+"""The runs under a folder: what each trains, on what, and how far it is."""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ResiduumError, UsageError
+from ..storage import holder
+
+if TYPE_CHECKING:
+    from ..training import Blueprint, Run
+
+SIGNS = ("run.json", "done.json", "weights.safetensors")  # of a run folder, whole or damaged
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """One run folder; where it is damaged, only what can be said of it.
+
+    `state`: "finished", "step 120 of 4800", the same with who works there, or "damaged".
+    `test_error`: a fraction; None before the end.
+    `date`: of the last write.
+    `problem`: why it cannot be read.
+    """
+
+    folder: str
+    state: str
+    network: str = ""
+    data: str = ""
+    test_error: float | None = None
+    seed: int | None = None
+    date: str = ""
+    problem: str = ""
+
+
+def runs(folder: str | Path = "runs") -> list[RunEntry]:
+    """List the runs under a folder. A damaged one is listed with what is wrong with it.
+
+    UsageError: no such folder.
+
+    Parameters
+    ----------
+    folder
+        Run folders are looked for in it, however deep.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise UsageError(f"{folder}: no such folder. `residuum train` makes runs, by default in runs/")
+    found = {sign.parent for name in SIGNS for sign in root.rglob(name)}
+    return [_entry(place) for place in sorted(found)]
+
+
+def _entry(folder: Path) -> RunEntry:
+    from ..training import Run
+
+    written = max(file.stat().st_mtime for name in SIGNS if (file := folder / name).exists())
+    for file in (folder / "checkpoints").glob("*.json"):
+        written = max(written, file.stat().st_mtime)
+    date = datetime.datetime.fromtimestamp(written).isoformat(" ", "minutes")
+    try:
+        run = Run.open(folder)
+        return RunEntry(
+            str(folder),
+            _state(run),
+            in_words(run.network),
+            run.data.name,
+            run.outcome.last.test_error if run.finished else None,
+            run.recipe.seed,
+            date,
+        )
+    except ResiduumError as error:
+        return RunEntry(str(folder), "damaged", date=date, problem=str(error))
+
+
+def _state(run: "Run") -> str:
+    from ..training.checkpoint import Checkpoints
+
+    worker = holder(run.folder)
+    if run.finished:
+        state = "finished"
+    else:
+        step = Checkpoints(run.folder / "checkpoints").newest_step()
+        state = f"step {step} of {run.total_steps}"
+    return state if worker is None else f"{state}, {worker} works here"
+
+
+def in_words(network: "Blueprint | None") -> str:
+    """A preset with its options: "resnet20 shortcut=B"."""
+    if network is None:
+        return "a network of one's own"
+    options = (f"{name}={value}" for name, value in network.options.items())
+    return " ".join([network.preset, *options])
