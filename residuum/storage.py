@@ -77,6 +77,18 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
+def read_bytes(path: Path, wrong: type[Exception] = CheckpointError) -> bytes:
+    """What the file holds; `wrong` (an exception) where it is missing or too large to describe anything."""
+    try:
+        if path.stat().st_size > MOST_HEADER_BYTES:
+            raise wrong(f"{path}: {path.stat().st_size} bytes is too large for a description")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise wrong(f"{path}: no such file") from error
+    except OSError as error:
+        raise wrong(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def read_json(path: Path, wrong: type[Exception] = CheckpointError) -> Any:
     """The value; `wrong` (an exception) where the file is missing, too large or not JSON."""
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .anatomy import delete, delete_each, delete_random, unravel
-from .anatomy.intervals import Rate
+from .anatomy.statistics import Rate
 from .anatomy.paths import remaining
 from .anatomy.replace import at_rest
 from .data import Dataset, load

@@ -10,8 +10,6 @@ cross-entropy of every example on its own, and gradients are taken with respect 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from .. import progress
 from ..errors import UsageError
 from ..parts.shortcuts import Severed
 from ..units import ResidualNetwork, ResidualUnit, Row, count_leaves
+from .measures import PathGradients, shortest_interval
 from .paths import polynomial
 from .replace import Silent, at_rest, device_of
 
@@ -239,54 +238,6 @@ def sampled_paths(
                         norms[row, s] = gradient[0].flatten(1).norm(dim=1).cpu()
                     advance()
     return norms
-
-
-Measure = Literal["published", "orthogonal", "exact"]
-
-
-@dataclass(frozen=True)
-class PathGradients:
-    """The measures of gradient by path length; every field is indexed by length 0..n, means over examples.
-
-    mean m_k: norm of one path, sampled (NaN where none was). rms r_k: root mean square norm of one path, from the
-    signed sweep. exact: norm of G_k. exact_rms: root mean square of it over examples. counts c_k: number of paths.
-    """
-
-    counts: tuple[int, ...]
-    mean: tuple[float, ...]
-    mean_error: tuple[float, ...]
-    rms: tuple[float, ...]
-    rms_error: tuple[float, ...]
-    exact: tuple[float, ...]
-    exact_rms: tuple[float, ...]
-    samples: int
-    draws: int
-    n: int
-
-    def total(self, measure: Measure) -> tuple[float, ...]:
-        """Total gradient of every length: "published" c_k m_k (Veit et al., fig. 6c: as if all paths pointed the same
-        way), "orthogonal" sqrt(c_k) r_k (as if at right angles), "exact" |G_k| (what arrives)."""
-        counts = np.array([float(c) for c in self.counts])
-        if measure == "published":
-            return tuple(counts * np.array(self.mean))
-        if measure == "orthogonal":
-            return tuple(np.sqrt(counts) * np.array(self.rms))
-        return self.exact
-
-    def effective(self, measure: Measure, share: float = 0.95) -> tuple[int, int]:
-        """The shortest interval of lengths that holds `share` of the measure's total."""
-        return shortest_interval(self.total(measure), share)
-
-
-def shortest_interval(values: Sequence[float], share: float) -> tuple[int, int]:
-    """(first, last) of the shortest run of indices whose sum is at least `share` of all; of equals the heaviest."""
-    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
-    for width in range(1, len(values) + 1):
-        runs = sums[width:] - sums[:-width]
-        best = int(runs.argmax())
-        if runs[best] >= share * sums[-1] * (1 - 1e-12):
-            return best, best + width - 1
-    return 0, len(values) - 1
 
 
 def path_gradients(

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..units import ResidualNetwork, count_leaves
-from .intervals import Change, Rate, Spread
+from .measures import Deletion
 from .replace import lesion
+from .statistics import Change, Rate, Spread
 from .sweep import MEMORY, Variant, intact, sweep, without
 
 __all__ = ["Deletion", "Examples", "compare", "delete", "delete_each", "delete_random", "lesion"]
@@ -34,15 +35,6 @@ class Examples:
 def spread_out(size: int, n: int) -> Tensor:
     """n indices (at most `size`) at equal distances from the first to the last."""
     return torch.linspace(0, size - 1, min(n, size)).round().long()
-
-
-@dataclass(frozen=True)
-class Deletion:
-    """The numbers of the deleted units, the error without them, and its change against the intact network."""
-
-    deleted: tuple[int, ...]
-    error: Rate
-    change: Change
 
 
 def compare(

@@ -1,7 +1,6 @@
 """Reordering: swap units of the same shape and measure how far the order is from the trained one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,23 +8,13 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..units import ResidualNetwork
-from .intervals import Change, Rate
 from .lesion import Examples, compare
+from .measures import Reordering
 from .replace import at_rest, device_of
+from .statistics import Rate
 from .sweep import reordered
 
 Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Reordering:
-    """`swaps` pairs were swapped; `tau` is Kendall's rank correlation of the order with the identity, over all units."""
-
-    swaps: int
-    permutation: tuple[int, ...]
-    tau: float
-    error: Rate
-    change: Change
 
 
 @torch.no_grad()

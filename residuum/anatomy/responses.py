@@ -1,11 +1,10 @@
 """Layer responses: how much every layer changes the signal (He et al. 2015, fig. 7)."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from ..units import ResidualNetwork
+from .measures import Response
 from .replace import at_rest, device_of, replace
 
 
@@ -27,14 +26,6 @@ class Tapped(nn.Module):
     def std(self) -> float:
         mean, square = (self.sums / self.n).tolist()
         return max(0.0, square - mean**2) ** 0.5
-
-
-@dataclass(frozen=True)
-class Response:
-    """The layer's name in the network and the standard deviation of its response, over pictures, pixels, channels."""
-
-    name: str
-    std: float
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from residuum.anatomy.gradients import shortest_interval
-from residuum.anatomy.intervals import Change, Rate, Spread
+from residuum.anatomy.statistics import Change, Rate, Spread
 from residuum.anatomy.reorder import kendall_tau, swap_pairs
 
 

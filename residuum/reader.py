@@ -1,0 +1,185 @@
+"""JSON and TOML into typed values, checked against the annotations of dataclasses.
+
+What does not fit is one message with its place, `run.json: $.recipe.length: expected int, got str`,
+and the nearest valid word where a word is unknown. msgspec converts; it ignores unknown keys, so they
+are looked for here.
+"""
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from .errors import ResiduumError, nearest
+from .storage import read_bytes, read_json
+
+T = TypeVar("T")
+Wrong = type[ResiduumError]
+
+
+def read(path: Path, kind: type[T], wrong: Wrong, schema: int | None = None, advice: str = "") -> T:
+    """The value that a file holds: TOML where the name ends so, else JSON.
+
+    `schema` is the number that the file must carry, `advice` what to do where it carries another.
+    Raises `wrong`: missing, not JSON or TOML, another schema, or not a `kind`.
+    """
+    value = _toml(path, wrong) if path.suffix == ".toml" else read_json(path, wrong)
+    if schema is not None and isinstance(value, dict):
+        found = value.pop("schema", None)
+        if found != schema or isinstance(found, bool):
+            made_by = "no schema" if found is None else f"schema {found!r}"
+            raise wrong(f"{path}: made with {made_by}; this version reads {schema}. {advice}".strip())
+    return build(value, kind, str(path), wrong)
+
+
+def build(value: object, kind: type[T], where: str, wrong: Wrong) -> T:
+    """The typed value of plain ones (dicts, lists, numbers, text); `where` opens the message."""
+    try:
+        built = msgspec.convert(value, kind)
+        _refuse_unknown(value, built, "$", where, wrong)
+    except msgspec.ValidationError as error:
+        raise wrong(f"{where}: {_message(str(error), kind)}") from error
+    except (RecursionError, OverflowError) as error:
+        raise wrong(f"{where}: nested too deeply, or a number too large ({error})") from error
+    return built
+
+
+def plain(value: object) -> Any:
+    """The JSON builtins of a dataclass: dicts, lists (tuples too), numbers, text.
+
+    TypeError: something that is none of these.
+    """
+    if isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value):
+        return _tag(value) | {name: plain(part) for name, part in _fields(value).items()}
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return msgspec.to_builtins(value)
+
+
+def check(value: object, where: str, wrong: Wrong) -> None:
+    """Every field of a dataclass that was made in Python, against its annotation."""
+    for name, kind in _hints(type(value)).items():
+        given = getattr(value, name)
+        try:
+            given = plain(given)
+        except (TypeError, RecursionError):
+            raise wrong(f"{where}: {name}: cannot be a {type(given).__name__}") from None
+        try:
+            msgspec.convert(given, kind)
+        except msgspec.ValidationError as error:
+            found = _message(str(error).replace("`$", f"`$.{name}"), type(value), name)
+            raise wrong(f"{where}: {found}") from None
+
+
+def meaning(value: object) -> Any:
+    """As `plain`, without the fields that hold their default: what a new field cannot change."""
+    if isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value):
+        defaults = _defaults(type(value))
+        changed = {n: v for n, v in _fields(value).items() if n not in defaults or v != defaults[n]}
+        return _tag(value) | {name: meaning(v) for name, v in changed.items()}
+    if isinstance(value, Mapping):
+        return {str(key): meaning(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [meaning(part) for part in value]
+    return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    if issubclass(kind, msgspec.Struct):
+        return {name: get_type_hints(kind)[name] for name in kind.__struct_fields__}
+    return {f.name: get_type_hints(kind)[f.name] for f in dataclasses.fields(kind)}
+
+
+@cache
+def _defaults(kind: type) -> dict[str, Any]:
+    if issubclass(kind, msgspec.Struct):
+        names = kind.__struct_fields__[len(kind.__struct_fields__) - len(kind.__struct_defaults__) :]
+        return dict(zip(names, kind.__struct_defaults__, strict=True))
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def _toml(path: Path, wrong: Wrong) -> Any:
+    try:
+        return tomllib.loads(read_bytes(path, wrong).decode())
+    except ValueError as error:
+        raise wrong(f"{path}: not valid TOML ({error})") from error
+
+
+def _refuse_unknown(given: object, built: object, place: str, where: str, wrong: Wrong) -> None:
+    """Walk both side by side; only dataclasses have words that can be unknown."""
+    if isinstance(given, Mapping):
+        typed = isinstance(built, msgspec.Struct) or dataclasses.is_dataclass(built)
+        known = {**_tag(built), **_fields(built)} if typed else built
+        assert isinstance(known, Mapping)
+        for key, part in given.items():
+            if key not in known:
+                raise wrong(f"{where}: {place}: unknown word {key!r}.{nearest(str(key), known)}")
+            _refuse_unknown(part, known[key], f"{place}.{key}", where, wrong)
+    elif isinstance(given, list | tuple) and isinstance(built, list | tuple):
+        for i, (part, other) in enumerate(zip(given, built, strict=True)):
+            _refuse_unknown(part, other, f"{place}[{i}]", where, wrong)
+
+
+def _fields(value: object) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in _hints(type(value))}
+
+
+def _tag(value: object) -> dict[str, Any]:
+    """The word that tells the kinds of a union apart: `kind`, as it stands in files."""
+    config = getattr(value, "__struct_config__", None)
+    return {} if config is None or config.tag is None else {config.tag_field: config.tag}
+
+
+def _message(text: str, kind: type, name: str = "") -> str:
+    """msgspec's text with its place in front, and the nearest valid word behind."""
+    found = re.fullmatch(r"(.*?)(?: - at `(.*?)`)?", text, re.DOTALL)
+    said, place = (found[1], found[2]) if found else (text, None)
+    place = place or (f"$.{name}" if name else "$")
+    said = re.sub(r"^Expected `(.*?)`, got `(.*?)`$", r"expected \1, got \2", said)
+    said = re.sub(r"^Object missing required field `(.*?)`$", r"missing \1", said)
+    word = re.fullmatch(r"Invalid (?:enum )?value '(.*)'", said)
+    if word:
+        valid = set(_words_at(kind, re.findall(r"\.(\w+)|(\[)", place)))
+        said = f"unknown word {word[1]!r}.{nearest(word[1], valid) if valid else ''}"
+    return f"{place}: {said}"
+
+
+def _words_at(kind: Any, steps: list[tuple[str, str]]) -> Iterable[str]:
+    """The words that may stand at a place: those of a `Literal`, or the tags of a union."""
+    options = _options(kind)
+    if not steps:
+        return [word for option in options if get_origin(option) is Literal for word in get_args(option)]
+    (name, _), *rest = steps
+    found: list[str] = []
+    for option in options:
+        if not name:
+            inner = [a for a in get_args(option) if a is not ...]
+            found += _words_at(inner[-1], rest) if inner else []
+            continue
+        fields = _hints(option) if dataclasses.is_dataclass(option) else {}
+        if isinstance(option, type) and issubclass(option, msgspec.Struct):
+            fields = _hints(option)
+            if name == option.__struct_config__.tag_field and not rest:
+                found.append(str(option.__struct_config__.tag))
+        if name in fields:
+            found += _words_at(fields[name], rest)
+    return found
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
