@@ -17,9 +17,9 @@ import torch
 
 from residuum.anatomy import applied, intact, sweep, without
 from residuum.anatomy.sweep import cost
+from residuum.experiments.plan import forward_flops
+from residuum.experiments.trial import Trial
 from residuum.presets import preset
-from residuum.studies.plan import forward_flops
-from residuum.studies.trial import Trial
 from residuum.training import find_recipe
 
 

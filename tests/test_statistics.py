@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from residuum.anatomy.gradients import shortest_interval
-from residuum.anatomy.statistics import Change, Rate, Spread
 from residuum.anatomy.reorder import kendall_tau, swap_pairs
+from residuum.anatomy.statistics import Change, Rate, Spread
 
 
 def test_wilson():
