@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from .. import progress
@@ -42,16 +43,28 @@ class Local:
         greeting = (os.getpid(), progress.quiet)
         pool = ProcessPoolExecutor(at_a_time, initializer=begin_worker, initargs=greeting)
         try:
-            yield from _in_pool(pool, work, deque(jobs), at_a_time)
+            with stopped_by_sigterm():
+                yield from _in_pool(pool, work, deque(jobs), at_a_time)
         except BrokenProcessPool as error:
-            advice = "If memory ran out, take fewer workers. What is finished is kept; run it again to go on"
+            advice = "If memory ran out, take fewer workers. Run it again to go on"
             raise ResourceError(f"a worker process died. {advice}") from error
         except BaseException:
-            for worker in list(pool._processes):
-                os.kill(worker, signal.SIGTERM)
+            _stop(pool)
             raise
         finally:
             pool.shutdown(wait=True)
+
+
+def _stop(pool: Any) -> None:
+    """SIGTERM to the workers, and SIGKILL to what they have started once they have ended."""
+    workers = list(pool._processes)
+    for worker in workers:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGTERM)
+    pool.shutdown(wait=True)
+    for worker in workers:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(worker, signal.SIGKILL)
 
 
 def _in_pool(pool: Any, work: Callable[[J], R], waiting: deque[J], at_a_time: int) -> Iterator[R]:
@@ -74,12 +87,21 @@ def begin_worker(parent: int, quiet: bool) -> None:
 
 
 def _in_worker(work: Callable[[J], R], job: J) -> R:
-    """The job, which SIGTERM interrupts; a training first saves its state."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
+    with stopped_by_sigterm():
         return work(job)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises Interrupted, so that what was begun is put away; a training first saves its state."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, old)
 
 
 def _interrupt(number: int, frame: object) -> None:
