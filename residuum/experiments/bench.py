@@ -1,4 +1,4 @@
-"""Carrying jobs out: train what is not trained, measure what is not measured, keep both in the store.
+"""Carrying jobs out: train what is not trained, measure what is not measured, keep both.
 
 The store is one folder for all studies: run folders and `jobs.jsonl`. A job that another process is
 working on is waited for and then found.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A trial with all that is measured of it: one piece of work, so that weights are loaded once."""
+    """A trial with all that is measured of it: one piece, so that weights are loaded once."""
 
     trial: Trial
     probes: tuple[Probe[Any], ...] = ()
@@ -68,7 +68,10 @@ class Bench:
         return Run.open(folder) if (folder / "done.json").exists() else None
 
     def carry_out(self, job: Job) -> None:
-        """Do of the job what is not done. Raises what training, opening a run and measuring raise."""
+        """Do of the job what is not done.
+
+        Raises what training, opening a run and measuring raise.
+        """
         import torch
 
         torch.set_num_threads(self.machine.threads)
@@ -84,7 +87,10 @@ class Bench:
         return job.probes if run is None else self._missing(run, job.probes)
 
     def values(self, job: Job) -> dict[Probe[Any], Any]:
-        """What a job that was carried out has measured. CheckpointError: a damaged line of the log."""
+        """What a job that was carried out has measured.
+
+        CheckpointError: a damaged line of the log.
+        """
         run, entries = self.finished(job.trial), self.log.read()
         assert run is not None
         return {probe: probe.read(entries[self._key(run, probe)].value) for probe in job.probes}

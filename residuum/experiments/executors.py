@@ -1,4 +1,7 @@
-"""Where jobs are carried out. An executor has one method, so that other backends can stand in for `Local`."""
+"""Where jobs are carried out.
+
+An executor has one method, so that other backends can stand in for `Local`.
+"""
 
 import os
 import signal
@@ -22,12 +25,15 @@ class Executor(Protocol):
     """Carries jobs out, somewhere."""
 
     def map(self, work: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """`work(job)` of every job as they finish, in any order. The first error stops the others and is raised."""
+        """`work(job)` of every job as they finish, in any order.
+
+        The first error stops the others and is raised.
+        """
         ...
 
 
 class Local:
-    """In this process, or in `workers` processes at a time, which end when this one does, however it ends."""
+    """In this process, or in `workers` processes, which end when this one does, however it ends."""
 
     def __init__(self, workers: int = 1):
         self.workers = workers
@@ -93,7 +99,7 @@ def _in_worker(work: Callable[[J], R], job: J) -> R:
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM raises Interrupted, so that what was begun is put away; a training first saves its state."""
+    """SIGTERM raises Interrupted here; in a training it does so after the state is saved."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -109,7 +115,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """SIGKILL to the own group once the parent is gone; a training goes on from its checkpoint later."""
+    """SIGKILL to the own group once the parent is gone. Checkpoints and log bear that."""
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
     os.killpg(0, signal.SIGKILL)

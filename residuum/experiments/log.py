@@ -22,18 +22,18 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Entry:
-    """A finished job: its key, whose measurement it is in words, the value as JSON, the seconds it took."""
+    """A finished job. All but the key and the value is for people to read."""
 
     key: str
-    run: str
+    run: str  # the name of the run folder
     what: str
     arguments: Mapping[str, Any]
-    value: Any
+    value: Any  # as JSON
     seconds: float
 
 
 def job_key(run: str, weights: str, data: str, probe: Probe) -> str:
-    """The identity of a measurement: trial and weights (sha256), data (sha256), measurement, arguments."""
+    """What a measurement's value depends on: trial, weights and data (sha256), the probe."""
     return _digest([run, weights, data, probe.what, probe.version, dict(probe.arguments)])
 
 
@@ -64,13 +64,16 @@ class Log:
         return found
 
     def add(self, entry: Entry) -> None:
-        """Append it. NumericError: a number in the value is not finite. ResourceError: the disk is full."""
+        """Append it.
+
+        NumericError: a number in the value is not finite. ResourceError: the disk is full.
+        """
         content = {"schema": SCHEMA} | plain(entry)
         try:
             line = _canonical(content | {"sha256": _digest(content)})
         except ValueError as error:
-            which = f"{entry.what} of {entry.run}"
-            raise NumericError(f"{which}: the measurement holds a number that is not finite") from error
+            said = f"{entry.what} of {entry.run} holds a number that is not finite"
+            raise NumericError(said) from error
         make_folder(self.path.parent)
         append_line(self.path, line)
 
@@ -87,12 +90,14 @@ class Log:
             raise CheckpointError(f"{where} is damaged. {advice}")
         schema = content.pop("schema", None)
         if schema != SCHEMA:
-            raise CheckpointError(f"{where}: made by log schema {schema}; this version reads {SCHEMA}. {advice}")
+            said = f"made by log schema {schema}; this version reads {SCHEMA}"
+            raise CheckpointError(f"{where}: {said}. {advice}")
         return build(content, Entry, where, CheckpointError)
 
 
 def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    short = (",", ":")
+    return json.dumps(value, sort_keys=True, separators=short, ensure_ascii=False, allow_nan=False)
 
 
 def _digest(value: Any) -> str:

@@ -43,7 +43,10 @@ def forward_flops(trial: Trial, classes: int, size: int) -> int:
 
 
 def price(jobs: Sequence[Job], bench: Bench) -> list[Priced]:
-    """Each trial's cost on this machine. Trains a few steps of each unfinished one in memory, to time them."""
+    """Each trial's cost on this machine.
+
+    Trains a few steps of each unfinished one in memory, to time them.
+    """
     machine, data, priced = replace(bench.machine, compile=False), bench.data, []
     torch.set_num_threads(machine.threads)
     for job in jobs:

@@ -1,11 +1,13 @@
-"""Probes: measurements of one trained network, as data. Called with its arguments, a measurement gives its probe.
+"""Probes: measurements of one trained network, as data.
+
+Called with its arguments, a measurement gives its probe:
 
     probe = delete_random(counts=(1, 5), repeats=10)     plain data, Probe[Deletions]
     probe.measure(subject)                               Deletions
 
-A measurement is kept under its word and its arguments. Raise its `version` when what it measures is
-mended: then what was kept before is not found any more. An argument that has its default is left out,
-so that a new one makes nothing be measured again.
+A value is kept under its word and its arguments. Raise a measurement's version when its formula is
+mended: then what was kept before is not found any more. An argument that has its default is left
+out, so that a new one makes nothing be measured again.
 """
 
 from collections.abc import Callable
@@ -64,12 +66,12 @@ class UnitMap:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Of one epoch: errors as fractions, and the first unit's mean absolute gradient where it was recorded."""
+    """An epoch of training; errors are fractions."""
 
     epoch: int
     train_error: float
     test_error: float
-    gradient: float | None = None
+    gradient: float | None = None  # mean, absolute, of the first unit's first convolution
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,10 @@ class Probe(Generic[T]):
 
 
 class Measurement(Generic[P, T]):
-    """A kind of measurement by its word. Called with arguments, it gives the `Probe` that asks for it."""
+    """A kind of measurement by its word.
+
+    Called with arguments, it gives the `Probe` that asks for it.
+    """
 
     def __init__(
         self,
@@ -196,7 +201,9 @@ def reorder(
 
 
 @measurement("path gradients", PathGradients)
-def path_gradients(subject: "Subject", examples: int, samples: int, draws: int, seed: int = 0) -> PathGradients:
+def path_gradients(
+    subject: "Subject", examples: int, samples: int, draws: int, seed: int = 0
+) -> PathGradients:
     """All measures of gradient by path length, on training images without augmentation."""
     from .. import anatomy
 
@@ -231,7 +238,10 @@ def unit_map(subject: "Subject") -> UnitMap:
 def record(subject: "Subject") -> Record:
     """Metrics of every epoch, and how the run was trained."""
     run = subject.run
-    epochs = (Epoch(row["epoch"], row["train_error"], row["test_error"], row.get("watched_gradient")) for row in run.metrics)
+    epochs = (
+        Epoch(row["epoch"], row["train_error"], row["test_error"], row.get("watched_gradient"))
+        for row in run.metrics
+    )
     return Record(
         run.outcome["weights"]["sha256"],
         run.outcome["seconds"],

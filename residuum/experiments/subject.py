@@ -1,4 +1,4 @@
-"""A trained network on the table: opened from its run folder, with the data that it is measured on."""
+"""A trained network on the table: opened from its run folder, with data to measure it on."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,7 +37,7 @@ class Subject:
         return self._examples(self.data.test, n)
 
     def train(self, n: int | None = None) -> tuple[Tensor, Tensor]:
-        """n training images (None: all) at equal distances, (n, 3, H, W), and their labels, (n,)."""
+        """The same of the training part."""
         return self._examples(self.data.train, n)
 
     def _examples(self, part: Images, n: int | None) -> tuple[Tensor, Tensor]:
@@ -50,7 +50,10 @@ class Subject:
 
 
 def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:
-    """The finished run's network with its data, on the device. DataError: other data than it was trained on."""
+    """The finished run's network with its data, on the device.
+
+    DataError: other data than it was trained on.
+    """
     require_data(run, data)
     network = rebuild(run)
     network.to(device)
@@ -58,7 +61,10 @@ def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:
 
 
 def rebuild(run: Run) -> ResidualNetwork:
-    """The finished run's network with its weights, in evaluation mode. CheckpointError: unfinished or damaged."""
+    """The finished run's network with its weights, in evaluation mode.
+
+    CheckpointError: unfinished or damaged.
+    """
     words = run.network
     if "preset" not in words:
         advice = "build the network and load run.weights()"
@@ -70,7 +76,10 @@ def rebuild(run: Run) -> ResidualNetwork:
 
 
 def require_data(run: Run, data: Dataset) -> None:
-    """DataError: other classes or another size than the run was trained on. Warns of other images."""
+    """DataError: other classes or another size than the run was trained on.
+
+    Warns of other images.
+    """
     trained, given = run.data, data.describe()
     for what in ("classes", "size"):
         if trained[what] != given[what]:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained. Two trials with the same content are the same run, in whatever study they occur."""
+    """What is trained.
+
+    Two trials with the same content are the same run, in whatever study they occur.
+    """
 
     preset: str
     recipe: "Recipe"
@@ -44,14 +47,23 @@ class Trial:
         """Train, go on, or find it finished.
 
         The gradient of the first unit's first convolution is recorded (Huang et al. 2016, fig. 7).
-        UsageError: images of this size do not pass. Else raises what `residuum.training.train` raises.
+        UsageError: images of this size do not pass. Else what `residuum.training.train` raises.
         """
         from ..training import train
 
         network = self.build(len(data.classes))
         require_size(network, data, self.preset)
         words, watch = self.words(len(data.classes)), first_convolution(network)
-        return train(network, data, self.recipe, folder, machine, describe=words, watch=watch, title=self.preset)
+        return train(
+            network,
+            data,
+            self.recipe,
+            folder,
+            machine,
+            describe=words,
+            watch=watch,
+            title=self.preset,
+        )
 
 
 def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None:

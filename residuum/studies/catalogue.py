@@ -1,4 +1,4 @@
-"""The studies by name, and how one is carried out: jobs for what its items need, then a `Study` of what they show."""
+"""The studies by name, and how one is carried out: the jobs that it needs, then what it shows."""
 
 import datetime
 import platform
@@ -45,7 +45,10 @@ class Request:
         return STUDIES[self.name]
 
     def trials(self, data: "Dataset") -> Trials:
-        """What is trained on these data, by role. UsageError: a depth that the networks cannot have."""
+        """What is trained on these data, by role.
+
+        UsageError: a depth that the networks cannot have.
+        """
         from ..presets import find
 
         scale = find_scale(self.scale)
@@ -55,7 +58,10 @@ class Request:
         return trials
 
     def setting(self, trials: Trials, data: "Dataset") -> Setting:
-        """What items may know of these trials. Networks are built without memory, to count their units."""
+        """What items may know of these trials.
+
+        Networks are built without memory, to count their units.
+        """
         members = tuple(_member(role, t, len(data.classes)) for role, t in trials.items())
         scale, classes = find_scale(self.scale), len(data.classes)
         return Setting(scale, self.seed, data.name, classes, len(data.test), members)
@@ -86,7 +92,9 @@ def study_plan(request: Request, bench: Bench) -> "list[Priced]":
     return price(study_jobs(request.paper, setting, trials), bench)
 
 
-def run_study(request: Request, bench: Bench, output: Path, executor: Executor | None = None) -> Study:
+def run_study(
+    request: Request, bench: Bench, output: Path, executor: Executor | None = None
+) -> Study:
     """Carry out what is not done yet of the study's jobs, show its items, save `output`/study.json.
 
     A study that was stopped anywhere goes on. Raises what training and measuring raise.

@@ -25,7 +25,9 @@ def spread_words(spread: Spread) -> str:
 
 
 def verdict(holds: bool, decidable: bool = True) -> Verdict:
-    return ("reproduced" if holds else "not reproduced") if decidable else "not decidable at this scale"
+    if not decidable:
+        return "not decidable at this scale"
+    return "reproduced" if holds else "not reproduced"
 
 
 def level(name: str, intact: Rate, first: float, last: float) -> Series:
@@ -40,7 +42,9 @@ def bars(name: str, shares: Sequence[float]) -> Series:
     return Series(name, lengths, heights, labels=labels, style="bars")
 
 
-def spread_series(name: str, x: Sequence[float], spreads: Sequence[Spread], labels: Sequence[str]) -> Series:
+def spread_series(
+    name: str, x: Sequence[float], spreads: Sequence[Spread], labels: Sequence[str]
+) -> Series:
     """Means over draws with their intervals."""
     low = tuple(100 * max(0.0, s.interval[0]) for s in spreads)
     high = tuple(100 * min(1.0, s.interval[1]) for s in spreads)

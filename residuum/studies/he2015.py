@@ -1,4 +1,7 @@
-"""He, Zhang, Ren, Sun 2015: deep residual learning for image recognition. Items that need only trained networks."""
+"""He, Zhang, Ren, Sun 2015: deep residual learning for image recognition.
+
+Items that need only trained networks.
+"""
 
 from collections.abc import Sequence
 
@@ -35,8 +38,10 @@ def learning_curves(setting: Setting, values: Values) -> Result:
         "How the networks learned",
         f"Train / test error at the end: {'; '.join(last)}.",
         Claim(
-            "A deep plain network is harder to optimise than its residual twin: higher training error (He et al. 2015).",
-            "fig. 6: plain networks of 56 layers have higher training error than of 20; residual ones lower",
+            "A deep plain network is harder to optimise than its residual twin: higher training "
+            "error (He et al. 2015).",
+            "fig. 6: plain networks of 56 layers have higher training error than of 20; residual "
+            "ones lower",
             f"training error {percent(plain)} plain, {percent(ours)} residual",
             verdict(plain > ours),
             "higher training error of the plain twin at the end, one seed each",
@@ -75,11 +80,13 @@ def responses(setting: Setting, values: Values) -> Result:
         "How much every layer changes the signal",
         f"The median layer response is {small:.3f} in {residual} and {large:.3f} in {plain}.",
         Claim(
-            "Residual networks have generally smaller layer responses than plain ones (He et al. 2015, fig. 7).",
+            "Residual networks have generally smaller layer responses than plain ones (He et al. "
+            "2015, fig. 7).",
             "smaller in residual networks, post-activation, CIFAR-10 (read off the figure)",
             f"median {small:.3f} residual, {large:.3f} plain",
             verdict(small < large),
-            "a smaller median in the residual network; pre-activation units here, so a branch's last "
+            "a smaller median in the residual network; pre-activation units here, so a branch's "
+            "last "
             "convolution is measured without normalisation behind it",
         ),
         Figure(

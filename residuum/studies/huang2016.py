@@ -1,4 +1,7 @@
-"""Huang, Sun, Liu, Sedra, Weinberger 2016: deep networks with stochastic depth. The item that plain training gives."""
+"""Huang, Sun, Liu, Sedra, Weinberger 2016: deep networks with stochastic depth.
+
+The item that plain training gives.
+"""
 
 from ..results import Claim, Figure, Result, Series
 from .he2015 import records
@@ -18,7 +21,8 @@ def first_layer_gradient(setting: Setting, values: Values) -> Result:
     return Result(
         "first-layer gradient",
         "Gradient that reaches the first unit during training",
-        f"Mean absolute gradient of the first unit's first convolution, first to last epoch: {found}.",
+        "Mean absolute gradient of the first unit's first convolution, first to last epoch: "
+        f"{found}.",
         Claim(
             "How much gradient arrives at the far end of the network while it trains.",
             "Huang et al. 2016, fig. 7, for other networks: no common scale",

@@ -19,7 +19,8 @@ SCALES = {
         Scale("paper", 110, None, None, None, 10_000, 128, 1000, 20),
     )
 }
-VGG_SHARE = 0.3  # of the epochs, on laptops and images of 32 pixels: a step of VGG-15 costs six of the others there
+# of the epochs, on laptops and images of 32 pixels: a step of VGG-15 costs six of the others there
+VGG_SHARE = 0.3
 SMALL_IMAGE = 16  # pixels; below it the short recipe for digits is used
 
 
@@ -30,24 +31,31 @@ def find_scale(name: str) -> Scale:
     return SCALES[name]
 
 
-def recipes(scale: Scale, data: "Dataset", epochs: int | None, seed: int) -> tuple["Recipe", "Recipe"]:
-    """For the residual network and its plain twin, and for VGG, which the pre-activation recipe is not meant for."""
+def recipes(
+    scale: Scale, data: "Dataset", epochs: int | None, seed: int
+) -> tuple["Recipe", "Recipe"]:
+    """For the residual network and its plain twin, and for VGG (not the pre-activation recipe)."""
     from ..training import find_recipe
 
     small = data.size < SMALL_IMAGE
-    residual = find_recipe("digits" if small else "preact-cifar" if scale.name == "paper" else "fb-cifar")
     stacked = find_recipe("digits" if small else "fb-cifar")
+    as_published = scale.name == "paper" and not small
+    residual = find_recipe("preact-cifar") if as_published else stacked
     length = epochs or (scale.small_epochs if small else scale.epochs)
     if length is not None:
-        share = 1.0 if small else VGG_SHARE
-        residual, stacked = residual.shortened(length), stacked.shortened(max(1, round(share * length)))
+        residual = residual.shortened(length)
+        stacked = stacked.shortened(max(1, round((1.0 if small else VGG_SHARE) * length)))
     return replace(residual, seed=seed), replace(stacked, seed=seed)
 
 
 def veit_trials(
-    scale: Scale, data: "Dataset", epochs: int | None = None, seed: int = 0, depth: int | None = None
+    scale: Scale,
+    data: "Dataset",
+    epochs: int | None = None,
+    seed: int = 0,
+    depth: int | None = None,
 ) -> dict[str, Trial]:
-    """A pre-activation residual network, its plain twin and VGG-15 (its pools fitted to the images)."""
+    """A pre-activation residual network, its plain twin, VGG-15 with pools to fit the images."""
     residual, stacked = recipes(scale, data, epochs, seed)
     vgg_options = {} if data.size == 32 else {"size": data.size}
     deep = depth or scale.depth

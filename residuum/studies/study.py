@@ -89,7 +89,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper: `trials` gives the networks that it needs on these data, by role; items may be of other papers."""
+    """A paper. `trials` gives its networks on these data, by role; items may be of other papers."""
 
     name: str
     title: str

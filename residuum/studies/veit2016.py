@@ -1,4 +1,4 @@
-"""Veit, Wilber, Belongie 2016: residual networks behave like ensembles of relatively shallow networks.
+"""Veit, Wilber, Belongie 2016: residual networks behave like ensembles of shallow networks.
 
 The items where units are deleted and reordered, and the list of all; those about paths are in
 `veit2016_paths`. Errors in percent.
@@ -28,14 +28,15 @@ def each_needed(setting: Setting) -> Sequence[Need]:
 
 
 def figure_3(setting: Setting, values: Values) -> Result:
-    """Error after deleting each layer of VGG, of the plain twin, and each unit of the residual network."""
+    """Error after deleting each unit: of the residual network, its plain twin and VGG."""
     lesions = [values.of(member.role, each_unit(setting)) for member in setting.members]
     series, lines, rows = [], [], []
     for member, found in zip(setting.members, lesions, strict=True):
         series += [_each_series(member, found), level(member.preset, found.intact, 0, 1)]
         rows.append(_each_row(member, found))
         changes = [100 * d.change.value for d in found.each]
-        lines.append(f"{member.preset}: median {median(changes):+.1f} points, worst {max(changes):+.1f}")
+        words = f"median {median(changes):+.1f} points, worst {max(changes):+.1f}"
+        lines.append(f"{member.preset}: {words}")
     residual, vgg = lesions[0], lesions[-1]
     held = [d.change.value for d in residual.each]
     broken = [d.error.value for d in vgg.each]
@@ -46,25 +47,34 @@ def figure_3(setting: Setting, values: Values) -> Result:
     return Result(
         "figure 3",
         "Deleting a single unit",
-        f"Deleting one unit changes the error by {100 * median(held):+.2f} points (median of {len(held)} "
+        f"Deleting one unit changes the error by {100 * median(held):+.2f} points (median of "
+        f"{len(held)} "
         f"units) in {first} and by {100 * lost:+.1f} points in {last}.",
         Claim(
-            "Deleting any layer takes VGG to chance; deleting a unit of a residual network has a minimal "
+            "Deleting any layer takes VGG to chance; deleting a unit of a residual network has a "
+            "minimal "
             "effect, a slightly larger one where the resolution changes.",
-            f"VGG: chance, {percent(0.9, 0)} error, for every layer; residual: no noticeable change but for "
+            f"VGG: chance, {percent(0.9, 0)} error, for every layer; residual: no noticeable "
+            "change but for "
             "the downsampling units (read off the figure)",
             "; ".join(lines),
             verdict(ok, trained),
-            "median change of the residual network at most 2 points, and median error of the broken VGG at "
-            "least 0.8 of chance; decidable where both networks have less than half the error of chance",
+            "median change of the residual network at most 2 points, and median error of the "
+            "broken VGG at "
+            "least 0.8 of chance; decidable where both networks have less than half the error of "
+            "chance",
         ),
         Figure("position of the deleted unit (0 first, 1 last)", "test error (%)", tuple(series)),
         Table(EACH_COLUMNS, tuple(rows)),
-        f"{residual.intact.n} test images, the same for every deletion; Wilson 95 % intervals; McNemar's test",
+        f"{residual.intact.n} test images, the same for every deletion; Wilson 95 % intervals; "
+        "McNemar's test",
     )
 
 
-EACH_COLUMNS = ("network", "units", "intact", "median change", "worst change", "significant (Bonferroni)")
+EACH_COLUMNS = (
+    *("network", "units", "intact", "median change", "worst change"),
+    "significant (Bonferroni)",
+)
 
 
 def _each_series(member: Member, found: Deletions) -> Series:
@@ -119,7 +129,8 @@ def figure_5a(setting: Setting, values: Values) -> Result:
     member, repeats = setting.member(RESIDUAL), setting.scale.repeats
     n, counts = member.units, _random_counts(member.units)
     found = values.of(RESIDUAL, random_units(setting))
-    spreads = {k: Spread(tuple(d.error.value for d in found.each if len(d.deleted) == k)) for k in counts}
+    drawn = {k: [d.error.value for d in found.each if len(d.deleted) == k] for k in counts}
+    spreads = {k: Spread(tuple(errors)) for k, errors in drawn.items()}
     labels = [f"{k} deleted: {spread_words(spreads[k])}" for k in counts]
     name = f"{member.preset}, {repeats} random subsets each"
     curve = spread_series(name, counts, [spreads[k] for k in counts], labels)
@@ -131,14 +142,18 @@ def figure_5a(setting: Setting, values: Values) -> Result:
         "figure 5a",
         "Deleting many units",
         f"Deleting {at_ten} of {n} units at random gives {spread_words(ten)} error, {near} units "
-        f"{spread_words(twenty)}, from {percent(found.intact.value)} intact; rank correlation with the number "
+        f"{spread_words(twenty)}, from {percent(found.intact.value)} intact; rank correlation "
+        "with the number "
         f"deleted {rank:.3f}.",
         Claim(
-            "The error rises smoothly with the number of deleted units, as that of an ensemble would.",
+            "The error rises smoothly with the number of deleted units, as that of an ensemble "
+            "would.",
             "error about 20 % with 10 of 54 units deleted, a severe drop of performance by 20",
-            f"{spread_words(ten)} with {at_ten} of {n}, {spread_words(twenty)} with {near}; Spearman {rank:.3f}",
+            f"{spread_words(ten)} with {at_ten} of {n}, {spread_words(twenty)} with {near}; "
+            f"Spearman {rank:.3f}",
             verdict(rank >= 0.95 and ten.mean < 0.5 * setting.chance, found.intact.value < 0.45),
-            "Spearman correlation of mean error and number deleted at least 0.95, and less than half of chance "
+            "Spearman correlation of mean error and number deleted at least 0.95, and less than "
+            "half of chance "
             "at 10/54 of the units",
         ),
         Figure(
@@ -170,13 +185,15 @@ def figure_5b(setting: Setting, values: Values) -> Result:
     drawn = found.orders
     taus = [r.tau for r in drawn]
     rank = spearman(taus, [r.error.value for r in drawn])
-    least, most = (spread_words(Spread(tuple(r.error.value for r in drawn if r.swaps == k))) for k in (swaps[0], swaps[-1]))
+    ends = ([r.error.value for r in drawn if r.swaps == k] for k in (swaps[0], swaps[-1]))
+    least, most = (spread_words(Spread(tuple(errors))) for errors in ends)
     points, means = _order_series(member, drawn, repeats)
     return Result(
         "figure 5b",
         "Reordering units",
         f"One swapped pair of units gives {least} error, {swaps[-1]} swaps {most}, from "
-        f"{percent(found.intact.value)} in the trained order; rank correlation of error and tau {rank:.3f}.",
+        f"{percent(found.intact.value)} in the trained order; rank correlation of error and tau "
+        f"{rank:.3f}.",
         Claim(
             "The error rises smoothly as the order of the units moves away from the trained one.",
             "a smooth rise as Kendall's tau falls from 1 (read off the figure)",
@@ -185,23 +202,29 @@ def figure_5b(setting: Setting, values: Values) -> Result:
             "Spearman correlation of tau and error at most -0.7",
         ),
         Figure(
-            "Kendall's tau against the trained order, over all units (those that never move included)",
+            "Kendall's tau against the trained order, over all units (those that never move "
+            "included)",
             "test error (%)",
             (points, means, level(member.preset, found.intact, min(taus), 1)),
             reverse_x=True,
         ),
-        n=f"{found.intact.n} test images, {repeats} orders of each number of swaps, seed {setting.seed}; "
+        n=f"{found.intact.n} test images, {repeats} orders of each number of swaps, seed "
+        f"{setting.seed}; "
         "mean and Student 95 % interval over orders",
     )
 
 
-def _order_series(member: Member, drawn: Sequence[Reordering], repeats: int) -> tuple[Series, Series]:
+def _order_series(
+    member: Member, drawn: Sequence[Reordering], repeats: int
+) -> tuple[Series, Series]:
     """Each order as a point, and means over neighbours in tau."""
     points = Series(
         f"{member.preset}, one order each",
         tuple(round(r.tau, 4) for r in drawn),
         tuple(100 * r.error.value for r in drawn),
-        labels=tuple(f"{r.swaps} swaps, tau {r.tau:.3f}: error {percent(r.error.value)}" for r in drawn),
+        labels=tuple(
+            f"{r.swaps} swaps, tau {r.tau:.3f}: error {percent(r.error.value)}" for r in drawn
+        ),
         style="points",
     )
     ordered = sorted(drawn, key=lambda r: -r.tau)

@@ -1,4 +1,4 @@
-"""Veit, Wilber, Belongie 2016, the items about paths: how many there are, and what gradient they carry."""
+"""Veit, Wilber, Belongie 2016, the items about paths: how many, and what gradient they carry."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -32,9 +32,11 @@ def figure_6a(setting: Setting, values: Values) -> Result:
     return Result(
         "figure 6a",
         "How long paths are",
-        f"{inside} of the 2^{n} paths of {n} units take {first} to {last} of them; the mean length is {n / 2:g}.",
+        f"{inside} of the 2^{n} paths of {n} units take {first} to {last} of them; the mean "
+        f"length is {n / 2:g}.",
         Claim(
-            "Path lengths are binomial; more than 95 % of the paths through 54 units take 19 to 35 of them.",
+            "Path lengths are binomial; more than 95 % of the paths through 54 units take 19 to "
+            "35 of them.",
             "more than 95 %",
             inside,
             "exact",
@@ -51,7 +53,10 @@ def figure_6a(setting: Setting, values: Values) -> Result:
 
 
 def left(deleted: int, length: int) -> Fraction:
-    """Eq. 8: of the paths of this length through 54 units, the share that `deleted` deletions leave."""
+    """Eq.
+
+    8: of the paths of this length through 54 units, the share that `deleted` deletions leave.
+    """
     return Fraction(comb(PAPER_UNITS - deleted, length), comb(PAPER_UNITS, length))
 
 
@@ -71,7 +76,8 @@ def figure_7(setting: Setting, values: Values) -> Result:
         f"After deleting 10 of 54 units {percent(short, 1)} of the paths of length 5 are left and "
         f"{percent(long, 1)} of those of length 17.",
         Claim(
-            "Deleting units removes mostly long paths: C(n-d, x) / C(n, x) of those of length x remain (eq. 8).",
+            "Deleting units removes mostly long paths: C(n-d, x) / C(n, x) of those of length x "
+            "remain (eq. 8).",
             "the curves of eq. 8 for d = 1, 10, 20",
             f"d = 10: {short:.3f} at length 5, {long:.3f} at 17",
             "exact",
@@ -96,7 +102,7 @@ def text_numbers(setting: Setting, values: Values) -> Result:
     member, intact = setting.member(RESIDUAL), values.of(RESIDUAL, each_unit(setting)).intact
     central = percent(float(share(PAPER_UNITS, *CENTRAL)))
     effective = percent(float(share(PAPER_UNITS, *EFFECTIVE)), 4)
-    remaining = f"{2.0**-10:.2e}"
+    remaining = f"2^44, {2.0**-10:.2e}"
     first, last = values.of(RESIDUAL, gradients(setting)).effective("published")
     ours = f"{rate_words(intact)}, {setting.data}, {member.preset}"
     same = member.preset == "preresnet110"
@@ -106,16 +112,22 @@ def text_numbers(setting: Setting, values: Values) -> Result:
     rows = (
         ("paths of length 19-35, 54 units (sec. 5)", "> 95 %", central, "exact"),
         ("paths of length 5-17, 54 units (sec. 5)", "0.45 %", effective, "exact"),
-        ("paths left after 10 of 54 deletions (sec. 4.2)", "2^44, about 1e-6", f"2^44, {remaining}", wrong),
+        ("paths left after 10 of 54 deletions (sec. 4.2)", "2^44, about 1e-6", remaining, wrong),
         ("effective paths, published measure (sec. 5)", "5-17 of 54", measured, "95 % of c_k m_k"),
         ("error of the whole network (sec. 5)", "6.10 %, CIFAR-10, 110 layers", ours, scale),
     )
     return Result(
         "numbers in the text",
         "Numbers in the text",
-        f"Of the paths through 54 units {central} have length 19-35 and {effective} length 5-17; ten "
+        f"Of the paths through 54 units {central} have length 19-35 and {effective} length 5-17; "
+        "ten "
         f"deletions leave {2.0**-10:.1e} of them, not the 1e-6 of the text.",
-        Claim("The counts that the argument rests on.", "> 95 %; 0.45 %", f"{central}; {effective}", "exact"),
+        Claim(
+            "The counts that the argument rests on.",
+            "> 95 %; 0.45 %",
+            f"{central}; {effective}",
+            "exact",
+        ),
         table=Table(("quantity", "paper", "ours", "remark"), rows),
         n=f"exact but for the last two rows; {intact.n} test images",
     )
@@ -149,14 +161,18 @@ def figure_6b(setting: Setting, values: Values) -> Result:
         f"Each further unit on a path multiplies its gradient by {factor:.2f} on average "
         f"(log-linear fit over lengths 1-{units}, R² {fit:.3f}).",
         Claim(
-            "The gradient of a path decays roughly exponentially with the number of units it passes through.",
+            "The gradient of a path decays roughly exponentially with the number of units it "
+            "passes through.",
             "roughly exponential decay over 54 units (read off the figure)",
             f"factor {factor:.2f} a unit, R² {fit:.3f}",
             verdict(factor < 1 and fit >= 0.9),
             "a factor below 1 and R² of the log-linear fit at least 0.9",
         ),
-        Figure("path length (units taken)", "gradient norm at the image", (sampled, signed), log_y=True),
-        n=f"{found.samples} paths of each length, batches of 8 in turn; signed sweep on {found.n} images, "
+        Figure(
+            "path length (units taken)", "gradient norm at the image", (sampled, signed), log_y=True
+        ),
+        n=f"{found.samples} paths of each length, batches of 8 in turn; signed sweep on "
+        f"{found.n} images, "
         f"{found.draws} draws; seed {setting.seed}; 95 % intervals over paths and draws",
     )
 
@@ -182,23 +198,32 @@ def figure_6c(setting: Setting, values: Values) -> Result:
     return Result(
         "figure 6c",
         "Where the gradient comes from",
-        f"95 % of the gradient comes from paths of length {words['published']} by the published measure and "
-        f"{words['exact']} by the exact one (n = {n}); at length {middle} the gradient that really arrives is "
+        f"95 % of the gradient comes from paths of length {words['published']} by the published "
+        "measure and "
+        f"{words['exact']} by the exact one (n = {n}); at length {middle} the gradient that "
+        "really arrives is "
         f"{ratio:.2g} of the sum of norms.",
         Claim(
-            "Almost all of the gradient comes from paths of 5 to 17 units, short against the 54 there are.",
+            "Almost all of the gradient comes from paths of 5 to 17 units, short against the 54 "
+            "there are.",
             "5-17 of 54, 0.45 % of all paths",
             "; ".join(f"{measure}: {word} of {n}" for measure, word in words.items()),
             verdict(sum(ranges["published"]) / 2 < 0.45 * n),
-            "the middle of the published measure's 95 % range lies below 0.45 n, that is, clearly below the mean length",
+            "the middle of the published measure's 95 % range lies below 0.45 n, that is, "
+            "clearly below the mean length",
         ),
-        Figure("path length (units taken)", "share of the measure's total (%)", series, spans=spans),
+        Figure(
+            "path length (units taken)", "share of the measure's total (%)", series, spans=spans
+        ),
         Table(("measure", "95 % range", "share of all paths in it", "total (norm)"), rows),
         f"{found.n} training images (exact), {found.samples} paths of each length (published), "
-        f"{found.draws} draws (orthogonal); 95 % interval of the published measure over sampled paths",
+        f"{found.draws} draws (orthogonal); 95 % interval of the published measure over sampled "
+        "paths",
         (
-            "The published measure adds norms, as if all paths pointed the same way; the exact one is the norm of the sum.",
-            f"At length {middle} the exact total is {orthogonal:.2f} times that of orthogonal paths (root mean squares).",
+            "The published measure adds norms, as if all paths pointed the same way; the exact "
+            "one is the norm of the sum.",
+            f"At length {middle} the exact total is {orthogonal:.2f} times that of orthogonal "
+            "paths (root mean squares).",
         ),
     )
 
