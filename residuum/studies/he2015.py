@@ -86,8 +86,7 @@ def responses(setting: Setting, values: Values) -> Result:
             f"median {small:.3f} residual, {large:.3f} plain",
             verdict(small < large),
             "a smaller median in the residual network; pre-activation units here, so a branch's "
-            "last "
-            "convolution is measured without normalisation behind it",
+            "last convolution is measured without normalisation behind it",
         ),
         Figure(
             "layer (3x3 convolutions, in signal order)",

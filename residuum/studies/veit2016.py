@@ -48,21 +48,17 @@ def figure_3(setting: Setting, values: Values) -> Result:
         "figure 3",
         "Deleting a single unit",
         f"Deleting one unit changes the error by {100 * median(held):+.2f} points (median of "
-        f"{len(held)} "
-        f"units) in {first} and by {100 * lost:+.1f} points in {last}.",
+        f"{len(held)} units) in {first} and by {100 * lost:+.1f} points in {last}.",
         Claim(
             "Deleting any layer takes VGG to chance; deleting a unit of a residual network has a "
-            "minimal "
-            "effect, a slightly larger one where the resolution changes.",
+            "minimal effect, a slightly larger one where the resolution changes.",
             f"VGG: chance, {percent(0.9, 0)} error, for every layer; residual: no noticeable "
-            "change but for "
-            "the downsampling units (read off the figure)",
+            "change but for the downsampling units (read off the figure)",
             "; ".join(lines),
             verdict(ok, trained),
             "median change of the residual network at most 2 points, and median error of the "
-            "broken VGG at "
-            "least 0.8 of chance; decidable where both networks have less than half the error of "
-            "chance",
+            "broken VGG at least 0.8 of chance; decidable where both networks have less than half "
+            "the error of chance",
         ),
         Figure("position of the deleted unit (0 first, 1 last)", "test error (%)", tuple(series)),
         Table(EACH_COLUMNS, tuple(rows)),
@@ -143,8 +139,7 @@ def figure_5a(setting: Setting, values: Values) -> Result:
         "Deleting many units",
         f"Deleting {at_ten} of {n} units at random gives {spread_words(ten)} error, {near} units "
         f"{spread_words(twenty)}, from {percent(found.intact.value)} intact; rank correlation "
-        "with the number "
-        f"deleted {rank:.3f}.",
+        f"with the number deleted {rank:.3f}.",
         Claim(
             "The error rises smoothly with the number of deleted units, as that of an ensemble "
             "would.",
@@ -153,8 +148,7 @@ def figure_5a(setting: Setting, values: Values) -> Result:
             f"Spearman {rank:.3f}",
             verdict(rank >= 0.95 and ten.mean < 0.5 * setting.chance, found.intact.value < 0.45),
             "Spearman correlation of mean error and number deleted at least 0.95, and less than "
-            "half of chance "
-            "at 10/54 of the units",
+            "half of chance at 10/54 of the units",
         ),
         Figure(
             f"units deleted of {n}",
@@ -209,8 +203,7 @@ def figure_5b(setting: Setting, values: Values) -> Result:
             reverse_x=True,
         ),
         n=f"{found.intact.n} test images, {repeats} orders of each number of swaps, seed "
-        f"{setting.seed}; "
-        "mean and Student 95 % interval over orders",
+        f"{setting.seed}; mean and Student 95 % interval over orders",
     )
 
 

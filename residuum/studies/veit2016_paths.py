@@ -120,8 +120,7 @@ def text_numbers(setting: Setting, values: Values) -> Result:
         "numbers in the text",
         "Numbers in the text",
         f"Of the paths through 54 units {central} have length 19-35 and {effective} length 5-17; "
-        "ten "
-        f"deletions leave {2.0**-10:.1e} of them, not the 1e-6 of the text.",
+        f"ten deletions leave {2.0**-10:.1e} of them, not the 1e-6 of the text.",
         Claim(
             "The counts that the argument rests on.",
             "> 95 %; 0.45 %",
@@ -171,9 +170,8 @@ def figure_6b(setting: Setting, values: Values) -> Result:
         Figure(
             "path length (units taken)", "gradient norm at the image", (sampled, signed), log_y=True
         ),
-        n=f"{found.samples} paths of each length, batches of 8 in turn; signed sweep on "
-        f"{found.n} images, "
-        f"{found.draws} draws; seed {setting.seed}; 95 % intervals over paths and draws",
+        n=f"{found.samples} paths of each length, batches of 8 in turn; signed sweep on {found.n} "
+        f"images, {found.draws} draws; seed {setting.seed}; 95 % intervals over paths and draws",
     )
 
 
@@ -199,18 +197,16 @@ def figure_6c(setting: Setting, values: Values) -> Result:
         "figure 6c",
         "Where the gradient comes from",
         f"95 % of the gradient comes from paths of length {words['published']} by the published "
-        "measure and "
-        f"{words['exact']} by the exact one (n = {n}); at length {middle} the gradient that "
-        "really arrives is "
-        f"{ratio:.2g} of the sum of norms.",
+        f"measure and {words['exact']} by the exact one (n = {n}); at length {middle} the "
+        f"gradient that really arrives is {ratio:.2g} of the sum of norms.",
         Claim(
             "Almost all of the gradient comes from paths of 5 to 17 units, short against the 54 "
             "there are.",
             "5-17 of 54, 0.45 % of all paths",
             "; ".join(f"{measure}: {word} of {n}" for measure, word in words.items()),
             verdict(sum(ranges["published"]) / 2 < 0.45 * n),
-            "the middle of the published measure's 95 % range lies below 0.45 n, that is, "
-            "clearly below the mean length",
+            "the middle of the published measure's 95 % range lies below 0.45 n, that is, clearly "
+            "below the mean length",
         ),
         Figure(
             "path length (units taken)", "share of the measure's total (%)", series, spans=spans
