@@ -15,8 +15,8 @@ import time
 
 import torch
 
-from residuum.anatomy import applied, intact, sweep, without
-from residuum.anatomy.sweep import cost
+from residuum.anatomy import intact, sweep, without
+from residuum.anatomy.sweeps import cost, naive
 from residuum.experiments.plan import forward_flops
 from residuum.experiments.trial import Trial
 from residuum.presets import preset
@@ -31,15 +31,6 @@ def lively(network: torch.nn.Module) -> torch.nn.Module:
             module.running_mean.normal_(0, 0.2, generator=source)
             module.running_var.uniform_(0.5, 1.5, generator=source)
     return network.eval()
-
-
-@torch.no_grad()
-def naive(network, images, variants, batch):
-    logits = []
-    for variant in variants:
-        with applied(network, variant):
-            logits.append(torch.cat([network(part) for part in images.split(batch)]))
-    return torch.stack(logits)
 
 
 def peak(size: int = 2048, repeats: int = 5) -> float:
@@ -82,7 +73,7 @@ def main() -> None:
     difference = ((found - expected).norm() / expected.norm()).item()
     agree = bool(torch.equal(found.argmax(2), expected.argmax(2)))
     flops = forward_flops(Trial(options.preset, find_recipe("fb-cifar")), 10, 32) / n * options.images
-    shared, alone = cost(network, variants)
+    shared, alone = cost(variants)
     top, whole_s, slow_s, fast_s = peak(), *(statistics.median(t) for t in (whole, slow, fast))
     result = {
         "preset": options.preset, "units": n, "images": options.images, "threads": options.threads,

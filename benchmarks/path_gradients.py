@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from lesion_sweep import lively, timed
 
-from residuum.anatomy import gradient_by_length, polynomial, sampled_paths, signed_sweep
+from residuum.anatomy import count_paths, gradient_by_length, sampled_paths, signed_sweep
 from residuum.presets import preset
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     law = ((exact.sum(0) - x.grad).norm() / x.grad.norm()).item()
 
     squares, signed_seconds = timed(lambda: signed_sweep(network, images, labels, options.draws))
-    counts = torch.tensor([float(c) for c in polynomial(network.units)], dtype=torch.float64)
+    counts = torch.tensor([float(c) for c in count_paths(network).counts], dtype=torch.float64)
     per_draw = squares.mean(2) / counts
     signed, signed_error = per_draw.mean(0), per_draw.std(0) / options.draws**0.5
 

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from residuum.anatomy import Examples, delete_each, unravel
+from residuum.anatomy import Examples, count_paths, delete_each
 from residuum.data import load
 from residuum.data.augment import Pixels, statistics
 from residuum.networks.resnet import Stage, row
@@ -31,7 +31,7 @@ for epoch in range(4):
         optimiser.step()
 
 intact, lesions = delete_each(network, Examples(*test.batch(torch.arange(len(test)))))
-print(f"{unravel(network).total} paths; intact error {100 * intact.value:.1f} % (n = {intact.n})")
+print(f"{count_paths(network).total} paths; intact error {100 * intact.value:.1f} % (n = {intact.n})")
 for lesion in lesions:
     low, high = lesion.error.interval
     print(f"without unit {lesion.deleted[0]}: {100 * lesion.error.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")

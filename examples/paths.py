@@ -3,11 +3,11 @@
 import torch
 
 import residuum
-from residuum.anatomy import gradient_by_length, unravel
+from residuum.anatomy import count_paths, gradient_by_length
 
 torch.set_num_threads(1)
 network = residuum.preset("preresnet20", classes=10, seed=0)
-paths = unravel(network)
+paths = count_paths(network)
 print(f"{paths.units} units, {paths.total} paths, mean length {float(paths.mean)}")
 
 images, labels = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8)

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from .training import Machine, Recipe, Run
     from .units import ResidualNetwork, ResidualUnit, Row
     from .verbs import evaluate, info, ls, paths, study, train
+    from .views import unravel
 
 _HOMES = {
     "preset": "presets",
     "rebuild": "experiments.subject",
     **dict.fromkeys(("Machine", "Recipe", "Run"), "training"),
+    "unravel": "views",
     **dict.fromkeys(("ResidualNetwork", "ResidualUnit", "Row"), "units"),
     **dict.fromkeys(("evaluate", "info", "ls", "paths", "study", "train"), "verbs"),
 }

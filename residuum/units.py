@@ -8,14 +8,17 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
+from .errors import UsageError
+from .parts.merges import Merge, Sum
 from .parts.shortcuts import Severed
 
 
 class ResidualUnit(nn.Module):
-    """x' = f(h(a(x)) + F(a(x))), He et al. 2016, eq. 1-2: F is `branch`, h is `shortcut`, f is `after`, a is `before`.
+    """x' = f(m(h(z), F(z); z)), z = a(x). F is `branch`, h `shortcut`, m `merge`, f `after`, a `before`.
 
-    (N, C, H, W) -> (N, C', H', W'). A part left out is the identity. `before` is what both roads share: in a
-    pre-activation network the activation ahead of the first unit and of every projection.
+    (N, C, H, W) -> (N, C', H', W'). With m the sum: He et al. 2016, eq. 1-2; with m a gate: Srivastava et al. 2015,
+    eq. 3; with m a concatenation: Huang et al. 2017. A part left out is the identity, the merge the sum. `before` is
+    what both roads read: in a pre-activation network the activation ahead of the first unit and of every projection.
 
     A *plain* layer is the unit whose shortcut is `Severed`: the road is there and carries nothing (He et al. 2016,
     table 1, constant scaling 0/1). A *nested* unit has a `Row` for its branch (Zhang et al. 2016, RoR).
@@ -27,16 +30,45 @@ class ResidualUnit(nn.Module):
         shortcut: nn.Module | None = None,
         after: nn.Module | None = None,
         before: nn.Module | None = None,
+        merge: Merge | None = None,
     ):
         super().__init__()
+        if merge is not None and not isinstance(merge, Merge):
+            raise UsageError(
+                f"merge must be a residuum.parts.merges.Merge, not {type(merge).__name__}. Subclass it and "
+                "state forward(around, through, z)"
+            )
         self.before = nn.Identity() if before is None else before
         self.branch = branch
         self.shortcut = nn.Identity() if shortcut is None else shortcut
+        self.merge = Sum() if merge is None else merge
         self.after = nn.Identity() if after is None else after
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.before(x)
-        return self.after(self.shortcut(x) + self.branch(x))
+        around, z = self.enter(x)
+        return self.leave(around, self.branch(z), z)
+
+    # The two lines of the formula stand apart so that a nest can be entered, crossed leaf by leaf, and left.
+
+    def enter(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
+        """h(z) and z = a(x)."""
+        z = self.before(x)
+        return self.shortcut(z), z
+
+    def leave(self, around: Tensor | None, through: Tensor | None, z: Tensor | None) -> Tensor:
+        """f(m(h, F; z))."""
+        return self.after(self.merge(around, through, z))
+
+    def bypass(self, z: Tensor, strict: bool = False) -> Tensor:
+        """What the merge leaves when the branch is deleted (Veit et al. 2016, sec. 4.1).
+
+        h(z) for a sum and for a gate (T = 0), [h(z), 0] for a concatenation, h(z)/2 for a mean; in a plain unit the
+        road that is cut opens. `strict` keeps the merge as it is, m(h, 0; z): (1 - T) h for a gate.
+        """
+        if strict and self.plain:
+            raise UsageError("a plain unit has no strict deletion: nothing would be left of the signal")
+        road = self.shortcut.road if isinstance(self.shortcut, Severed) else self.shortcut
+        return self.merge.bypass(road(z), z, strict)
 
     @property
     def plain(self) -> bool:
@@ -63,17 +95,3 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.units(self.stem(images)))
-
-
-def count_leaves(row: Iterable[ResidualUnit]) -> int:
-    """How many innermost units there are: the n of path counts and lesions."""
-    return sum(1 for _ in leaves(row))
-
-
-def leaves(row: Iterable[ResidualUnit]) -> Iterator[ResidualUnit]:
-    """The innermost units in signal order: those a path counts and a lesion removes. A flat row gives itself."""
-    for unit in row:
-        if isinstance(unit.branch, Row):
-            yield from leaves(unit.branch)
-        else:
-            yield unit

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from .anatomy import Examples, delete, delete_each, delete_random, unravel
+from .anatomy import Examples, at_rest, count_paths, delete, delete_each, delete_random
 from .anatomy.paths import remaining
-from .anatomy.replace import at_rest
 from .anatomy.statistics import Rate
 from .data import Dataset, load
 from .errors import UsageError, nearest
@@ -77,7 +76,7 @@ def info(name: str, classes: int | None = None, **options: Any) -> Info:
         network = preset(name, classes, **options)
     size = int(options.get("size", row.size))
     flops = forward_flops(Trial(name, find_recipe("fb-cifar"), options), classes, size)
-    paths = unravel(network)
+    paths = count_paths(network)
     return Info(
         name=name,
         parameters=sum(p.numel() for p in network.parameters()),
@@ -115,7 +114,7 @@ def paths(name: str, delete: int | None = None, between: tuple[int, int] | None 
     """The path polynomial of a preset; the fraction of each length left after `delete` deletions; a range's share."""
     with torch.device("meta"):
         network = preset(name, None, **options)
-    found = unravel(network)
+    found = count_paths(network)
     left = None if delete is None else remaining(network, delete)
     if between is not None and between[0] > between[1]:
         raise UsageError(f"between: the first length, {between[0]}, is above the last, {between[1]}")

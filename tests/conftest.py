@@ -11,7 +11,8 @@ from residuum.networks.resnet import Stage, row
 from residuum.networks.stacks import vgg
 from residuum.parts.branches import ORIGINAL, PREACT, basic
 from residuum.parts.heads import linear_head
-from residuum.parts.shortcuts import option_a, option_b, projection
+from residuum.parts.merges import Concat, Gate, Mean
+from residuum.parts.shortcuts import Severed, option_a, option_b, projection
 from residuum.parts.stems import cifar_stem
 from residuum.presets import preset
 from residuum.units import ResidualNetwork, ResidualUnit, Row
@@ -19,21 +20,76 @@ from residuum.units import ResidualNetwork, ResidualUnit, Row
 torch.set_num_threads(1)
 
 
-def nested(seed: int = 0) -> ResidualNetwork:
+def nested(seed: int = 0, units: int = 2, width: int = 8, halving: int = 2) -> ResidualNetwork:
     """Residual networks of residual networks in small: a shortcut round each stage and one round all (RoR-3)."""
     torch.manual_seed(seed)
-    stages = []
-    for c_in, width, stride in ((8, 8, 1), (8, 16, 2), (16, 32, 2)):
-        units = list(row(c_in, [Stage(2, width, stride)], basic, option_b, ORIGINAL))
-        stages.append(ResidualUnit(Row(units), projection(c_in, width, stride), nn.ReLU()))
-    whole = ResidualUnit(Row(stages), projection(8, 32, 4), nn.ReLU())
-    return ResidualNetwork(cifar_stem(8, ORIGINAL), [whole], linear_head(32, 10, ORIGINAL))
+    stages, c_in = [], width
+    for stage in range(3):
+        stride = halving if stage else 1
+        c_out = c_in * stride
+        inner = list(row(c_in, [Stage(units, c_out, stride)], basic, option_b, ORIGINAL))
+        stages.append(ResidualUnit(Row(inner), projection(c_in, c_out, stride), nn.ReLU()))
+        c_in = c_out
+    whole = ResidualUnit(Row(stages), projection(width, c_in, halving**2), nn.ReLU())
+    return ResidualNetwork(cifar_stem(width, ORIGINAL), [whole], linear_head(c_in, 10, ORIGINAL))
 
 
 def narrow(arrangement=PREACT, shortcut=option_a, units: int = 2) -> ResidualNetwork:
     stages = [Stage(units, 8, 1), Stage(units, 16, 2)]
     rows = row(8, stages, basic, shortcut, arrangement)
     return ResidualNetwork(cifar_stem(8, arrangement), rows, linear_head(16, 10, arrangement))
+
+
+def convolution(c_in: int, c_out: int, bias: float | None = None) -> nn.Sequential:
+    """BN, ReLU, 3x3 convolution: a branch, or with `bias` the transform of a gate."""
+    conv = nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias is not None)
+    if bias is not None:
+        nn.init.constant_(conv.bias, bias)
+    return nn.Sequential(nn.BatchNorm2d(c_in), nn.ReLU(), conv)
+
+
+def headed(units, channels: int) -> ResidualNetwork:
+    return ResidualNetwork(cifar_stem(8, ORIGINAL), units, linear_head(channels, 10, ORIGINAL))
+
+
+def highway(units: int = 4, seed: int = 0) -> ResidualNetwork:
+    torch.manual_seed(seed)
+    return headed([ResidualUnit(convolution(8, 8), merge=Gate(convolution(8, 8, -1.0))) for _ in range(units)], 8)
+
+
+def dense(units: int = 4, seed: int = 0) -> ResidualNetwork:
+    """Growth 4, a transition to half the channels and half the size behind the second unit."""
+    torch.manual_seed(seed)
+    built, channels = [], 8
+    for i in range(units):
+        after = None
+        if i == 1:
+            after = nn.Sequential(nn.Conv2d(channels + 4, 8, 1), nn.AvgPool2d(2))
+        built.append(ResidualUnit(convolution(channels, 4), after=after, merge=Concat(4)))
+        channels = 8 if after else channels + 4
+    return headed(built, channels)
+
+
+def fractal(seed: int = 0) -> ResidualNetwork:
+    """Joins of a column of one convolution and a column of two; and of two single convolutions."""
+    torch.manual_seed(seed)
+
+    def join():
+        column = Row(ResidualUnit(convolution(8, 8), Severed()) for _ in range(2))
+        return ResidualUnit(column, convolution(8, 8), nn.ReLU(), merge=Mean())
+
+    return headed([join(), ResidualUnit(convolution(8, 8), convolution(8, 8), merge=Mean()), join()], 8)
+
+
+def gated_nest(seed: int = 0) -> ResidualNetwork:
+    """A gate, a concatenation and a plain nest round rows of units; inside the first another nest, which ends with it."""
+    torch.manual_seed(seed)
+    innermost = ResidualUnit(Row([ResidualUnit(convolution(8, 8))]), convolution(8, 8), nn.ReLU())
+    inner = Row([ResidualUnit(convolution(8, 8)), innermost])
+    gated = ResidualUnit(inner, merge=Gate(convolution(8, 8, 0.5)), after=nn.ReLU())
+    grown = ResidualUnit(Row([ResidualUnit(convolution(8, 4), nn.Conv2d(8, 4, 1))]), merge=Concat(4))
+    plain = ResidualUnit(Row([ResidualUnit(convolution(12, 12)), ResidualUnit(convolution(12, 12))]), Severed())
+    return headed([gated, grown, plain], 12)
 
 
 MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
@@ -50,6 +106,10 @@ MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
     "plain pre-activation": lambda: preset("preplain20", seed=0),
     "VGG": lambda: vgg(10, width=8, size=16),
     "nested": nested,
+    "highway": highway,
+    "dense": dense,
+    "fractal": fractal,
+    "gated nest": gated_nest,
 }
 
 
@@ -71,7 +131,7 @@ def specimen(request) -> ResidualNetwork:
     return lively(MENAGERIE[request.param]())  # type: ignore[return-value]
 
 
-def pictures(n: int = 6, size: int = 16, seed: int = 0) -> Tensor:
+def image_batch(n: int = 6, size: int = 16, seed: int = 0) -> Tensor:
     return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from residuum.anatomy.paths import Paths, polynomial, remaining, unravel
+from residuum.anatomy.paths import count_paths, polynomial, remaining
 from residuum.errors import UsageError
 from residuum.parts.shortcuts import Severed
 from residuum.presets import preset
-from residuum.units import ResidualNetwork, ResidualUnit, Row, leaves
+from residuum.units import ResidualNetwork, ResidualUnit, Row
+from residuum.views.own import express, leaves
+from residuum.views.view import Leaf, Parallel, Series
 
 
 def leaf(plain: bool = False) -> ResidualUnit:
@@ -57,13 +59,14 @@ def counted(lengths: list[int], n: int) -> list[int]:
 @given(st.lists(shapes, min_size=1, max_size=3), st.randoms())
 def test_polynomial_and_deletions_equal_a_walk_of_all_paths(forms, source):
     row = Row(build(f) for f in forms)
-    every = list(leaves(row))
+    network = ResidualNetwork(nn.Identity(), row, nn.Identity())
+    every = list(leaves(network))
+    expression = express(network.units)
     n = len(every)
     gone = [u for u in every if source.random() < 0.4]
     for deleted in ([], gone):
-        found = list(polynomial(row, deleted))
+        found = list(polynomial(expression, [every.index(u) for u in deleted]))
         assert found + [0] * (n + 1 - len(found)) == counted(walk(list(row), {id(u) for u in deleted}), n)
-    network = ResidualNetwork(nn.Identity(), row, nn.Identity())
     d = min(2, n)
     whole, total = counted(walk(list(row), set()), n), [0] * (n + 1)
     for chosen in itertools.combinations(every, d):
@@ -74,7 +77,7 @@ def test_polynomial_and_deletions_equal_a_walk_of_all_paths(forms, source):
 
 
 def test_numbers_of_the_paper():
-    paths = unravel(preset("preresnet110", seed=0))
+    paths = count_paths(preset("preresnet110", seed=0))
     assert paths.total == 2**54
     assert paths.mean == 27
     assert round(100 * float(paths.share(19, 35)), 2) == 98.02
@@ -92,8 +95,8 @@ def test_equation_8_to_the_last_digit():
 
 
 def test_plain_networks_have_one_path_and_nests_more():
-    assert unravel(preset("plain20", seed=0)).counts == (0,) * 9 + (1,)
-    expected = Paths(polynomial(nested().units), 6)
+    assert count_paths(preset("plain20", seed=0)).counts == (0,) * 9 + (1,)
+    expected = count_paths(nested())
     stage = [2, 2, 1]  # 1 + (1 + t)^2, with t^0 twice: round the stage, and round both units
     product = [1]
     for _ in range(3):
@@ -102,6 +105,13 @@ def test_plain_networks_have_one_path_and_nests_more():
         ]
     product[0] += 1
     assert expected.counts == tuple(product)
+
+
+def test_thousands_of_units_are_counted_at_once():
+    series = Series(tuple(Parallel((Series(), Leaf(i))) for i in range(5000)))
+    paths = count_paths(series)
+    assert paths.total == 2**5000
+    assert paths.counts[2500] == comb(5000, 2500)
 
 
 @pytest.mark.parametrize("d", [-1, 55])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from residuum.anatomy.gradients import shortest_interval
+from residuum.anatomy.measures import shortest_interval
 from residuum.anatomy.reorder import kendall_tau, swap_pairs
 from residuum.anatomy.statistics import Change, Rate, Spread
 

@@ -167,8 +167,8 @@ def test_fewer_examples_are_of_every_class():
     targets = torch.arange(10).repeat_interleave(100)
     for n in (10, 37, 200, 1000, 5000):
         few = Examples(targets.float()[:, None], targets).spread(n)
-        assert len(few.labels) == min(n, 1000)
-        assert torch.equal(few.images[:, 0].long(), few.labels)
-        counts = few.labels.bincount(minlength=10)
+        assert len(few.targets) == min(n, 1000)
+        assert torch.equal(few.inputs[:, 0].long(), few.targets)
+        counts = few.targets.bincount(minlength=10)
         assert counts.max() - counts.min() <= 1
-    assert len(Examples(targets, targets).spread(None).labels) == 1000
+    assert len(Examples(targets, targets).spread(None)) == 1000

@@ -2,13 +2,17 @@
 
 import pytest
 import torch
-from conftest import MENAGERIE, pictures
+import torch.nn.functional as F
+from conftest import MENAGERIE, image_batch
 from torch import nn
 
+from residuum.errors import UsageError
 from residuum.networks.resnet import cifar_resnet, imagenet_resnet, share_stage_first
 from residuum.parts.branches import ARRANGEMENTS, PREACT, bottleneck
+from residuum.parts.merges import Concat, Gate, Mean, Sum
 from residuum.parts.shortcuts import AveragePad, Pad, Severed, option_a, option_b, option_c
-from residuum.units import ResidualUnit, Row, leaves
+from residuum.units import ResidualUnit, Row
+from residuum.views.own import leaves
 
 
 def test_the_formula():
@@ -24,6 +28,48 @@ def test_a_severed_shortcut_makes_a_plain_layer():
     unit = ResidualUnit(branch, Severed(), nn.ReLU())
     assert unit.plain
     assert torch.equal(unit(x), branch(x).relu())
+
+
+MERGES = {  # each written out: m(h, F; z), and what is left without F
+    "sum": (Sum, lambda h, f, t: h + f, lambda h, f, t: h),
+    "gate": (lambda: Gate(TRANSFORM), lambda h, f, t: (1 - t) * h + t * f, lambda h, f, t: h),
+    "concat": (lambda: Concat(3), lambda h, f, t: torch.cat([h, f], 1), lambda h, f, t: F.pad(h, (0, 3))),
+    "mean": (Mean, lambda h, f, t: (h + f) / 2, lambda h, f, t: h / 2),
+}
+TRANSFORM = nn.Linear(3, 3)
+
+
+@pytest.mark.parametrize("name", MERGES)
+def test_merges(name):
+    build, whole, left = MERGES[name]
+    merge, (h, f, z) = build(), torch.randn(3, 5, 3)
+    gate, zero = torch.sigmoid(TRANSFORM(z)), torch.zeros(5, 3)
+    unit = ResidualUnit(nn.Linear(3, 3), nn.Linear(3, 3), merge=merge)
+    torch.testing.assert_close(merge(h, f, z), whole(h, f, gate))
+    around, through = merge.halves(h, f, z)
+    torch.testing.assert_close(around, whole(h, zero, gate))
+    torch.testing.assert_close(through, whole(zero, f, gate))
+    torch.testing.assert_close(around + through, merge(h, f, z))
+    torch.testing.assert_close(merge.bypass(h, z), left(h, f, gate))
+    torch.testing.assert_close(merge.bypass(h, z, strict=True), whole(h, zero, gate))
+    torch.testing.assert_close(unit.bypass(z), left(unit.shortcut(z), None, gate))
+    torch.testing.assert_close(unit(z), whole(unit.shortcut(z), unit.branch(z), gate))
+    assert merge.halves(h, None, z)[1] is None
+    assert merge.halves(None, f, z)[0] is None
+    if name != "mean":  # in a mean, None is a road that is not there
+        torch.testing.assert_close(merge(h, None, z), whole(h, zero, gate))
+        torch.testing.assert_close(merge(None, f, z), whole(zero, f, gate))
+    else:
+        assert merge(h, None, z) is h
+        assert merge(None, f, z) is f
+    with pytest.raises(UsageError, match="both cut"):
+        merge(None, None, z)
+
+
+def test_a_road_that_carries_nothing_costs_nothing():
+    h = torch.randn(2, 3)
+    assert Sum()(h, None, h) is h
+    assert Sum().bypass(h, h) is h
 
 
 def test_option_a_picks_pixels_and_appends_zeros():
@@ -99,10 +145,10 @@ def test_wrong_depths_teach(depth, block, words):
 
 def test_leaves_are_in_signal_order():
     network = MENAGERIE["nested"]()
-    seen, x = [], network.stem(pictures(1))
-    hooks = [u.branch.register_forward_hook(lambda m, *_: seen.append(m)) for u in leaves(network.units)]
+    seen, x = [], network.stem(image_batch(1))
+    hooks = [u.branch.register_forward_hook(lambda m, *_: seen.append(m)) for u in leaves(network)]
     network.units(x)
-    assert seen == [u.branch for u in leaves(network.units)]
+    assert seen == [u.branch for u in leaves(network)]
     assert not any(isinstance(m, Row) for m in seen)
     for hook in hooks:
         hook.remove()

@@ -1,131 +1,99 @@
 """Gradient by path length: sampled single paths, the exact gradient polynomial, the signed sweep.
 
-Linearise the network at its activations: J_i is the Jacobian of branch i, H_i of shortcut i, g the gradient of the loss
-behind the last unit. What arrives through all paths of length k is the coefficient G_k of
+Linearise the model at its activations: J_i is the Jacobian of the half of unit i that goes through its branch, H_i of
+the half that goes round, g the gradient of the loss behind the last unit. What arrives through all paths of length k is
+the coefficient G_k of
 
     G(t) = (H_1 + t J_1)^T ... (H_n + t J_n)^T g.
 
-All three carry stacks of cotangents backwards, unit by unit, through graphs that are built once. The loss is the
-cross-entropy of every example on its own, and gradients are taken with respect to the (normalised) pictures.
+All three carry stacks of gradients backwards, unit by unit, through graphs that are built once. The loss is that of
+every example on its own, and gradients are taken with respect to the (normalised) inputs.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import progress
 from ..errors import UsageError
-from ..parts.shortcuts import Severed
-from ..units import ResidualNetwork, ResidualUnit, Row, count_leaves
-from .measures import PathGradients, shortest_interval
+from ..task import CLASSIFICATION, Task
+from ..views import View, unravel
+from ..views.edits import at_rest
+from ..views.tape import Crossing, Tape
+from ..views.view import Leaf, Parallel
+from .measures import PathGradients
 from .paths import polynomial
-from .replace import Silent, at_rest, device_of
+from .sampling import Choice, PathSampler
 
 MEMORY = 1 << 30
 
 
-class Part:
-    """One module at one point, ready to pull cotangents back: v -> J^T v for a stack (S, N, ...)."""
-
-    def __init__(self, module: nn.Module, x: Tensor):
-        self.passes = isinstance(module, nn.Identity)
-        self.silent = isinstance(module, Silent | Severed)
-        self.input = x.detach()
-        if self.passes:
-            self.value = self.input
-            return
-        with torch.enable_grad():
-            self.input.requires_grad_(not self.silent)
-            self.output = module(self.input)
-        self.value = self.output.detach()
-
-    def pull(self, stack: Tensor) -> Tensor | None:
-        if self.passes:
-            return stack
-        if self.silent:
-            return None
-        if not len(stack):
-            return stack.new_zeros(0, *self.input.shape)
-        (pulled,) = torch.autograd.grad(self.output, self.input, stack, retain_graph=True, is_grads_batched=True)
-        return pulled
-
-
-class Tape:
-    """A unit at one point: its parts, the branch being a row of tapes where the unit is nested."""
-
-    def __init__(self, unit: ResidualUnit, x: Tensor):
-        self.before = Part(unit.before, x)
-        x = self.before.value
-        self.shortcut = Part(unit.shortcut, x)
-        if isinstance(unit.branch, Row):
-            self.branch: Part | list[Tape] = []
-            y = x
-            for inner in unit.branch:
-                tape = Tape(inner, y)
-                self.branch.append(tape)
-                y = tape.value
-        else:
-            self.branch = Part(unit.branch, x)
-            y = self.branch.value
-        self.after = Part(unit.after, self.shortcut.value + y)
-        self.value = self.after.value
-
-
 class Recording:
-    """The network at a batch: stem, tapes, and the gradient of the loss behind the last unit."""
+    """A tape and the gradient of the loss at the end of its last unit."""
 
-    def __init__(self, network: ResidualNetwork, images: Tensor, labels: Tensor):
-        device = device_of(network)
-        self.stem = Part(network.stem, images.to(device))
-        self.tapes, x = [], self.stem.value
-        for unit in network.units:
-            self.tapes.append(Tape(unit, x))
-            x = self.tapes[-1].value
-        head = Part(network.head, x)
-        loss = F.cross_entropy(head.output, labels.to(device), reduction="sum")
-        (self.gradient,) = torch.autograd.grad(loss, head.input)
+    def __init__(self, view: View, inputs: Tensor, targets: Tensor, task: Task = CLASSIFICATION):
+        tape = view.tape(inputs)
+        if tape is None:
+            raise UsageError("this model cannot be linearised unit by unit")
+        self.tape: Tape = tape
+        here = tape.head.output.device
+        self.gradient = tape.gradient(lambda output: task.loss(output, targets.to(here)))
 
     def polynomial(self, longest: int, signs: Tensor | None = None) -> Tensor:
-        """G_0..G_longest at the pictures, (longest+1, N, 3, H, W). `signs` (units, N): one row multiplies the branch
-        of each leaf, or the shortcut of each nested unit, so that no two paths carry the same set of signs."""
+        """G_0..G_longest at the inputs, (longest+1, N, ...).
+
+        `signs` (units and nests, N): one row multiplies the branch of each leaf, or the way round each nest, so that
+        no two paths carry the same set of signs. They are used from the last unit to the first.
+        """
         sign = None if signs is None else iter(signs)
         stack = self.gradient[None]
-        for tape in reversed(self.tapes):
-            stack = _pull_tape(tape, stack, longest, sign)
-        pulled = self.stem.pull(stack)
-        assert pulled is not None
+        for crossing in reversed(self.tape.crossings):
+            stack = _pull(crossing, stack, longest, sign)
+        pulled = _certain(self.tape.stem.pull(stack))
         missing = longest + 1 - len(pulled)
         return torch.cat([pulled, pulled.new_zeros(missing, *pulled.shape[1:])]) if missing > 0 else pulled
 
-    def path(self, taken: set[int]) -> Tensor | None:
-        """The gradient through the one path that takes these branches of a flat row; None where it is cut."""
-        stack: Tensor | None = self.gradient[None]
-        for i, tape in reversed(list(enumerate(self.tapes))):
-            part = tape.branch if i in taken else tape.shortcut
-            assert isinstance(part, Part)
-            for stage in (tape.after, part, tape.before):
-                stack = None if stack is None else stage.pull(stack)
-        return None if stack is None else self.stem.pull(stack)
+    def path(self, choices: tuple[Choice, ...]) -> Tensor | None:
+        """The gradient through the one path of these choices; None where it is cut."""
+        stack = _pull_path(self.tape.crossings, choices, self.gradient[None])
+        return None if stack is None else self.tape.stem.pull(stack)
 
 
-def _pull_tape(tape: Tape, stack: Tensor, longest: int, sign: Iterator[Tensor] | None) -> Tensor:
+def _pull(crossing: Crossing, stack: Tensor, longest: int, sign: Iterator[Tensor] | None) -> Tensor:
     """One unit: G <- a^T (H^T G + t J^T G) f^T, coefficients above `longest` dropped."""
-    stack = _certain(tape.after.pull(stack))
-    around = tape.shortcut.pull(stack)
-    if isinstance(tape.branch, Part):
-        through = tape.branch.pull(stack[:longest])
+    stack = _certain(crossing.after.pull(stack))
+    around = crossing.around(stack)
+    if crossing.inner is None:
+        through = crossing.through(stack[:longest])
         if through is not None:
             through = _signed(through, sign)
+            # a branch makes paths one longer: the coefficient of t^k moves to t^(k+1)
             through = torch.cat([through.new_zeros(1, *through.shape[1:]), through])
     else:
+        # signs on leaves alone do not tell apart paths that go round at different levels: both carry none
         around = None if around is None else _signed(around, sign)
-        through = stack
-        for inner in reversed(tape.branch):
-            through = _pull_tape(inner, through, longest, sign)
-    return _certain(tape.before.pull(_sum(around, through)))
+        through = crossing.through(stack)
+        for inner in reversed(crossing.inner):
+            through = _pull(inner, _certain(through), longest, sign)
+    return _certain(crossing.before.pull(_sum(around, through)))
+
+
+def _pull_path(crossings: Sequence[Crossing], choices: Sequence[Choice], stack: Tensor | None) -> Tensor | None:
+    for crossing, choice in reversed(list(zip(crossings, choices, strict=True))):
+        stack = None if stack is None else crossing.after.pull(stack)
+        if stack is None:
+            return None
+        if choice is None:
+            stack = crossing.around(stack)
+        else:
+            stack = crossing.through(stack)
+            if crossing.inner is not None:
+                stack = _pull_path(crossing.inner, choice, stack)
+        stack = None if stack is None else crossing.before.pull(stack)
+    return stack
 
 
 def _signed(stack: Tensor, sign: Iterator[Tensor] | None) -> Tensor:
@@ -149,64 +117,85 @@ def _certain(stack: Tensor | None) -> Tensor:
     return stack
 
 
-def _chunks(network: ResidualNetwork, images: Tensor, labels: Tensor, depth: int, memory: int) -> Iterator[Recording]:
-    """Recordings of batches so small that `depth` cotangents of the largest activation fit in `memory`, four times."""
-    with torch.no_grad():
-        x = network.stem(images[:1].to(device_of(network)))
-        most = x.nbytes
-        for unit in network.units:
-            x = unit(x)
-            most = max(most, x.nbytes)
-    size = max(1, memory // (4 * (depth + 1) * most))
-    for start in range(0, len(images), size):
-        yield Recording(network, images[start : start + size], labels[start : start + size])
+def _recordings(view: View, inputs: Tensor, targets: Tensor, task: Task, depth: int, memory: int) -> Iterator[Recording]:
+    """Of batches so small that `depth` gradients of the largest activation fit in `memory`, four times."""
+    widest = Recording(view, inputs[:1], targets[:1], task).tape.widest()
+    size = max(1, memory // (4 * (depth + 1) * widest))
+    for start in range(0, len(inputs), size):
+        at = slice(start, start + size)
+        yield Recording(view, inputs[at], targets[at], task)
 
 
 def gradient_by_length(
-    network: ResidualNetwork, images: Tensor, labels: Tensor, longest: int | None = None, memory: int = MEMORY
+    model: Any,
+    inputs: Tensor,
+    targets: Tensor,
+    longest: int | None = None,
+    memory: int = MEMORY,
+    task: Task = CLASSIFICATION,
 ) -> Tensor:
-    """The exact gradient polynomial, (longest+1, N, 3, H, W): G_k is the gradient through all paths of length k.
+    """The exact gradient polynomial, (longest+1, N, ...): G_k is the gradient through all paths of length k.
 
     With `longest` left out, all of them: their sum is the ordinary gradient. n(n+1)/2 branch products an example.
+    `memory` bounds the stacks held, in bytes. UsageError: a negative length, a merge that is not linear.
     """
-    longest = count_leaves(network.units) if longest is None else longest
+    view = unravel(model)
+    longest = len(view.units) if longest is None else longest
     if longest < 0:
         raise UsageError(f"longest must be at least 0, not {longest}")
-    with at_rest(network):
-        recordings = _chunks(network, images, labels, longest, memory)
+    with at_rest(view.model):
+        recordings = _recordings(view, inputs, targets, task, longest, memory)
         return torch.cat([r.polynomial(longest)[: longest + 1] for r in recordings], dim=1)
 
 
+def count_signs(view: View) -> int:
+    """One for every unit and every nest."""
+
+    def nests(expression: Any) -> int:
+        if isinstance(expression, Leaf):
+            return 0
+        own = isinstance(expression, Parallel) and not any(isinstance(p, Leaf) for p in expression.parts)
+        return own + sum(map(nests, expression.parts))
+
+    return len(view.units) + nests(view.expression)
+
+
 def signed_sweep(
-    network: ResidualNetwork, images: Tensor, labels: Tensor, draws: int = 4, seed: int = 0, memory: int = MEMORY
+    model: Any,
+    inputs: Tensor,
+    targets: Tensor,
+    draws: int = 4,
+    seed: int = 0,
+    memory: int = MEMORY,
+    task: Task = CLASSIFICATION,
 ) -> Tensor:
     """Estimates of sum over paths of length k of |g_path|^2, (draws, n+1, N): independent over draws and examples.
 
     Each example multiplies each branch by a random sign of its own; E |S_k|^2 is that sum, for every k at once, since
     different paths carry different sets of independent signs.
     """
-    n, estimates = count_leaves(network.units), []
+    view = unravel(model)
+    n, estimates = len(view.units), []
     source = torch.Generator().manual_seed(seed)
-    every_unit = sum(isinstance(m, ResidualUnit) for m in network.modules())
-    signs = torch.randint(0, 2, (draws, every_unit, len(images)), generator=source) * 2.0 - 1
-    with at_rest(network), progress.bar("signed sweep", draws * len(images)) as advance:
+    signs = torch.randint(0, 2, (draws, count_signs(view), len(inputs)), generator=source) * 2.0 - 1
+    with at_rest(view.model), progress.bar("signed sweep", draws * len(inputs)) as advance:
         start = 0
-        for recording in _chunks(network, images, labels, n, memory):
+        for recording in _recordings(view, inputs, targets, task, n, memory):
             size = len(recording.gradient)
             here = signs[:, :, start : start + size].to(recording.gradient)
-            rows = []
+            squares = []
             for draw in here:
-                rows.append(recording.polynomial(n, draw).flatten(2).double().square().sum(2).cpu())
+                squares.append(recording.polynomial(n, draw).flatten(2).double().square().sum(2).cpu())
                 advance(size)
-            estimates.append(torch.stack(rows))
+            estimates.append(torch.stack(squares))
             start += size
     return torch.cat(estimates, dim=2)
 
 
 def sampled_paths(
-    network: ResidualNetwork,
-    images: Tensor,
-    labels: Tensor,
+    model: Any,
+    inputs: Tensor,
+    targets: Tensor,
     lengths: Sequence[int],
     samples: int,
     seed: int = 0,
@@ -214,26 +203,27 @@ def sampled_paths(
 ) -> Tensor:
     """Norms of single paths, (len(lengths), samples, batch), as Veit et al. 2016 sample them (sec. 5, fig. 6b).
 
-    Each sample draws k of the n units: through them only the branch's gradient passes, through the others only the
-    shortcut's; a batch shares the path, and samples take the batches of the pictures in turn (None: all in one; a last
-    batch that is not full is left out). UsageError: nested units, or a length outside 0..n.
+    Each sample draws one path of length k, all of them equally likely; a batch shares the path, and samples take the
+    batches of the inputs in turn (None: all in one; a last batch that is not full is left out). Zero where no path has
+    that length. UsageError: a length outside 0..n.
     """
-    n = len(network.units)
-    if any(isinstance(unit.branch, Row) for unit in network.units):
-        raise UsageError("single paths are sampled on a flat row of units; use signed_sweep on nested ones")
+    view = unravel(model)
+    n = len(view.units)
     if any(not 0 <= k <= n for k in lengths):
         raise UsageError(f"lengths must lie in 0..{n}, not {list(lengths)}")
-    batch = len(images) if batch is None else min(batch, len(images))
-    batches = len(images) // batch
+    batch = len(inputs) if batch is None else min(batch, len(inputs))
+    batches = len(inputs) // batch
     norms = torch.zeros(len(lengths), samples, batch)
-    with at_rest(network), progress.bar("sampling paths", len(lengths) * samples) as advance:
+    paths = PathSampler(view.expression)
+    with at_rest(view.model), progress.bar("sampling paths", len(lengths) * samples) as advance:
         for b in range(min(batches, samples)):
-            here = slice(b, batches * batch, batches)  # a batch from all over: pictures may come sorted by class
-            recording = Recording(network, images[here], labels[here])
+            # a batch from all over: examples may come sorted by class
+            here = slice(b, batches * batch, batches)
+            recording = Recording(view, inputs[here], targets[here])
             for row, k in enumerate(lengths):
                 for s in range(b, samples, batches):
-                    taken = np.random.default_rng([seed, k, s]).choice(n, k, replace=False)
-                    gradient = recording.path(set(taken.tolist()))
+                    choices = paths.draw(k, np.random.default_rng([seed, k, s]))
+                    gradient = None if choices is None else recording.path(choices)
                     if gradient is not None:
                         norms[row, s] = gradient[0].flatten(1).norm(dim=1).cpu()
                     advance()
@@ -241,55 +231,46 @@ def sampled_paths(
 
 
 def path_gradients(
-    network: ResidualNetwork,
-    images: Tensor,
-    labels: Tensor,
+    model: Any,
+    inputs: Tensor,
+    targets: Tensor,
     samples: int = 100,
     batch: int = 8,
     draws: int = 4,
     seed: int = 0,
 ) -> PathGradients:
     """All measures on the same examples; single paths on batches of them in turn."""
-    n = count_leaves(network.units)
-    counts = polynomial(network.units)
-    norms = _norms(network, images, labels)
-    squares = signed_sweep(network, images, labels, draws, seed)
+    view = unravel(model)
+    n = len(view.units)
+    counts = polynomial(view.expression)
+    norms = _norms(view, inputs, targets)
+    squares = signed_sweep(view, inputs, targets, draws, seed)
     counted = torch.tensor([float(c) for c in counts], dtype=torch.float64)
     per_draw = squares.mean(2) / counted  # (draws, n+1) of r_k^2
     rms = per_draw.mean(0).sqrt()
     spread = per_draw.std(0) / draws**0.5 if draws > 1 else torch.zeros(n + 1)
-    sampled = sampled_paths(network, images, labels, range(n + 1), samples, seed, batch).double().mean(2)
+    sampled = sampled_paths(view, inputs, targets, range(n + 1), samples, seed, batch).double().mean(2)
+    error = sampled.std(1) / samples**0.5 if samples > 1 else torch.zeros(n + 1)
     return PathGradients(
         counts=counts,
         mean=tuple(sampled.mean(1).tolist()),
-        mean_error=tuple((sampled.std(1) / samples**0.5).tolist()) if samples > 1 else (0.0,) * (n + 1),
+        mean_error=tuple(error.tolist()),
         rms=tuple(rms.tolist()),
         rms_error=tuple((spread / (2 * rms).clamp_min(1e-300)).tolist()),
         exact=tuple(norms.mean(1).tolist()),
         exact_rms=tuple(norms.square().mean(1).sqrt().tolist()),
         samples=samples,
         draws=draws,
-        n=len(images),
+        n=len(inputs),
     )
 
 
-def _norms(network: ResidualNetwork, images: Tensor, labels: Tensor) -> Tensor:
+def _norms(view: View, inputs: Tensor, targets: Tensor) -> Tensor:
     """|G_k| of every example, (n+1, N) float64."""
     parts: list[Tensor] = []
-    n = count_leaves(network.units)
-    with at_rest(network), progress.bar("gradient polynomial", len(images)) as advance:
-        for recording in _chunks(network, images, labels, n, MEMORY):
+    n = len(view.units)
+    with at_rest(view.model), progress.bar("gradient polynomial", len(inputs)) as advance:
+        for recording in _recordings(view, inputs, targets, CLASSIFICATION, n, MEMORY):
             parts.append(recording.polynomial(n).flatten(2).double().norm(dim=2).cpu())
             advance(len(recording.gradient))
     return torch.cat(parts, dim=1)
-
-
-__all__ = [
-    "PathGradients",
-    "Recording",
-    "gradient_by_length",
-    "path_gradients",
-    "sampled_paths",
-    "shortest_interval",
-    "signed_sweep",
-]

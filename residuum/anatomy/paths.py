@@ -1,41 +1,66 @@
-"""Counting paths: the path polynomial of a network, in exact integers.
+"""Counting paths: the path polynomial of an expression, in exact integers.
 
-Give every branch the weight t and every shortcut the weight 1 and read the network as an expression: series multiply,
-a unit is h + F. The coefficient of t^k is the number of paths that take k branches. n units in a row: (1 + t)^n
-(Veit et al. 2016, sec. 3); a nested unit: 1 + P(branch); a plain layer: t.
+Give every branch the weight t and every way round it the weight 1 and read the model as an expression: series multiply,
+roads side by side add. The coefficient of t^k is the number of paths that take k branches. n residual units in a row:
+(1 + t)^n (Veit et al. 2016, sec. 3); a nest: 1 + P(its row); a plain layer: t. Needs no torch.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
+from typing import Any
 
 import numpy as np
 
 from ..errors import UsageError
-from ..units import ResidualNetwork, ResidualUnit, Row, count_leaves
+from ..views.view import Expression, Leaf, Parallel, Series, leaves
 
 Polynomial = tuple[int, ...]
 
 
-def polynomial(row: Iterable[ResidualUnit], deleted: Iterable[ResidualUnit] = ()) -> Polynomial:
-    """Coefficients of the row's path polynomial, index = length. Deleted leaves count 1: only the way round is left."""
-    return _row(row, {id(unit) for unit in deleted})
+def polynomial(expression: Expression, deleted: Iterable[int] = ()) -> Polynomial:
+    """Coefficients of the path polynomial, index = length. A deleted leaf counts 1 where it leaves a way of its own,
+    else 0: of a residual unit only the way round is left."""
+    return _fold(expression, frozenset(deleted))
 
 
-def _unit(unit: ResidualUnit, gone: set[int]) -> Polynomial:
-    round_about = 0 if unit.plain else 1
-    if not isinstance(unit.branch, Row):
-        return (1,) if id(unit) in gone else (round_about, 1)
-    through = _row(unit.branch, gone)
-    return (through[0] + round_about, *through[1:])
+def _fold(expression: Expression, gone: frozenset[int]) -> Polynomial:
+    if isinstance(expression, Leaf):
+        return ((1,) if expression.opens else (0,)) if expression.number in gone else (0, 1)
+    parts = [_fold(part, gone) for part in expression.parts]
+    if isinstance(expression, Series):
+        return _product(parts)
+    total = [0] * max(map(len, parts))
+    for part in parts:
+        for k, count in enumerate(part):
+            total[k] += count
+    return _trimmed(total)
 
 
-def _row(row: Iterable[ResidualUnit], gone: set[int]) -> Polynomial:
+def _product(factors: list[Polynomial]) -> Polynomial:
+    """Equal factors are taken together: a row of n residual units is one binomial, however deep."""
     product = np.array([1], dtype=object)
-    for unit in row:
-        product = np.convolve(product, np.array(_unit(unit, gone), dtype=object))
-    return tuple(int(c) for c in product)
+    for factor, times in Counter(factors).items():
+        product = np.convolve(product, _power(factor, times))
+    return _trimmed(product.tolist())
+
+
+def _power(factor: Polynomial, times: int) -> np.ndarray:
+    if factor == (1, 1):
+        return np.array([comb(times, k) for k in range(times + 1)], dtype=object)
+    if times == 1:
+        return np.array(factor, dtype=object)
+    half = _power(factor, times // 2)
+    square = np.convolve(half, half)
+    return np.convolve(square, np.array(factor, dtype=object)) if times % 2 else square
+
+
+def _trimmed(coefficients: list[int]) -> Polynomial:
+    """Without zeros behind the last coefficient."""
+    last = max((k for k, count in enumerate(coefficients) if count), default=0)
+    return tuple(int(count) for count in coefficients[: last + 1])
 
 
 @dataclass(frozen=True)
@@ -63,50 +88,69 @@ class Paths:
         return tuple(float(Fraction(c, self.total)) for c in self.counts)
 
 
-def unravel(network: ResidualNetwork) -> Paths:
-    """The paths of a network."""
-    return Paths(polynomial(network.units), count_leaves(network.units))
+def count_paths(model: Any) -> Paths:
+    """The paths of a model, a view or an expression."""
+    expression = _expression(model)
+    return Paths(polynomial(expression), sum(1 for _ in leaves(expression)))
 
 
-def remaining(network: ResidualNetwork, d: int) -> tuple[Fraction | None, ...]:
+def _expression(model: Any) -> Expression:
+    if isinstance(model, Expression):
+        return model
+    from ..views import unravel
+
+    return unravel(model).expression
+
+
+def remaining(model: Any, d: int) -> tuple[Fraction | None, ...]:
     """Of the paths of every length, the fraction left after deleting d units, averaged over all C(n, d) choices.
 
     On a row of residual units C(n-d, k) / C(n, k), Veit et al. 2016, eq. 8; on nests the same average, from the
-    polynomial in t and s whose leaves are 1 + s + t: s marks a deletion. None where no path has that length.
+    polynomial in t and s in which s marks a deletion. None where no path has that length.
     UsageError: d outside 0..n.
     """
-    n = count_leaves(network.units)
+    expression = _expression(model)
+    n, counts = sum(1 for _ in leaves(expression)), polynomial(expression)
     if not 0 <= d <= n:
         raise UsageError(f"cannot delete {d} of {n} units")
-    if all(not isinstance(u.branch, Row) and not u.plain for u in network.units):
+    if isinstance(expression, Series) and all(map(_is_unit, expression.parts)):
         return tuple(Fraction(comb(n - d, k), comb(n, k)) for k in range(n + 1))
-    table = _marked(network.units, d)
-    whole, kept = table[0], table[d]
-    return tuple(Fraction(int(b), int(a) * comb(n, d)) if a else None for a, b in zip(whole, kept, strict=True))
+    kept = _marked(expression, d)[d]
+    pairs = zip(counts, kept, strict=False)
+    return tuple(Fraction(int(left), count * comb(n, d)) if count else None for count, left in pairs)
 
 
-def _marked(row: Iterable[ResidualUnit], d: int) -> np.ndarray:
+def _is_unit(part: Expression) -> bool:
+    """A residual unit, 1 + t, of which a deletion leaves 1."""
+    if not isinstance(part, Parallel) or len(part.parts) != 2:
+        return False
+    around, through = part.parts
+    return around == Series() and isinstance(through, Leaf) and not through.opens
+
+
+def _marked(expression: Expression, d: int) -> np.ndarray:
     """(d+1, length+1) coefficients: [j, k] sums, over all choices of j deleted leaves, the paths of length k."""
-    product = np.zeros((d + 1, 1), dtype=object)
-    product[0, 0] = 1
-    for unit in row:
-        product = _multiply(product, _marked_unit(unit, d))
-    return product
-
-
-def _marked_unit(unit: ResidualUnit, d: int) -> np.ndarray:
-    inside = count_leaves([unit])
-    if isinstance(unit.branch, Row):
-        table = _marked(unit.branch, d)
-        if not unit.plain:
-            for j in range(min(d, inside) + 1):
-                table[j, 0] += comb(inside, j)  # the way round is there whatever is deleted inside
+    if isinstance(expression, Leaf):
+        table = np.zeros((d + 1, 2), dtype=object)
+        table[0, 1] = 1
+        if d and expression.opens:
+            table[1, 0] = 1
         return table
-    table = np.zeros((d + 1, 2), dtype=object)
-    table[0] = [0 if unit.plain else 1, 1]
-    if d:
-        table[1, 0] = 1
-    return table
+    tables = [_marked(part, d) for part in expression.parts]
+    if isinstance(expression, Series):
+        product = np.zeros((d + 1, 1), dtype=object)
+        product[0, 0] = 1
+        for table in tables:
+            product = _multiply(product, table)
+        return product
+    # a path through one part is there whatever is deleted in the others: times (1 + s)^(leaves of the others)
+    sizes = [sum(1 for _ in leaves(part)) for part in expression.parts]
+    total = np.zeros((d + 1, max(table.shape[1] for table in tables)), dtype=object)
+    for table, size in zip(tables, sizes, strict=True):
+        others = np.array([[comb(sum(sizes) - size, j)] for j in range(d + 1)], dtype=object)
+        found = _multiply(table, others)
+        total[:, : found.shape[1]] += found
+    return total
 
 
 def _multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:

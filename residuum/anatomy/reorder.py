@@ -1,32 +1,26 @@
 """Reordering: swap units of the same shape and measure how far the order is from the trained one."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..units import ResidualNetwork
-from .lesion import Examples, compare
+from ..views import unravel
+from ..views.view import rows
+from .deletions import Examples, compare
 from .measures import Reordering
-from .replace import at_rest, device_of
 from .statistics import Rate
-from .sweep import reordered
+from .variants import reordered
 
 Shape = tuple[int, ...]
 
 
-@torch.no_grad()
-def shapes(network: ResidualNetwork, images: Tensor) -> list[tuple[Shape, Shape]]:
-    """Of each unit of the row: the shape of its input and its output, without the batch."""
-    with at_rest(network):
-        x, found = network.stem(images[:1].to(device_of(network))), []
-        for unit in network.units:
-            y = unit(x)
-            found.append((tuple(x.shape[1:]), tuple(y.shape[1:])))
-            x = y
-    return found
+def shapes(model: Any, inputs: Tensor) -> list[tuple[Shape, Shape]]:
+    """Of each unit: the shape of the signal ahead of it and behind it, without the batch."""
+    view = unravel(unravel(model).model, inputs[:1])
+    return [(unit.shape_in or (), unit.shape_out or ()) for unit in view.units]
 
 
 def swap_pairs(pairs: Sequence[tuple[int, int]], n: int, swaps: int, source: np.random.Generator) -> tuple[int, ...]:
@@ -45,20 +39,25 @@ def kendall_tau(permutation: Sequence[int]) -> float:
 
 
 def reorder_random(
-    network: ResidualNetwork, examples: Examples, swaps: Sequence[int], repeats: int = 10, seed: int = 0
+    model: Any, examples: Examples, swaps: Sequence[int], repeats: int = 10, seed: int = 0
 ) -> tuple[Rate, list[Reordering]]:
     """Swap k random pairs of same-shape units, `repeats` times for each k (Veit et al. 2016, sec. 4.3 and fig. 5b).
 
-    Units that change the shape stay. The draws are a function of (seed, k, repeat). UsageError: no two units of the row
-    have the same shape.
+    Units that change the shape stay, and units trade places within their innermost row. The draws are a function of
+    (seed, k, repeat). UsageError: no two units of a row have the same shape.
     """
-    outlines = shapes(network, examples.images)
-    n = len(outlines)
-    fits = [i for i, (before, after) in enumerate(outlines) if before == after]
-    pairs = [(a, b) for a in fits for b in fits if a < b and outlines[a] == outlines[b]]
+    view = unravel(model)
+    outlines = shapes(view, examples.inputs)
+    pairs = []
+    for row in rows(view.expression):
+        fits = [i for i in row if outlines[i][0] == outlines[i][1]]
+        pairs += [(a, b) for a in fits for b in fits if a < b and outlines[a] == outlines[b]]
     if not pairs:
-        raise UsageError("nothing to reorder: no two units of this network have the same shape")
+        raise UsageError("nothing to reorder: no two units of one row of this network have the same shape")
+    n = len(outlines)
     draws = [(k, swap_pairs(pairs, n, k, np.random.default_rng([seed, k, r]))) for k in swaps for r in range(repeats)]
-    base, found = compare(network, examples, [reordered(p) for _, p in draws], "reordering units")
-    rows = zip(draws, found, strict=True)
-    return base, [Reordering(k, p, kendall_tau(p), error, change) for (k, p), (error, change) in rows]
+    base, found = compare(view, examples, [reordered(p) for _, p in draws], "reordering units")
+    return base, [
+        Reordering(k, permutation, kendall_tau(permutation), error, change)
+        for (k, permutation), (error, change) in zip(draws, found, strict=True)
+    ]

@@ -1,11 +1,13 @@
 """Layer responses: how much every layer changes the signal (He et al. 2015, fig. 7)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from ..units import ResidualNetwork
+from ..views import unravel
+from ..views.edits import at_rest, device_of, replace
 from .measures import Response
-from .replace import at_rest, device_of, replace
 
 
 class Tapped(nn.Module):
@@ -29,9 +31,10 @@ class Tapped(nn.Module):
 
 
 @torch.no_grad()
-def layer_responses(network: ResidualNetwork, images: Tensor, batch: int = 250) -> list[Response]:
+def layer_responses(model: Any, inputs: Tensor, batch: int = 250) -> list[Response]:
     """Of every convolution of kernel 3 or more, in signal order: after its batch normalisation, before nonlinearity
     and addition. Where no normalisation follows (pre-activation units) the convolution's own output."""
+    network = unravel(model).model
     taps: dict[str, Tapped] = {}
     edits = []
     for path, owner in network.named_modules():
@@ -44,6 +47,6 @@ def layer_responses(network: ResidualNetwork, images: Tensor, batch: int = 250) 
                 taps[f"{path}.{name}"] = Tapped(tapped)  # type: ignore[arg-type]
                 edits.append((owner, tap_name, taps[f"{path}.{name}"]))
     with at_rest(network), replace(edits):
-        for part in images.split(batch):
+        for part in inputs.split(batch):
             network(part.to(device_of(network)))
     return [Response(name, tap.std) for name, tap in taps.items()]

@@ -224,11 +224,12 @@ def layer_responses(subject: "Subject", examples: int | None = None) -> tuple[Re
 def unit_map(subject: "Subject") -> UnitMap:
     """Shapes, parameters and kind of every unit."""
     from .. import anatomy
+    from ..views.own import leaves
 
     network = subject.network
     outlines = anatomy.shapes(network, subject.test(1)[0])
     units = []
-    for unit, (before, after) in zip(network.units, outlines, strict=True):
+    for unit, (before, after) in zip(leaves(network), outlines, strict=True):
         kind = "plain" if unit.plain else "identity" if before == after else "changes the shape"
         units.append(UnitShape(before, after, sum(p.numel() for p in unit.parameters()), kind))
     return UnitMap(sum(p.numel() for p in network.parameters()), tuple(units))

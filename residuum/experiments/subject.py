@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .. import progress
-from ..anatomy.lesion import spread_out
+from ..anatomy.deletions import spread_out
 from ..data import Dataset, Images
 from ..data.augment import Pixels, statistics
 from ..errors import CheckpointError, DataError

@@ -83,8 +83,8 @@ def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None
 
 def first_convolution(network: "ResidualNetwork") -> str:
     """The parameter name of the first convolution of the first unit."""
-    from ..units import leaves
+    from ..views.own import leaves
 
-    first = next(leaves(network.units))
+    first = next(leaves(network))
     weight = next(p for p in first.branch.parameters() if p.ndim > 1)
     return next(name for name, p in network.named_parameters() if p is weight)

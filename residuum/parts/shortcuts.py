@@ -34,7 +34,7 @@ class AveragePad(Pad):
 
 
 class Severed(nn.Module):
-    """h' = 0 h: a shortcut that is named but carries nothing. The unit it stands in is plain.
+    """A shortcut that is there and carries nothing, `None`. The unit that it stands in is plain.
 
     `road` is what would flow, were it open; deleting a plain unit opens it.
     """
@@ -43,8 +43,8 @@ class Severed(nn.Module):
         super().__init__()
         self.road = nn.Identity() if road is None else road
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.new_zeros(())
+    def forward(self, x: Tensor) -> None:
+        return None
 
 
 def projection(c_in: int, c_out: int, stride: int, normalise: bool = True) -> nn.Module:

@@ -71,10 +71,10 @@ def _member(role: str, trial: Trial, classes: int) -> Member:
     import torch
 
     from ..presets import find
-    from ..units import count_leaves
+    from ..views.own import leaves
 
     with torch.device("meta"):
-        units = count_leaves(trial.build(classes).units)
+        units = sum(1 for _ in leaves(trial.build(classes)))
     return Member(role, trial.preset, find(trial.preset).depth, units)
 
 

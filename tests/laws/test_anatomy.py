@@ -5,44 +5,130 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import MENAGERIE, fingerprint, labels, lively, narrow, nested, pictures, same_fingerprint
+from conftest import (
+    MENAGERIE,
+    convolution,
+    dense,
+    fingerprint,
+    fractal,
+    gated_nest,
+    headed,
+    highway,
+    image_batch,
+    labels,
+    lively,
+    narrow,
+    nested,
+    same_fingerprint,
+)
 from torch import nn
 
 from residuum import anatomy
-from residuum.anatomy import applied, intact, lesion, reordered, replace, sweep, without
-from residuum.anatomy.replace import Detached, Silent
-from residuum.anatomy.sweep import cost
+from residuum.anatomy import applied, count_paths, intact, reordered, replace, sweep, unravel, without
+from residuum.anatomy.gradients import Recording, count_signs
+from residuum.anatomy.sweeps import cost, naive
 from residuum.errors import UsageError
 from residuum.parts.branches import ORIGINAL
+from residuum.parts.merges import Merge
 from residuum.parts.shortcuts import Severed
-from residuum.units import ResidualUnit, Row, leaves
+from residuum.units import ResidualUnit, Row
+from residuum.views.own import NetworkStages
+from residuum.views.view import DELETE, KEEP, Leaf, Parallel, Put, Series, rows
 
 
-def naive(network, images, variants):
-    logits = []
-    for variant in variants:
-        with torch.no_grad(), applied(network, variant):
-            logits.append(network(images))
-    return torch.stack(logits)
+def all_units(row):
+    """Leaves and nests, depth first."""
+    for unit in row:
+        yield unit
+        if isinstance(unit.branch, Row):
+            yield from all_units(unit.branch)
+
+
+def leaf_units(network):
+    return [unit for unit in all_units(network.units) if not isinstance(unit.branch, Row)]
+
+
+LEFT = {"Sum": lambda h: h, "Gate": lambda h: h, "Concat": lambda h: F.pad(h, (0, 0, 0, 0, 0, 4)), "Mean": lambda h: h / 2}
 
 
 def test_a_lesion_leaves_the_way_round(specimen):
-    x = specimen.stem(pictures(2))
-    for unit in specimen.units:
-        if not isinstance(unit.branch, Row):
-            road = unit.shortcut.road if isinstance(unit.shortcut, Severed) else unit.shortcut
-            expected = unit.after(road(unit.before(x)))
-            with lesion([unit]):
-                assert torch.equal(unit(x), expected)
-        x = unit(x)
+    """Written out a second time for each merge, unit by unit."""
+    view, x = unravel(specimen), image_batch(2)
+    inputs = {}
+    for number, unit in enumerate(leaf_units(specimen)):
+        unit.register_forward_pre_hook(lambda module, args, number=number: inputs.setdefault(number, args[0]))
+    with torch.no_grad():
+        specimen(x)
+    for number, unit in enumerate(leaf_units(specimen)):
+        road = unit.shortcut.road if isinstance(unit.shortcut, Severed) else unit.shortcut
+        expected = unit.after(LEFT[type(unit.merge).__name__](road(unit.before(inputs[number]))))
+        name = view.units[number].name
+        with view.edited({number: DELETE}), torch.no_grad():
+            assert torch.equal(specimen.get_submodule(name)(inputs[number]), expected)
+
+
+def outputs_of_units(network, x):
+    """Of the innermost units and of the nests, as torch itself sees them."""
+    found, hooks = {}, []
+    for name, unit in network.named_modules():
+        if isinstance(unit, ResidualUnit) and name.rpartition(".")[2].isdigit():
+            hook = lambda module, args, out, name=name: found.__setitem__(name, out)  # noqa: E731
+            hooks.append(unit.register_forward_hook(hook))
+    with torch.no_grad():
+        network(x)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def taped_values(crossings, prefix="units"):
+    for number, crossing in enumerate(crossings):
+        yield f"{prefix}.{number}", crossing.value
+        if crossing.inner is not None:
+            yield from taped_values(crossing.inner, f"{prefix}.{number}.branch")
+
+
+def closing(name, last):
+    """The outermost nest that ends with the leaf of this name: its output is the stream behind the leaf."""
+    while name.endswith(f".branch.{last[name.rpartition('.')[0]]}"):
+        name = name.rpartition(".branch")[0]
+    return name
+
+
+def test_tape_sweep_step_and_unit_agree(specimen):
+    """Whole, and with each unit deleted: three ways to the stream behind every unit."""
+    x, view = image_batch(2), unravel(specimen)
+    last = {row: len(specimen.get_submodule(row)) - 1 for row in {u.name.rpartition(".")[0] for u in view.units}}
+    last |= {n: len(m) - 1 for n, m in specimen.named_modules() if isinstance(m, Row)}
+    stages = view.stages()
+    for gone in [None, *range(len(view.units))]:
+        edits = {} if gone is None else {gone: DELETE}
+        with view.edited(edits):
+            expected, output = outputs_of_units(specimen, x), specimen(x)
+            tape = view.tape(x)
+        for name, value in taped_values(tape.crossings):
+            torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(tape.head.value, output, rtol=1e-5, atol=1e-6)
+        with torch.no_grad():
+            signal = stages.begin(x)
+            for place, unit in enumerate(view.units):
+                kept = [t.clone() for t in signal]
+                following = stages.step(place, signal, edits.get(place, KEEP))
+                assert all(torch.equal(a, b) for a, b in zip(kept, signal, strict=True))  # prefixes stay intact
+                signal = following
+                wanted = expected[closing(unit.name, last)]
+                scale = 1e-5 * wanted.abs().max().item()
+                torch.testing.assert_close(signal[0], wanted, rtol=1e-4, atol=scale)
+            assert len(signal) == 1
+            torch.testing.assert_close(stages.finish(signal), output, rtol=1e-4, atol=1e-4)
 
 
 def test_fast_sweep_equals_naive_sweep(specimen):
-    n, images = len(list(leaves(specimen.units))), pictures(5)
+    n, x = len(leaf_units(specimen)), image_batch(5)
     sets = [[], *([i] for i in range(n)), [0, n - 1], list(range(n)), [1, 2]]
     variants = [without(specimen, s) for s in sets]
-    expected = naive(specimen, images, variants)
-    found = sweep(specimen, images, variants)
+    expected = naive(specimen, x, variants)
+    found = sweep(specimen, x, variants)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
     assert torch.equal(found.argmax(2), expected.argmax(2))
     assert len({tuple(row.flatten().tolist()) for row in expected}) > n // 2  # deletions do differ
@@ -50,38 +136,66 @@ def test_fast_sweep_equals_naive_sweep(specimen):
 
 def test_sweep_is_the_same_in_little_memory(specimen):
     variants = [intact(specimen), without(specimen, [1]), without(specimen, [0, 2])]
-    images = pictures(7)
-    small = sweep(specimen, images, variants, memory=1)
-    torch.testing.assert_close(small, sweep(specimen, images, variants), rtol=1e-4, atol=1e-4)
+    x = image_batch(7)
+    small = sweep(specimen, x, variants, memory=1)
+    torch.testing.assert_close(small, sweep(specimen, x, variants), rtol=1e-4, atol=1e-4)
 
 
 def test_sweep_of_orders_equals_naive():
     network = lively(narrow(units=3))
     variants = [reordered(p) for p in ([0, 1, 2, 3, 4, 5], [0, 2, 1, 3, 5, 4], [0, 1, 2, 3, 5, 4], [2, 1, 0, 3, 4, 5])]
-    images = pictures(4)
-    torch.testing.assert_close(sweep(network, images, variants), naive(network, images, variants), rtol=1e-4, atol=1e-4)
-    shared, alone = cost(network, variants)
+    x = image_batch(4)
+    torch.testing.assert_close(sweep(network, x, variants), naive(network, x, variants), rtol=1e-4, atol=1e-4)
+    shared, alone = cost(variants)
     assert alone == 24
     assert shared < alone
 
 
-def test_single_deletions_cost_half():
-    network = MENAGERIE["pre-activation A"]()
-    n = len(network.units)
-    assert cost(network, [without(network, [i]) for i in range(n)]) == (n * (n + 1) // 2 - 1, n * (n - 1))
+def test_a_branch_that_gives_its_input_back_is_not_written_into():
+    """Dropout does so in evaluation mode: a sum in place would change the prefix that other variants share."""
+    units = [ResidualUnit(nn.Sequential(nn.Dropout())) for _ in range(3)]
+    network, x = lively(headed(units, 8)), image_batch(3)
+    variants = [without(network, s) for s in ([], [1], [2], [0, 1])]
+    torch.testing.assert_close(sweep(network, x, variants), naive(network, x, variants), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [MENAGERIE["pre-activation A"], nested], ids=["flat", "nested"])
+def test_single_deletions_cost_half(build):
+    network = build()
+    n = len(unravel(network).units)
+    variants = [without(network, [i]) for i in range(n)]
+    assert cost(variants) == (n * (n + 1) // 2 - 1, n * (n - 1))
+
+
+def test_prefixes_are_shared_inside_nests(monkeypatch):
+    """Counted where it happens: units evaluated by a sweep of three images, its probes of one image left out."""
+    network, evaluated = lively(nested()), 0
+    variants = [without(network, [i]) for i in range(6)]
+    step = NetworkStages.step
+
+    def counted(self, place, signal, edit=KEEP):
+        nonlocal evaluated
+        if edit == KEEP and len(signal[0]) > 1:
+            evaluated += len(signal[0]) // 3
+        return step(self, place, signal, edit)
+
+    monkeypatch.setattr(NetworkStages, "step", counted)
+    sweep(network, image_batch(3), variants)
+    assert evaluated == cost(variants)[0] == 20
 
 
 def test_no_residue_even_after_an_error(specimen):
-    images, targets = pictures(4), labels(4)
-    units = list(leaves(specimen.units))
-    before, expected = fingerprint(specimen), specimen(images)
-    examples = anatomy.Examples(images, targets)
-    sweep(specimen, images, [without(specimen, [0])])
+    x, targets = image_batch(4), labels(4)
+    before, expected = fingerprint(specimen), specimen(x)
+    examples = anatomy.Examples(x, targets)
+    sweep(specimen, x, [without(specimen, [0])])
     anatomy.delete_each(specimen, examples)
-    anatomy.layer_responses(specimen, images)
-    anatomy.gradient_by_length(specimen, images, targets)
-    anatomy.signed_sweep(specimen, images, targets, draws=1)
-    with pytest.raises(RuntimeError, match="inside"), lesion(units[:2]), lesion([units[1], units[1]]):
+    anatomy.layer_responses(specimen, x)
+    anatomy.gradient_by_length(specimen, x, targets)
+    anatomy.signed_sweep(specimen, x, targets, draws=1)
+    anatomy.sampled_paths(specimen, x, targets, [1], 2)
+    view = unravel(specimen)
+    with pytest.raises(RuntimeError, match="inside"), view.edited({0: DELETE, 1: DELETE}), view.edited({1: DELETE}):
         raise RuntimeError("inside")
     for call in (
         anatomy.layer_responses,
@@ -91,65 +205,63 @@ def test_no_residue_even_after_an_error(specimen):
         with pytest.raises((RuntimeError, ValueError)):
             call(specimen, torch.zeros(2, 5, 16, 16))
     assert same_fingerprint(before, fingerprint(specimen))
-    assert torch.equal(specimen(images), expected)
+    assert torch.equal(specimen(x), expected)
 
 
 def test_modes_and_flags_return(specimen):
     specimen.train()
     specimen.stem.requires_grad_(False)
     before = fingerprint(specimen)
-    anatomy.gradient_by_length(specimen, pictures(2), labels(2))
+    anatomy.gradient_by_length(specimen, image_batch(2), labels(2))
     assert same_fingerprint(before, fingerprint(specimen))
 
 
-def ordinary_gradient(network, images, targets):
-    x = images.clone().requires_grad_()
-    F.cross_entropy(network(x), targets, reduction="sum").backward()
-    network.zero_grad()
-    return x.grad
+# ---- paths: the polynomial, the signed sweep and single paths against the enumeration of all of them ----
+
+
+def ordinary_gradient(network, x, targets):
+    x = x.clone().requires_grad_()
+    loss = F.cross_entropy(network(x), targets, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, x, allow_unused=True)
+    return torch.zeros_like(x) if gradient is None else gradient
 
 
 def test_the_gradient_polynomial_sums_to_the_gradient(specimen):
-    network, images, targets = specimen.double(), pictures(3).double(), labels(3)
-    found = anatomy.gradient_by_length(network, images, targets)
-    assert len(found) == len(list(leaves(network.units))) + 1
-    torch.testing.assert_close(found.sum(0), ordinary_gradient(network, images, targets), rtol=1e-9, atol=1e-12)
+    network, x, targets = specimen.double(), image_batch(3).double(), labels(3)
+    found = anatomy.gradient_by_length(network, x, targets)
+    assert len(found) == len(leaf_units(network)) + 1
+    torch.testing.assert_close(found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12)
 
 
-def test_coefficient_zero_is_the_gradient_through_shortcuts(specimen):
-    network, images, targets = specimen.double(), pictures(2).double(), labels(2)
-    units = list(leaves(network.units))
-    closed = [(unit, "branch", Detached(unit.branch)) for unit in units]
-    opened = [(unit, "shortcut", Cut(unit.shortcut)) for unit in units if isinstance(unit.shortcut, Severed)]
-    with replace([*closed, *opened]):
-        expected = ordinary_gradient(network, images, targets)
-    found = anatomy.gradient_by_length(network, images, targets, longest=0)
-    torch.testing.assert_close(found[0], torch.zeros_like(images) if expected is None else expected, rtol=1e-9, atol=1e-12)
+class OneWay(Merge):
+    """The merge of a unit, gradient passing through one half alone; halves by their definition, zeros in the other."""
 
-
-class Cut(nn.Module):
-    """A severed shortcut that keeps the graph connected: zero times the input."""
-
-    def __init__(self, severed):
+    def __init__(self, merge: Merge, through: bool, nest: bool):
         super().__init__()
-        self.road = severed.road
+        self.merge, self.takes, self.nest = merge, through, nest
 
-    def forward(self, x):
-        return 0 * self.road(x)
+    def forward(self, around, through, z):
+        if self.nest:  # the gate's own derivative passes no branch inside: it goes round
+            if self.takes:
+                return self.merge(None if around is None else around.detach(), through, z.detach())
+            return self.merge(around, through.detach(), z)
+        if around is None:
+            return self.merge(around, through, z)
+        round_half = self.merge(around, torch.zeros_like(through), z)
+        through_half = self.merge(torch.zeros_like(around), through, z)
+        return round_half.detach() + through_half if self.takes else round_half + through_half.detach()
 
 
 def enumerate_paths(network):
     """(length, edits) of every path, by walking the nest: an independent derivation of which parts let gradient pass."""
 
     def of_unit(unit):
+        nest = isinstance(unit.branch, Row)
         if not unit.plain:
-            yield 0, [(unit, "branch", Detached(unit.branch))]
-        closed = (unit, "shortcut", Detached(unit.shortcut))
-        if isinstance(unit.branch, Row):
-            for length, edits in of_row(list(unit.branch)):
-                yield length, [closed, *edits]
-        else:
-            yield 1, [closed]
+            yield 0, [(unit, "merge", OneWay(unit.merge, False, nest))]
+        taken = (unit, "merge", OneWay(unit.merge, True, nest))
+        for length, edits in of_row(list(unit.branch)) if nest else [(1, [])]:
+            yield length, [taken, *edits]
 
     def of_row(units):
         for choice in itertools.product(*(list(of_unit(u)) for u in units)):
@@ -158,51 +270,213 @@ def enumerate_paths(network):
     return of_row(list(network.units))
 
 
-@pytest.mark.parametrize(
-    "build", [lambda: narrow(units=3), lambda: narrow(ORIGINAL, units=2), nested], ids=["pre", "post", "nested"]
-)
-def test_gradient_polynomial_and_signed_sweep_equal_enumeration(build):
-    network, images, targets = lively(build()).double(), pictures(6, 8).double(), labels(6)
-    n = len(list(leaves(network.units)))
-    sums, squares, counts = torch.zeros(n + 1, *images.shape).double(), torch.zeros(n + 1, 6).double(), [0] * (n + 1)
+def gradients_of_paths(network, x, targets):
+    """By length, the gradient through every single path."""
+    found = {}
     for length, edits in enumerate_paths(network):
         with replace(edits):
-            gradient = ordinary_gradient(network, images, targets)
-        sums[length] += gradient
-        squares[length] += gradient.flatten(1).square().sum(1)
-        counts[length] += 1
-    assert tuple(counts) == anatomy.polynomial(network.units)
-    torch.testing.assert_close(anatomy.gradient_by_length(network, images, targets), sums, rtol=1e-8, atol=1e-13)
-    draws = anatomy.signed_sweep(network, images, targets, draws=60)
+            found.setdefault(length, []).append(ordinary_gradient(network, x, targets))
+    return found
+
+
+SMALL = {
+    "pre": lambda: narrow(units=3),
+    "post": lambda: narrow(ORIGINAL, units=2),
+    "nested": nested,
+    "highway": highway,
+    "dense": dense,
+    "fractal": fractal,
+    "gated nest": gated_nest,
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_gradient_polynomial_and_signed_sweep_equal_enumeration(name):
+    network, x, targets = lively(SMALL[name]()).double(), image_batch(6, 8).double(), labels(6)
+    n = len(leaf_units(network))
+    found = gradients_of_paths(network, x, targets)
+    counts = tuple(len(found.get(k, ())) for k in range(n + 1))
+    sums = torch.stack([sum(found.get(k, [torch.zeros_like(x)])) for k in range(n + 1)])
+    squares = torch.stack(
+        [sum((g.flatten(1).square().sum(1) for g in found.get(k, ())), torch.zeros(6).double()) for k in range(n + 1)]
+    )
+    assert counts == anatomy.polynomial(unravel(network).expression) + (0,) * counts[::-1].index(counts[-1] or 0)
+    torch.testing.assert_close(anatomy.gradient_by_length(network, x, targets), sums, rtol=1e-8, atol=1e-13)
+    draws = anatomy.signed_sweep(network, x, targets, draws=60)
     estimate, error = draws.mean(0).mean(1), draws.mean(2).std(0) / 60**0.5
     distance = (estimate - squares.mean(1)).abs()
     assert (distance <= 5 * error + 1e-12 * squares.mean(1)).all()
-    assert (error[1:-1] < 0.2 * squares.mean(1)[1:-1]).all()
 
 
-def test_sampled_paths_are_paths():
-    """All single-unit paths of a small network, found among the sampled norms; length 0 and n have one path each."""
-    network, images, targets = lively(narrow(units=2)).double(), pictures(2, 8).double(), labels(2)
-    norms = anatomy.sampled_paths(network, images, targets, [0, 1, 4], samples=40)
-    allowed = {0: [], 1: [], 4: []}
-    for length, edits in enumerate_paths(network):
-        if length in allowed:
-            with replace(edits):
-                allowed[length].append(ordinary_gradient(network, images, targets).flatten(1).norm(dim=1))
-    for row, (length, expected) in zip(norms.double(), allowed.items(), strict=True):
-        matches = {next((i for i, e in enumerate(expected) if torch.allclose(s, e, rtol=1e-5)), None) for s in row}
-        assert matches == set(range(len(expected))), length
+@pytest.mark.parametrize("name", ["highway", "dense", "fractal", "gated nest", "pre"])
+def test_the_signed_sweep_over_all_patterns_is_exact(name):
+    """The mean over every set of signs, not an estimate: the sum over paths of |g|^2, at each length."""
+    build = {"pre": narrow}.get(name, SMALL[name])
+    network, x, targets = lively(build()).double(), image_batch(2, 8).double(), labels(2)
+    view = unravel(network)
+    n, signs = len(view.units), count_signs(view)
+    found = gradients_of_paths(network, x, targets)
+    squares = torch.stack(
+        [sum((g.flatten(1).square().sum(1) for g in found.get(k, ())), torch.zeros(2).double()) for k in range(n + 1)]
+    )
+    with anatomy.at_rest(network):
+        recording, mean = Recording(view, x, targets), torch.zeros_like(squares)
+        for pattern in itertools.product((-1.0, 1.0), repeat=signs):
+            given = torch.tensor(pattern).double()[:, None].expand(signs, 2)
+            mean += recording.polynomial(n, given).flatten(2).square().sum(2) / 2**signs
+    torch.testing.assert_close(mean, squares, rtol=1e-8, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["pre", "highway", "dense", "nested", "fractal", "gated nest"])
+def test_sampled_paths_are_paths(name):
+    """Every norm is that of a path of its length; all of them are found, about equally often."""
+    build = {"pre": narrow, "nested": lambda: nested(units=1)}.get(name, SMALL[name])
+    network, x, targets = lively(build()).double(), image_batch(2, 8).double(), labels(2)
+    expected = {k: [g.flatten(1).norm(dim=1) for g in found] for k, found in gradients_of_paths(network, x, targets).items()}
+    lengths = sorted(expected)
+    samples = 40 * max(map(len, expected.values()))
+    norms = anatomy.sampled_paths(network, x, targets, lengths, samples)
+    for row, length in zip(norms.double(), lengths, strict=True):
+        distances = torch.cdist(row, torch.stack(expected[length])) / row.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        assert (distances.min(1).values < 1e-5).all()
+        times = distances.argmin(1).bincount(minlength=len(expected[length])).double()
+        even = samples / len(times)
+        assert ((times - even).square() / even).sum() < len(times) + 6 * len(times) ** 0.5 + 12  # chi-square
 
 
 def test_longest_drops_only_the_tail():
-    network, images, targets = lively(nested()).double(), pictures(2, 8).double(), labels(2)
-    whole = anatomy.gradient_by_length(network, images, targets)
+    network, x, targets = lively(nested()).double(), image_batch(2, 8).double(), labels(2)
+    whole = anatomy.gradient_by_length(network, x, targets)
     for longest in (0, 1, 3, 6, 9):
-        found = anatomy.gradient_by_length(network, images, targets, longest)
+        found = anatomy.gradient_by_length(network, x, targets, longest)
         assert len(found) == longest + 1
         kept = min(longest + 1, len(whole))
         torch.testing.assert_close(found[:kept], whole[:kept], rtol=1e-10, atol=1e-14)
         assert not found[kept:].any()
+
+
+def test_deletions_take_their_paths_away():
+    """Of a lesioned network the polynomial counts what is left, and the gradient that is left has no longer path."""
+    network, x, targets = lively(nested()).double(), image_batch(2, 8).double(), labels(2)
+    view = unravel(network)
+    left = anatomy.polynomial(view.expression, deleted=[1, 4])
+    assert sum(left) == count_paths(network).total - sum(
+        1
+        for _, edits in enumerate_paths(network)
+        if {id(u) for u, _, m in edits if m.takes} & {id(leaf_units(network)[i]) for i in (1, 4)}
+    )
+    with view.edited({1: DELETE, 4: DELETE}):
+        found = anatomy.gradient_by_length(network, x, targets)
+        torch.testing.assert_close(found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12)
+    assert found[: len(left)].flatten(1).any(1).all()
+    assert not found[len(left) :].any()
+
+
+# ---- merges of one's own ----
+
+
+class Weighted(Merge):
+    """0.3 h + 1.7 F: linear, and nothing else is said about it."""
+
+    def forward(self, around, through, z):
+        return 0.3 * around + 1.7 * through
+
+
+class Turned(Merge):
+    """A linear merge that mixes channels, different in each half and depending on z."""
+
+    def forward(self, around, through, z):
+        scale = torch.tanh(z.mean((2, 3), keepdim=True))
+        return around.flip(1) * scale + through.roll(1, 1)
+
+
+class Product(Merge):
+    def forward(self, around, through, z):
+        return around * through
+
+
+class Largest(Merge):
+    def forward(self, around, through, z):
+        return torch.maximum(around, through)
+
+
+class Shifted(Merge):
+    """Affine, not linear: a constant is in both halves."""
+
+    def forward(self, around, through, z):
+        return around + through + 1
+
+
+def merged(merge) -> nn.Module:
+    torch.manual_seed(0)
+    return lively(headed([ResidualUnit(convolution(8, 8), merge=merge()) for _ in range(3)], 8))
+
+
+@pytest.mark.parametrize("merge", [Weighted, Turned])
+def test_a_new_linear_merge_is_measured_rightly(merge):
+    network, x, targets = merged(merge).double(), image_batch(4, 8).double(), labels(4)
+    found = gradients_of_paths(network, x, targets)
+    sums = torch.stack([sum(found[k]) for k in range(4)])
+    torch.testing.assert_close(anatomy.gradient_by_length(network, x, targets), sums, rtol=1e-9, atol=1e-13)
+    norms = anatomy.sampled_paths(network, x, targets, [0, 3], 1)
+    expected = torch.stack([found[k][0].flatten(1).norm(dim=1) for k in (0, 3)])
+    torch.testing.assert_close(norms[:, 0].double(), expected, rtol=1e-5, atol=1e-9)
+    variants = [without(network, s) for s in ([], [0], [1], [2], [0, 2])]
+    kept = []
+    for deleted in ([], [0], [1], [2], [0, 2]):  # naively: the branch's output is zero
+        with replace([(network.units[i], "branch", Zeroed(network.units[i].branch)) for i in deleted]), torch.no_grad():
+            kept.append(network(x))
+    torch.testing.assert_close(sweep(network, x, variants), torch.stack(kept), rtol=1e-6, atol=1e-6)
+
+
+class Zeroed(nn.Module):
+    def __init__(self, branch):
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x):
+        return torch.zeros_like(self.branch(x))
+
+
+@pytest.mark.parametrize("merge", [Product, Largest, Shifted])
+@pytest.mark.parametrize(
+    "tool",
+    [
+        lambda n, e: anatomy.gradient_by_length(n, e.inputs, e.targets),
+        lambda n, e: anatomy.signed_sweep(n, e.inputs, e.targets, draws=1),
+        lambda n, e: anatomy.sampled_paths(n, e.inputs, e.targets, [1], 1),
+        lambda n, e: anatomy.path_gradients(n, e.inputs, e.targets, 2, 2, 2),
+        lambda n, e: sweep(n, e.inputs, [intact(n)]),
+        lambda n, e: anatomy.delete_each(n, e),
+        lambda n, e: anatomy.delete_random(n, e, [1]),
+        lambda n, e: anatomy.reorder_random(n, e, [1]),
+    ],
+)
+def test_a_merge_that_is_not_linear_is_refused(merge, tool):
+    with pytest.raises(UsageError, match=rf"units\.0: the merge {merge.__name__} is not linear"):
+        tool(merged(merge), anatomy.Examples(image_batch(4, 8), labels(4)))
+
+
+def test_a_merge_must_be_one():
+    with pytest.raises(UsageError, match="Subclass it"):
+        ResidualUnit(convolution(8, 8), merge=torch.add)
+
+
+def test_a_strict_deletion_keeps_the_gate():
+    network, x = lively(highway()), image_batch(3)
+    unit = network.units[1]
+    with torch.no_grad():
+        z = network.units[0](network.stem(x))
+        expected = (1 - torch.sigmoid(unit.merge.transform(z))) * z
+        found = sweep(network, x, [without(network, [1], strict=True), without(network, [1])])
+        for row, left in zip(found, (expected, z), strict=True):
+            rest = network.head(network.units[3](network.units[2](left)))
+            torch.testing.assert_close(row, rest, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UsageError, match="plain unit"), unravel(plain := MENAGERIE["plain"]()).edited({}):
+        sweep(plain, x, [without(plain, [1], strict=True)])
+
+
+# ---- deletions and orders ----
 
 
 def test_wrong_units_are_refused():
@@ -210,24 +484,32 @@ def test_wrong_units_are_refused():
     for wrong in ([4], [-1], [1, 1]):
         with pytest.raises(UsageError, match=r"unit"):
             without(network, wrong)
-    with pytest.raises(UsageError, match="nested"):
-        anatomy.sampled_paths(nested(), pictures(1), labels(1), [0], 1)
+    with pytest.raises(UsageError, match="no unit 4"), unravel(network).edited({0: Put(4)}):
+        pass
+    with pytest.raises(UsageError, match="another length"):
+        sweep(network, image_batch(1), [()])
+    one_each = narrow(units=1)
     with pytest.raises(UsageError, match="same shape"):
-        anatomy.reorder_random(nested(), anatomy.Examples(pictures(1), labels(1)), [1])
+        anatomy.reorder_random(one_each, anatomy.Examples(image_batch(1), labels(1)), [1])
+    with pytest.raises(UsageError, match="Linear cannot be unraveled"):
+        unravel(nn.Linear(3, 3))
+    empty = headed([ResidualUnit(Row([]))], 8)
+    with pytest.raises(UsageError, match=r"units\.0: a nested unit whose row has no units"):
+        unravel(empty)
 
 
 def test_units_that_add_nothing_change_nothing():
-    network, x = lively(narrow()), pictures(2)
-    still = ResidualUnit(Silent())
+    network, x = lively(narrow()), image_batch(2)
+    still = ResidualUnit(Zeroed(nn.Identity()))
     with replace([(network.units, "1", still)]):
         expected = network(x)
-    with lesion([network.units[1]]):
+    with unravel(network).edited({1: DELETE}):
         assert torch.equal(network(x), expected)
 
 
 def test_only_units_of_the_same_shape_trade_places():
     network = lively(MENAGERIE["pre-activation A"]())
-    examples = anatomy.Examples(pictures(20), labels(20))
+    examples = anatomy.Examples(image_batch(20), labels(20))
     base, found = anatomy.reorder_random(network, examples, [0, 1, 9], repeats=4)
     stage = [0, 0, 0, 1, 2, 2, 3, 4, 4]  # units 3 and 6 change the shape and stay
     assert all([stage[u] for u in r.permutation] == stage for r in found)
@@ -236,8 +518,52 @@ def test_only_units_of_the_same_shape_trade_places():
     assert len({r.permutation for r in found}) > 6
 
 
+def test_orders_change_inside_innermost_rows():
+    """A nest's units trade places with their neighbours inside it, never across its border."""
+    network = lively(nested(units=3, width=8, halving=1))
+    view, examples = unravel(network), anatomy.Examples(image_batch(12), labels(12))
+    assert rows(view.expression) == [(0, 1, 2), (3, 4, 5), (6, 7, 8)]
+    base, found = anatomy.reorder_random(view, examples, [1, 6], repeats=5)
+    assert all([u // 3 for u in r.permutation] == [0, 0, 0, 1, 1, 1, 2, 2, 2] for r in found)
+    assert len({r.permutation for r in found}) > 5
+    moved = found[-1]
+    with applied(network, reordered(moved.permutation)), torch.no_grad():
+        wrong = int((network(examples.inputs).argmax(1) != examples.targets).sum())
+    assert moved.error.count == wrong
+    assert base.n == 12
+
+
+def test_the_units_of_a_nest_are_its_leaves():
+    """Numbers, names and shapes belong together: unit 2 of a nest is the third leaf, not the third stage."""
+    view = unravel(lively(nested()), image_batch(1, 16))
+    assert [u.number for u in view.units] == list(range(6))
+    assert [u.name for u in view.units[:3]] == [
+        "units.0.branch.0.branch.0", "units.0.branch.0.branch.1", "units.0.branch.1.branch.0",
+    ]  # fmt: skip
+    assert [u.shape_out for u in view.units] == [(8, 16, 16)] * 2 + [(16, 8, 8)] * 2 + [(32, 4, 4)] * 2
+    for unit in view.units:
+        with view.edited({unit.number: DELETE}):
+            assert type(view.model.get_submodule(unit.name).merge).__name__ == "Bypassed"
+    flat = unravel(preset_20 := MENAGERIE["pre-activation A"]())
+    branches = [sum(p.numel() for p in u.branch.parameters()) for u in preset_20.units]
+    assert [u.removable_parameters for u in flat.units] == branches
+    assert {u.shortcut for u in flat.units} == {"identity", "resampled"}
+
+
+def test_expressions_of_the_menagerie():
+    round_unit = lambda i: Parallel((Series(), Leaf(i)))  # noqa: E731
+    assert unravel(highway(2)).expression == Series((round_unit(0), round_unit(1)))
+    plain = unravel(MENAGERIE["VGG"]()).expression
+    assert plain.parts[:2] == (Leaf(0, opens=True), Leaf(1, opens=True))
+    gated = unravel(gated_nest()).expression
+    nest = Parallel((Series(), Series((round_unit(1),))))
+    assert gated.parts[0] == Parallel((Series(), Series((round_unit(0), nest))))
+    assert gated.parts[1] == Parallel((Series(), Series((round_unit(2),))))
+    assert gated.parts[2] == Series((round_unit(3), round_unit(4)))
+
+
 def test_random_deletions_are_a_function_of_the_seed():
-    network, examples = lively(narrow()), anatomy.Examples(pictures(8), labels(8))
+    network, examples = lively(narrow()), anatomy.Examples(image_batch(8), labels(8))
     _, first, spread = anatomy.delete_random(network, examples, [1, 3], repeats=5, seed=2)
     _, again, _ = anatomy.delete_random(network, examples, [3], repeats=5, seed=2)
     assert first[3] == again[3]
@@ -245,4 +571,25 @@ def test_random_deletions_are_a_function_of_the_seed():
     assert spread[3].mean == pytest.approx(sum(d.error.value for d in first[3]) / 5)
     for deletion in first[3]:
         with applied(network, without(network, deletion.deleted)), torch.no_grad():
-            assert deletion.error.count == int((network(examples.images).argmax(1) != examples.labels).sum())
+            assert deletion.error.count == int((network(examples.inputs).argmax(1) != examples.targets).sum())
+
+
+class Distance:
+    """A task of one's own: regression, with no right and wrong."""
+
+    def loss(self, output, targets):
+        return (output - targets).square().sum(1)
+
+    def right(self, output, targets):
+        return None
+
+
+def test_another_task():
+    network, x = lively(narrow()).double(), image_batch(3).double()
+    targets = torch.randn(3, 10).double()
+    found = anatomy.gradient_by_length(network, x, targets, task=Distance())
+    z = x.clone().requires_grad_()
+    Distance().loss(network(z), targets).sum().backward()
+    torch.testing.assert_close(found.sum(0), z.grad, rtol=1e-9, atol=1e-12)
+    with pytest.raises(UsageError, match="no right and wrong"):
+        anatomy.delete_each(network, anatomy.Examples(x, targets, Distance()))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from residuum.presets import CATALOGUE, preset
-from residuum.units import leaves
 from residuum.verbs import info, paths
+from residuum.views.own import leaves
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "presets.json").read_text())
 # counted by hand in the papers' terms, independent of the golden file
@@ -34,7 +34,7 @@ def test_counts_shape_and_paths(name):
         network = preset(name)
         logits = network.eval()(torch.empty(2, 3, row.size, row.size))
     assert logits.shape == (2, row.classes)
-    units = list(leaves(network.units))
+    units = list(leaves(network))
     assert sum(p.numel() for p in network.parameters()) == golden["parameters"] == KNOWN.get(name, golden["parameters"])
     assert len(units) == golden["units"]
     weights = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]

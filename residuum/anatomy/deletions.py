@@ -1,0 +1,100 @@
+"""Lesions: delete each unit, any given set, or k at random; the same examples intact and lesioned."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..task import CLASSIFICATION, Task
+from ..views import unravel
+from .measures import Deletion
+from .statistics import Change, Rate, Spread
+from .sweeps import MEMORY, sweep
+from .variants import Variant, intact, without
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs (N, ...) and targets (N, ...), those that every variant is evaluated on, and what they are for."""
+
+    inputs: Tensor
+    targets: Tensor
+    task: Task = CLASSIFICATION
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def spread(self, n: int | None) -> "Examples":
+        """n of them at equal distances (None: all): class folders come sorted, so the first n would be of one class."""
+        if n is None or n >= len(self):
+            return self
+        at = spread_out(len(self), n)
+        return Examples(self.inputs[at], self.targets[at], self.task)
+
+
+def spread_out(size: int, n: int) -> Tensor:
+    """n indices (at most `size`) at equal distances from the first to the last."""
+    return torch.linspace(0, size - 1, min(n, size)).round().long()
+
+
+def compare(
+    model: Any, examples: Examples, variants: Sequence[Variant], title: str, memory: int = MEMORY
+) -> tuple[Rate, list[tuple[Rate, Change]]]:
+    """The intact error, and for every variant its error and the change, on the same examples.
+
+    UsageError: a task that knows no right and wrong.
+    """
+    view, targets = unravel(model), examples.targets.cpu()
+
+    def wrong(output: Tensor, at: slice) -> Tensor:
+        right = examples.task.right(output, targets[at])
+        if right is None:
+            raise UsageError("this task knows no right and wrong answers, so there is no error to compare")
+        return ~right
+
+    everything = [intact(view), *variants]
+    base, *rows = sweep(view, examples.inputs, everything, memory, title, keep=wrong)
+    n, found = len(examples), []
+    for row in rows:
+        change = Change(int((row & ~base).sum()), int((~row & base).sum()), n)
+        found.append((Rate(int(row.sum()), n), change))
+    return Rate(int(base.sum()), n), found
+
+
+def delete(
+    model: Any, examples: Examples, sets: Iterable[Iterable[int]], title: str = "deleting sets"
+) -> tuple[Rate, list[Deletion]]:
+    """The intact error, and one `Deletion` for each given set of unit numbers (counted from 0 in signal order)."""
+    chosen = [tuple(sorted(s)) for s in sets]
+    view = unravel(model)
+    intact_error, found = compare(view, examples, [without(view, s) for s in chosen], title)
+    return intact_error, [Deletion(s, error, change) for s, (error, change) in zip(chosen, found, strict=True)]
+
+
+def delete_each(model: Any, examples: Examples) -> tuple[Rate, list[Deletion]]:
+    """Every unit on its own (Veit et al. 2016, fig. 3)."""
+    view = unravel(model)
+    n = len(view.units)
+    return delete(view, examples, ([u] for u in range(n)), "deleting each unit")
+
+
+def delete_random(
+    model: Any, examples: Examples, counts: Sequence[int], repeats: int = 10, seed: int = 0
+) -> tuple[Rate, dict[int, list[Deletion]], dict[int, Spread]]:
+    """k units at random, `repeats` times for each k (Veit et al. 2016, fig. 5a): every deletion, and their spread.
+
+    The draws are a function of (seed, k, repeat).
+    """
+    view = unravel(model)
+    n = len(view.units)
+    for k in counts:
+        if not 0 <= k <= n:
+            raise UsageError(f"cannot delete {k} of {n} units")
+    sets = [np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist() for k in counts for r in range(repeats)]
+    base, deletions = delete(view, examples, sets, "deleting k units")
+    grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
+    return base, grouped, {k: Spread(tuple(d.error.value for d in g)) for k, g in grouped.items()}

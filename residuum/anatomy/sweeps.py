@@ -1,0 +1,175 @@
+"""Many variants of one model on the same inputs, at far less than one forward pass each.
+
+Variants form a tree: what two of them have in common from the start is computed once, and those alive at the same
+depth run together in larger batches. Singles cost n(n-1)/2 branch evaluations instead of n*n, whole subsets share as
+far as they agree.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .. import progress
+from ..errors import UsageError
+from ..views import unravel
+from ..views.edits import at_rest, device_of
+from ..views.view import Delete, Edit, Signal, Stages
+from .variants import Variant, applied
+
+MEMORY = 1 << 30
+TILE = {"cpu": 32}  # examples in one call: on a CPU as many as its cache holds
+LARGE_TILE = 8192
+Keeping = Callable[[Tensor, slice], Tensor]
+
+
+class Level(NamedTuple):
+    """One depth of the tree: for each node alive behind it, its parent and the edit that led there."""
+
+    parents: list[int]
+    edits: list[Edit]
+
+
+def tree(variants: Sequence[Variant]) -> tuple[list[Level], list[int]]:
+    """The prefix tree of the variants, level by level, and the node of the last level that each variant ends in."""
+    levels, nodes = [], [0] * len(variants)
+    for depth in range(len(variants[0])):
+        found: dict[tuple[int, Edit], int] = {}
+        nodes = [found.setdefault((node, v[depth]), len(found)) for node, v in zip(nodes, variants, strict=True)]
+        levels.append(Level([parent for parent, _ in found], [edit for _, edit in found]))
+    return levels, nodes
+
+
+def cost(variants: Sequence[Variant]) -> tuple[int, int]:
+    """Branch evaluations per example: with the tree, and one forward pass at a time."""
+
+    def branches(edits: Sequence[Edit]) -> int:
+        return sum(not isinstance(edit, Delete) for edit in edits)
+
+    levels, _ = tree(variants)
+    return sum(branches(level.edits) for level in levels), sum(map(branches, variants))
+
+
+@torch.no_grad()
+def sweep(
+    model: Any,
+    inputs: Tensor,
+    variants: Sequence[Variant],
+    memory: int = MEMORY,
+    title: str = "sweep",
+    keep: Keeping = lambda output, at: output,
+) -> Tensor:
+    """Outputs (V, N, ...) of every variant on inputs (N, ...), on the CPU; or what `keep` makes of each batch of them.
+
+    `keep(output, at)` gets the output of one variant on inputs[at], on the CPU and in float32 where it was narrower:
+    `lambda output, at: output.argmax(1)` keeps predictions alone. `memory` bounds the activations held, in bytes:
+    inputs are taken in batches so small that all variants alive at one depth, of one batch, fit in it (at least one
+    example is taken). A model that cannot be cut is run once a variant, and that is said. The model is left as it was.
+
+    UsageError: no variants, a variant of another length, a merge that is not linear.
+    """
+    view = unravel(model)
+    n = len(view.units)
+    if not variants:
+        raise UsageError("no variants to sweep over")
+    if any(len(variant) != n for variant in variants):
+        raise UsageError(f"a variant says what happens at each of the {n} units; one of these has another length")
+    with at_rest(view.model):
+        if len(inputs):
+            view.tape(inputs[:1])  # refuses a merge that is not linear
+        stages = view.stages()
+        if stages is None:
+            progress.say(f"{title}: the model cannot be cut at its units; one forward pass a variant")
+            return naive(view, inputs, variants, keep=keep)
+        levels, ends = tree(variants)
+        return _Walk(stages, levels, ends, device_of(view.model), memory).over(inputs, title, keep)
+
+
+@torch.no_grad()
+def naive(
+    model: Any,
+    inputs: Tensor,
+    variants: Sequence[Variant],
+    batch: int = 500,
+    keep: Keeping = lambda output, at: output,
+) -> Tensor:
+    """What `sweep` computes, by one forward pass of the edited model a variant."""
+    view, rows = unravel(model), []
+    device = device_of(view.model)
+    for variant in variants:
+        with at_rest(view.model), applied(view, variant):
+            parts = []
+            for start in range(0, len(inputs), batch):
+                at = slice(start, start + batch)
+                parts.append(keep(_plain(view.model(inputs[at].to(device))), at))
+        rows.append(torch.cat(parts))
+    return torch.stack(rows)
+
+
+def _plain(output: Tensor) -> Tensor:
+    """On the CPU, in at least float32."""
+    output = output.cpu()
+    return output if output.dtype == torch.float64 or not output.is_floating_point() else output.float()
+
+
+class _Walk:
+    """The tree of variants, walked for one batch of inputs after the other."""
+
+    def __init__(self, stages: Stages, levels: list[Level], ends: list[int], device: torch.device, memory: int):
+        self.stages, self.levels, self.ends, self.device, self.memory = stages, levels, ends, device, memory
+        self.tile = TILE.get(device.type, LARGE_TILE)
+
+    def over(self, inputs: Tensor, title: str, keep: Keeping) -> Tensor:
+        kept = torch.empty(0)
+        batch = max(1, min(len(inputs), self.tile, self.memory // self._held(inputs[:1])))
+        with progress.bar(title, len(inputs)) as advance:
+            for start in range(0, len(inputs), batch):
+                at = slice(start, min(start + batch, len(inputs)))
+                signals = self._signals(inputs[at].to(self.device))
+                outputs = self._many(lambda s: (self.stages.finish(s),), signals)
+                found = [keep(_plain(output), at) for (output,) in outputs]
+                if not start:
+                    kept = found[0].new_empty((len(self.ends), len(inputs), *found[0].shape[1:]))
+                for variant, end in enumerate(self.ends):
+                    kept[variant, at] = found[end]
+                advance(at.stop - at.start)
+        return kept
+
+    def _held(self, example: Tensor) -> int:
+        """Bytes that one example takes at the depth where most is held: parents and children at once."""
+        signal, before, most = self.stages.begin(example.to(self.device)), 1, 1
+        for place, level in enumerate(self.levels):
+            signal = self.stages.step(place, signal)
+            after = len(level.parents)
+            most = max(most, (before + after) * sum(t.nbytes for t in signal))
+            before = after
+        return most
+
+    def _signals(self, inputs: Tensor) -> list[Signal]:
+        """The signals behind the last unit, one a node of the last level."""
+        signals = [self.stages.begin(inputs)]
+        for place, level in enumerate(self.levels):
+            by_edit: dict[Edit, list[int]] = {}
+            for child, edit in enumerate(level.edits):
+                by_edit.setdefault(edit, []).append(child)
+            following: dict[int, Signal] = {}
+            for edit, children in by_edit.items():
+                parents = [signals[level.parents[c]] for c in children]
+                found = self._many(lambda s, p=place, e=edit: self.stages.step(p, s, e), parents)
+                following.update(zip(children, found, strict=True))
+            signals = [following[child] for child in range(len(level.edits))]
+        return signals
+
+    def _many(self, function: Callable[[Signal], Signal], signals: list[Signal]) -> list[Signal]:
+        """The function of each signal; signals smaller than a tile are joined to one."""
+        size = len(signals[0][0])
+        together, found = max(1, self.tile // size), []
+        for start in range(0, len(signals), together):
+            some = signals[start : start + together]
+            if len(some) == 1:
+                found.append(function(some[0]))
+                continue
+            joined = function(tuple(torch.cat(tensors) for tensors in zip(*some, strict=True)))
+            found += list(zip(*(tensor.split(size) for tensor in joined), strict=True))
+        return found

@@ -1,0 +1,41 @@
+"""Altered copies of a model, as data: for every place of the view, what is done to the unit there."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import UsageError
+from ..views import unravel
+from ..views.view import DELETE, KEEP, Delete, Edit, Keep, Put
+
+Variant = tuple[Edit, ...]
+
+
+def intact(model: Any) -> Variant:
+    """The model as it is."""
+    return without(model, ())
+
+
+def without(model: Any, numbers: Iterable[int], strict: bool = False) -> Variant:
+    """The units of these numbers deleted. UsageError: a number that no unit has, or one given twice."""
+    numbers, n = list(numbers), len(unravel(model).units)
+    for number in numbers:
+        if not 0 <= number < n:
+            raise UsageError(f"no unit {number}: this network has units 0 to {n - 1}")
+    if len(set(numbers)) < len(numbers):
+        raise UsageError(f"a unit is named twice among {numbers}")
+    deletion = Delete(strict) if strict else DELETE
+    return tuple(deletion if number in numbers else KEEP for number in range(n))
+
+
+def reordered(permutation: Sequence[int]) -> Variant:
+    """Unit permutation[i] at place i."""
+    return tuple(KEEP if unit == place else Put(int(unit)) for place, unit in enumerate(permutation))
+
+
+@contextmanager
+def applied(model: Any, variant: Variant) -> Iterator[None]:
+    """The variant on the model itself: the definition that `sweep` is a fast way to compute."""
+    edits = {place: edit for place, edit in enumerate(variant) if not isinstance(edit, Keep)}
+    with unravel(model).edited(edits):
+        yield

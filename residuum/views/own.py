@@ -1,0 +1,199 @@
+"""Our own networks as a view: rows and nests of `ResidualUnit`, flattened to their leaves."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..parts.shortcuts import Severed
+from ..units import ResidualNetwork, ResidualUnit, Row
+from . import fold
+from .edits import at_rest, deleted, device_of, replace
+from .tape import Tape
+from .view import KEEP, Delete, Edit, Expression, Keep, Leaf, Parallel, Put, Series, Signal, UnitInfo, View
+
+
+def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
+    """The model as units, in signal order: what every tool of `anatomy` stands on. A view is given back as it is.
+
+    With an example batch among `inputs` the view knows the units' shapes.
+
+    UsageError: a model that has no view, a nest without units.
+    """
+    if isinstance(model, ResidualNetwork):
+        return NetworkView(model, *inputs)
+    if hasattr(model, "expression") and hasattr(model, "edited"):
+        return model  # type: ignore[return-value]
+    raise UsageError(
+        f"{type(model).__name__} cannot be unraveled: give a residuum.ResidualNetwork (residuum.preset makes one), "
+        "or a view of your own"
+    )
+
+
+class Slot(NamedTuple):
+    """The place of a leaf: where it hangs, the nests that open ahead of it and those that close behind it."""
+
+    row: Row
+    key: str
+    name: str
+    opens: tuple[ResidualUnit, ...] = ()
+    closes: tuple[ResidualUnit, ...] = ()
+
+    @property
+    def unit(self) -> ResidualUnit:
+        return getattr(self.row, self.key)
+
+
+def slots(row: Row, name: str = "units") -> Iterator[Slot]:
+    """Of every leaf, in signal order."""
+    for key, unit in row.named_children():
+        here = f"{name}.{key}"
+        if not isinstance(unit.branch, Row):
+            yield Slot(row, key, here)
+            continue
+        inner = list(slots(unit.branch, f"{here}.branch"))
+        if not inner:
+            raise UsageError(f"{here}: a nested unit whose row has no units")
+        inner[0] = inner[0]._replace(opens=(unit, *inner[0].opens))  # type: ignore[arg-type]
+        inner[-1] = inner[-1]._replace(closes=(*inner[-1].closes, unit))  # type: ignore[arg-type]
+        yield from inner
+
+
+def leaves(network: ResidualNetwork) -> Iterator[ResidualUnit]:
+    """The innermost units in signal order: those that a path counts and a lesion edits."""
+    return (slot.unit for slot in slots(network.units))
+
+
+def express(row: Row, first: int = 0) -> Series:
+    """The row as an expression: a leaf is t, a residual unit 1 + t, a nest 1 + (its row)."""
+    parts: list[Expression] = []
+    for unit in row:
+        inside: Expression = Leaf(first, opens=unit.plain)
+        first += 1
+        if isinstance(unit.branch, Row):
+            inside = express(unit.branch, first - 1)
+            first += sum(1 for _ in slots(unit.branch)) - 1
+        parts.append(inside if unit.plain else Parallel((Series(), inside)))
+    return Series(tuple(parts))
+
+
+class NetworkView:
+    """A `ResidualNetwork` as a view. Units are looked up when they are used, so edits of the network show."""
+
+    def __init__(self, network: ResidualNetwork, *inputs: Tensor):
+        self.model = network
+        self.slots = list(slots(network.units))
+        self.expression = express(network.units)
+        self._inputs = inputs
+
+    @property
+    def units(self) -> tuple[UnitInfo, ...]:
+        return self._units
+
+    @cached_property
+    def _units(self) -> tuple[UnitInfo, ...]:
+        shapes = [(None, None)] * len(self.slots)
+        if self._inputs:
+            shapes = list(self._shapes(self._inputs[0][:1]))
+        return tuple(
+            _describe(number, slot, *shape) for number, (slot, shape) in enumerate(zip(self.slots, shapes, strict=True))
+        )
+
+    @torch.no_grad()
+    def _shapes(self, example: Tensor) -> Iterator[tuple[Any, Any]]:
+        """Of the stream ahead of each leaf and behind it."""
+        with at_rest(self.model):
+            steps = NetworkStages(self.model)
+            signal = steps.begin(example.to(device_of(self.model)))
+            for place in range(len(self.slots)):
+                following = steps.step(place, signal)
+                yield tuple(signal[0].shape[1:]), tuple(following[0].shape[1:])
+                signal = following
+
+    @contextmanager
+    def edited(self, edits: Mapping[int, Edit]) -> Iterator[None]:
+        """UsageError: a place or a unit that is not there."""
+        n = len(self.slots)
+        for place, edit in edits.items():
+            for number in (place, edit.number if isinstance(edit, Put) else 0):
+                if not 0 <= number < n:
+                    raise UsageError(f"no unit {number}: this network has units 0 to {n - 1}")
+        units = [slot.unit for slot in self.slots]
+        moved = [
+            (self.slots[place].row, self.slots[place].key, _edited(units, place, edit)) for place, edit in edits.items()
+        ]
+        with replace(moved):
+            yield
+
+    def stages(self) -> "NetworkStages":
+        return NetworkStages(fold.prepared(self.model))
+
+    def tape(self, inputs: Tensor) -> Tape:
+        return Tape(self.model, inputs.to(device_of(self.model)))
+
+
+class NetworkStages:
+    """The network cut at its leaves. A nest opens at its first leaf: its two roads wait behind the stream."""
+
+    def __init__(self, network: ResidualNetwork):
+        self.network = network
+        self.slots = list(slots(network.units))
+        self.units = [slot.unit for slot in self.slots]
+
+    def begin(self, inputs: Tensor) -> Signal:
+        return (self.network.stem(inputs),)
+
+    def step(self, place: int, signal: Signal, edit: Edit = KEEP) -> Signal:
+        slot = self.slots[place]
+        for nest in slot.opens:
+            signal = _enter(nest, signal)
+        signal = (_edited(self.units, place, edit)(signal[0]), *signal[1:])
+        for nest in slot.closes:
+            signal = _leave(nest, signal)
+        return signal
+
+    def finish(self, signal: Signal) -> Tensor:
+        return self.network.head(signal[0])
+
+
+def _enter(nest: ResidualUnit, signal: Signal) -> Signal:
+    """The stream of the row inside, then what waits until the nest is left: h(z), and z where the merge reads it."""
+    around, z = nest.enter(signal[0])
+    waiting = (around, z if nest.merge.needs_input else None)
+    return (z, *(road for road in waiting if road is not None), *signal[1:])
+
+
+def _leave(nest: ResidualUnit, signal: Signal) -> Signal:
+    through, *waiting = signal
+    around = None if nest.plain else waiting.pop(0)
+    z = waiting.pop(0) if nest.merge.needs_input else None
+    return (nest.leave(around, through, z), *waiting)
+
+
+def _edited(units: list[ResidualUnit], place: int, edit: Edit) -> ResidualUnit:
+    """What stands at the place after the edit."""
+    match edit:
+        case Keep():
+            return units[place]
+        case Delete(strict):
+            return deleted(units[place], strict)
+        case Put(number):
+            return units[number]
+
+
+def _describe(number: int, slot: Slot, shape_in: Any, shape_out: Any) -> UnitInfo:
+    unit = slot.unit
+    kept = {id(p) for part in (unit.before, unit.shortcut, unit.after) for p in part.parameters()}
+    removable = sum(p.numel() for p in unit.parameters() if id(p) not in kept)
+    merge = type(unit.merge).__name__.lower()
+    return UnitInfo(number, slot.name, _shortcut(unit.shortcut), merge, 1, shape_in, shape_out, removable)
+
+
+def _shortcut(road: nn.Module) -> str:
+    if isinstance(road, nn.Identity | Severed):
+        return type(road).__name__.lower()
+    return "projection" if any(True for _ in road.parameters()) else "resampled"

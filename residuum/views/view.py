@@ -1,0 +1,175 @@
+"""The view of a model: its units, the expression that they stand in, and what can be done to them.
+
+Anatomy knows models through these types alone, so that it works on our own networks and on foreign ones alike.
+Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from .tape import Tape
+
+Signal = tuple["Tensor", ...]
+"""What is alive between two units: the stream, then whatever waits (the outer shortcuts of a nest, say)."""
+
+
+# ---- the expression: how units stand to each other ----
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The branch of one unit, weight t in the path polynomial. `number` counts leaves in signal order.
+
+    `opens`: deleting it leaves a way of its own (a plain unit, whose severed shortcut opens).
+    """
+
+    number: int
+    opens: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """Parts one behind the other; empty, the way round."""
+
+    parts: tuple[Expression, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Parts side by side that are merged. A residual unit is Parallel((Series(), Leaf(i)))."""
+
+    parts: tuple[Expression, ...]
+
+
+Expression = Leaf | Series | Parallel
+
+
+def leaves(expression: Expression) -> Iterator[Leaf]:
+    """In signal order."""
+    if isinstance(expression, Leaf):
+        yield expression
+    else:
+        for part in expression.parts:
+            yield from leaves(part)
+
+
+def rows(series: Series) -> list[tuple[int, ...]]:
+    """The leaves of each innermost row: those that stand directly in one series, and may trade places."""
+    direct, nested = [], []
+    for part in series.parts:
+        inside = list(leaves(part))
+        if len(inside) == 1 and not _holds_series(part):
+            direct.append(inside[0].number)
+        else:
+            nested += [row for inner in _series_of(part) for row in rows(inner)]
+    return [tuple(direct), *nested] if direct else nested
+
+
+def _holds_series(part: Expression) -> bool:
+    return any(inner.parts for inner in _series_of(part))
+
+
+def _series_of(part: Expression) -> list[Series]:
+    if isinstance(part, Series):
+        return [part]
+    return [] if isinstance(part, Leaf) else [s for p in part.parts for s in _series_of(p)]
+
+
+# ---- edits ----
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The unit as it is."""
+
+
+@dataclass(frozen=True)
+class Delete:
+    """The branch taken out; the rest of the unit stays. `strict` keeps the merge too: (1 - T) h for a gate."""
+
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Put:
+    """The unit of that number in this place."""
+
+    number: int
+
+
+Edit = Keep | Delete | Put
+KEEP, DELETE = Keep(), Delete()
+
+
+# ---- the view ----
+
+
+@dataclass(frozen=True)
+class UnitInfo:
+    """One unit: what is counted, deleted, numbered and drawn.
+
+    `shortcut`, `merge`: words ("identity", "projection", "severed"; "sum", "gate").
+    `terms`: branches that are added at once.
+    `shape_in`, `shape_out`: without the batch; None where no example input was given.
+    `removable_parameters`: how many go with the branch.
+    """
+
+    number: int
+    name: str
+    shortcut: str
+    merge: str
+    terms: int
+    shape_in: tuple[int, ...] | None
+    shape_out: tuple[int, ...] | None
+    removable_parameters: int
+
+
+class Stages(Protocol):
+    """A model cut at its units, prepared for many evaluations: what a fast sweep needs.
+
+    No step changes a tensor that it was given, so that prefixes can be kept and shared.
+    """
+
+    def begin(self, inputs: Tensor) -> Signal:
+        """The signal ahead of the first unit."""
+        ...
+
+    def step(self, place: int, signal: Signal, edit: Edit = KEEP) -> Signal:
+        """The signal behind the unit at this place."""
+        ...
+
+    def finish(self, signal: Signal) -> Tensor:
+        """The model's own output."""
+        ...
+
+
+class View(Protocol):
+    """A model as units. `units` and the leaves of `expression` agree in number and order."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def units(self) -> Sequence[UnitInfo]: ...
+
+    @property
+    def expression(self) -> Series: ...
+
+    def edited(self, edits: Mapping[int, Edit]) -> AbstractContextManager[None]:
+        """The model with these places edited: the definition of every intervention."""
+        ...
+
+    def stages(self) -> Stages | None:
+        """None where the model cannot be cut; sweeps then run `edited`, one pass a variant."""
+        ...
+
+    def tape(self, inputs: Any) -> Tape | None:
+        """The model linearised at these inputs; None where that is impossible. UsageError: a merge not linear."""
+        ...

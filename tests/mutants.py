@@ -1,0 +1,142 @@
+"""`make mutants`: break one line at a time and see a test fail. A mutant that survives names a hole in the tests.
+
+    python tests/mutants.py [WORD ...]     only those whose file or line holds one of the words
+
+Each mutant is (file, the text as it stands, the text broken, the tests that must notice). It is applied to a copy of the
+project; the text must stand there exactly once, so that the list cannot rot in silence.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+WORKERS = 2
+SECONDS = 300
+
+
+class Mutant(NamedTuple):
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+LAWS, UNITS, PATHS = "tests/laws/test_anatomy.py", "tests/test_units.py", "tests/test_paths.py"
+MERGES = "parts/merges.py"
+MUTANTS = [
+    # ---- the merge ----
+    Mutant(MERGES, "return torch.lerp(around, through, gate)", "return torch.lerp(through, around, gate)", UNITS),
+    Mutant(MERGES, "None if around is None else (1 - gate) * around", "None if around is None else gate * around", LAWS),
+    Mutant(MERGES, "None if through is None else gate * through", "None if through is None else through", LAWS),
+    Mutant(MERGES, "return around / 2, through / 2", "return around, through / 2", LAWS),
+    Mutant(MERGES, "torch.cat([around, through], 1)", "torch.cat([through, around], 1)", UNITS),
+    Mutant(MERGES, "else self._padded(through, channels, 0)", "else self._padded(through, 0, channels)", LAWS),
+    Mutant(MERGES, "if bool(distance <= TOLERANCE", "if bool(distance >= TOLERANCE", LAWS),
+    Mutant(MERGES, "        return around / 2\n", "        return around\n", f"{UNITS} {LAWS}"),
+    Mutant("units.py", "return self.after(self.merge(around, through, z))", "return self.merge(around, through, z)", UNITS),
+    Mutant("units.py", "return self.merge.bypass(road(z), z, strict)", "return self.merge.bypass(z, z, strict)", LAWS),
+    # ---- the tape ----
+    Mutant("views/tape.py", "else (whole, whole)", "else halves", f"{LAWS} -k gated"),
+    Mutant("views/tape.py", "self.z if self.inner is None else self._nest_end", "self.z", LAWS),
+    Mutant("views/tape.py", "return pull(self._around, self.z, stack)", "return pull(self._through, self.z, stack)", LAWS),
+    # ---- stages and the sweep ----
+    Mutant(
+        "views/own.py", "return (nest.leave(around, through, z), *waiting)", "return (nest.leave(around, through, z),)", LAWS
+    ),
+    Mutant("views/own.py", "around = None if nest.plain else waiting.pop(0)", "around = None", LAWS),
+    Mutant("views/own.py", "opens=(unit, *inner[0].opens)", "opens=(*inner[0].opens, unit)", LAWS),
+    Mutant("views/own.py", "closes=(*inner[-1].closes, unit)", "closes=(unit, *inner[-1].closes)", LAWS),
+    Mutant(
+        "views/edits.py",
+        "return self.unit.bypass(z, self.strict), None",
+        "return None, self.unit.bypass(z, self.strict)",
+        LAWS,
+    ),
+    Mutant("views/fold.py", "isinstance(branch[-1], nn.Conv2d)", "True", LAWS),
+    Mutant(
+        "anatomy/sweeps.py",
+        "found.setdefault((node, v[depth]), len(found))",
+        "found.setdefault((0, v[depth]), len(found))",
+        LAWS,
+    ),
+    Mutant("anatomy/sweeps.py", "kept[variant, at] = found[end]", "kept[variant, at] = found[variant % len(found)]", LAWS),
+    Mutant("anatomy/deletions.py", "return ~right", "return right", LAWS),
+    Mutant("views/view.py", "if len(inside) == 1 and not _holds_series(part):", "if inside:", LAWS),
+    # ---- paths and gradients ----
+    Mutant(
+        "anatomy/paths.py",
+        "return ((1,) if expression.opens else (0,))",
+        "return ((0,) if expression.opens else (1,))",
+        PATHS,
+    ),
+    Mutant("anatomy/paths.py", "[comb(sum(sizes) - size, j)]", "[comb(sum(sizes), j)]", PATHS),
+    Mutant("anatomy/gradients.py", "through = _signed(through, sign)\n", "through = through\n", LAWS),
+    Mutant("anatomy/gradients.py", "around = None if around is None else _signed(around, sign)", "around = around", LAWS),
+    Mutant(
+        "anatomy/gradients.py",
+        "torch.cat([through.new_zeros(1, *through.shape[1:]), through])",
+        "torch.cat([through, through.new_zeros(1, *through.shape[1:])])",
+        LAWS,
+    ),
+    Mutant("anatomy/gradients.py", "total[: len(short)] += short", "total[-len(short) :] += short", LAWS),
+    Mutant(
+        "anatomy/sampling.py",
+        "return None if chosen.expression == Series() else",
+        "return () if chosen.expression == Series() else",
+        LAWS,
+    ),
+    Mutant("anatomy/sampling.py", "rest = self.behind[i + 1]", "rest = self.behind[i]", LAWS),
+]
+
+
+def run(mutant: Mutant, copy: Path) -> str:
+    """ "killed", "SURVIVED", or what is wrong with the mutant."""
+    file = copy / "residuum" / mutant.file
+    whole = file.read_text()
+    if whole.count(mutant.old) != 1:
+        return f"STALE: the text stands there {whole.count(mutant.old)} times"
+    file.write_text(whole.replace(mutant.old, mutant.new))
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-n", "0", *mutant.tests.split()]
+    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return "killed"
+    finally:
+        file.write_text(whole)
+    # 1: tests failed. Anything else is a mutant that broke the import, or tests that are not there
+    return {0: "SURVIVED", 1: "killed"}.get(done.returncode, f"BROKEN: pytest ended with {done.returncode}")
+
+
+def main(words: list[str]) -> int:
+    chosen = [m for m in MUTANTS if not words or any(w in m.file or w in m.old for w in words)]
+    ignored = shutil.ignore_patterns(".*", "runs", "results", "__pycache__", "build", "dist", "data_*")
+    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(WORKERS) as pool:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for worker in range(WORKERS):
+            copies.put(Path(shutil.copytree(ROOT, Path(place) / str(worker), ignore=ignored)))
+
+        def attempt(mutant: Mutant) -> tuple[Mutant, str]:
+            copy = copies.get()
+            try:
+                return mutant, run(mutant, copy)
+            finally:
+                copies.put(copy)
+
+        left = 0
+        for mutant, verdict in pool.map(attempt, chosen):
+            left += verdict != "killed"
+            print(f"{verdict:<10} {mutant.file}: {mutant.old.strip()}  ->  {mutant.new.strip()}", flush=True)
+    print(f"{len(chosen) - left} of {len(chosen)} mutants killed")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
