@@ -123,7 +123,7 @@ def kill_and_go_on(kills: int, seed: int, root: Path, modes: tuple[int, ...] = (
         before = kept(output)
         while True:
             child = in_child(small_bench(output), output, workers)
-            deadline = time.monotonic() + source.uniform(0.0, 0.8 * seconds[workers])
+            deadline = time.monotonic() + source.uniform(0.0, seconds[workers])
             finished = 0
             while not finished and time.monotonic() < deadline:
                 finished, status = os.waitpid(child, os.WNOHANG)

@@ -181,7 +181,7 @@ def train(
         preset, pictures.data or "digits", recipe, output, epochs, batch_size, learning_rate, seed,
         compute.machine(), shape.options(), **pictures.options(),
     )  # fmt: skip
-    result = {"run": str(run.folder), **run.outcome["last"], "weights_sha256": run.outcome["weights"]["sha256"]}
+    result = {"run": str(run.folder), **asdict(run.outcome.last), "weights_sha256": run.outcome.weights.sha256}
     emit(result, speak, lambda: f"{run.folder}: test error {100 * result['test_error']:.2f} % (n = {result['test_n']})")
 
 

@@ -1,8 +1,8 @@
 """JSON and TOML into typed values, checked against the annotations of dataclasses.
 
 What does not fit is one message with its place, `run.json: $.recipe.length: expected int, got str`,
-and the nearest valid word where a word is unknown. msgspec converts; it ignores unknown keys, so they
-are looked for here.
+and the nearest valid word where a word is unknown. msgspec converts; it ignores unknown keys, so
+they are looked for here.
 """
 
 import dataclasses
@@ -50,17 +50,20 @@ def build(value: object, kind: type[T], where: str, wrong: Wrong) -> T:
     return built
 
 
-def plain(value: object) -> Any:
+def plain(value: object, defaults: bool = True) -> Any:
     """The JSON builtins of a dataclass: dicts, lists (tuples too), numbers, text.
 
+    Without `defaults` a field that holds its default is left out: a new field changes nothing.
     TypeError: something that is none of these.
     """
     if isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value):
-        return _tag(value) | {name: plain(part) for name, part in _fields(value).items()}
+        left_out = {} if defaults else _defaults(type(value))
+        kept = {n: v for n, v in _fields(value).items() if n not in left_out or v != left_out[n]}
+        return _tag(value) | {name: plain(part, defaults) for name, part in kept.items()}
     if isinstance(value, Mapping):
-        return {key: plain(part) for key, part in value.items()}
+        return {key: plain(part, defaults) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return [plain(part, defaults) for part in value]
     return msgspec.to_builtins(value)
 
 
@@ -77,19 +80,6 @@ def check(value: object, where: str, wrong: Wrong) -> None:
         except msgspec.ValidationError as error:
             found = _message(str(error).replace("`$", f"`$.{name}"), type(value), name)
             raise wrong(f"{where}: {found}") from None
-
-
-def meaning(value: object) -> Any:
-    """As `plain`, without the fields that hold their default: what a new field cannot change."""
-    if isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value):
-        defaults = _defaults(type(value))
-        changed = {n: v for n, v in _fields(value).items() if n not in defaults or v != defaults[n]}
-        return _tag(value) | {name: meaning(v) for name, v in changed.items()}
-    if isinstance(value, Mapping):
-        return {str(key): meaning(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [meaning(part) for part in value]
-    return value
 
 
 @cache

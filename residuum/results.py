@@ -1,12 +1,13 @@
 """What a study leaves behind: plain data that is saved, loaded, drawn and reported without torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import UsageError
-from .storage import read_json, write_json
+from .reader import plain, read
+from .storage import write_json
 
 SCHEMA = 1
 Verdict = Literal["reproduced", "not reproduced", "not decidable at this scale", "exact", "measured"]
@@ -30,8 +31,8 @@ class Series:
 class Span:
     """A range of x worth marking: an effective range, say."""
 
-    first: float
-    last: float
+    first: float | int
+    last: float | int
     name: str
 
 
@@ -125,41 +126,10 @@ class Study:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        write_json(path, {"schema": SCHEMA} | asdict(self))
+        write_json(path, {"schema": SCHEMA} | plain(self))
 
     @staticmethod
     def load(path: Path) -> "Study":
-        """UsageError: not a study, or one of a newer version."""
-        value = read_json(path, UsageError)
-        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-            raise UsageError(f"{path}: not a study of this version (schema {SCHEMA}). `residuum study` makes one")
-        value.pop("schema")
-        try:
-            return _build(Study, value)
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise UsageError(f"{path}: not a study, or a damaged one ({error})") from error
-
-
-_PARTS: dict[tuple[type, str], type] = {
-    (Study, "networks"): Network,
-    (Study, "results"): Result,
-    (Network, "units"): Unit,
-    (Result, "claim"): Claim,
-    (Result, "figure"): Figure,
-    (Result, "table"): Table,
-    (Figure, "series"): Series,
-    (Figure, "spans"): Span,
-}
-
-
-def _build(kind: Any, value: Mapping[str, Any]) -> Any:
-    known = {f.name for f in fields(kind)}
-    if unknown := set(value) - known:
-        raise ValueError(f"unknown entry {sorted(unknown)[0]!r} in a {kind.__name__.lower()}")
-    return kind(**{name: _convert(_PARTS.get((kind, name)), part) for name, part in value.items()})
-
-
-def _convert(kind: type | None, value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_convert(kind, v) for v in value)
-    return _build(kind, value) if kind is not None and value is not None else value
+        """UsageError: not a study, a damaged one, or one of another version."""
+        advice = "`residuum study` makes one"
+        return read(path, Study, UsageError, SCHEMA, advice)

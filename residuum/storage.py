@@ -13,8 +13,9 @@ import stat
 import struct
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import CheckpointError, DataError, LockedError, ResourceError, UsageError
 
@@ -106,31 +107,19 @@ def append_line(path: Path, line: str) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666 & ~_UMASK)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        whole = _end_of_last_line(file)
-        file.truncate(whole)
+        whole = file.read().rfind(b"\n") + 1
         try:
+            file.truncate(whole)
             file.seek(whole)
-            written = 0
-            while written < len(data):
-                written += file.write(data[written:])
-            os.fsync(file.fileno())
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(descriptor)
         except BaseException as error:
             file.truncate(whole)
             _tell_no_room(path, len(data), error)
             raise
     _sync_folder(path.parent)
-
-
-def _end_of_last_line(file: BinaryIO) -> int:
-    """The position behind the last newline; 0 where there is none."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - 65536)
-        file.seek(start)
-        if (found := file.read(end - start).rfind(b"\n")) >= 0:
-            return start + found + 1
-        end = start
-    return 0
 
 
 def read_lines(path: Path) -> tuple[list[bytes], bool]:
@@ -140,23 +129,46 @@ def read_lines(path: Path) -> tuple[list[bytes], bool]:
     if not path.exists():
         return [], False
     with open(path, "rb") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)  # so that a line that is being written is not taken for a torn one
+        fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a torn one
         *lines, rest = file.read().split(b"\n")
     return lines, bool(rest)
 
 
 def read_json(path: Path, wrong: type[Exception] = CheckpointError) -> Any:
-    """The value; `wrong` (an exception) where the file is missing, too large or not JSON."""
+    """The value; `wrong` where the file cannot be read, is not JSON, or says one thing twice."""
     try:
-        if path.stat().st_size > MOST_HEADER_BYTES:
-            raise wrong(f"{path}: {path.stat().st_size} bytes is too large for a description")
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise wrong(f"{path}: no such file") from error
+        return parse_json(read_bytes(path, wrong))
     except (ValueError, RecursionError) as error:
+        if isinstance(error, wrong):
+            raise
         raise wrong(f"{path}: not valid JSON ({str(error)[:80]})") from error
-    except OSError as error:
-        raise wrong(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Strict JSON: NaN, Infinity and a key given twice are ValueErrors."""
+    return json.loads(data, object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f"{twice!r} is given twice")
+    return found
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not a number of JSON")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A manifest's word on a tensor file: name, sha256 of the file (or its start), and of each tensor."""
+
+    file: str
+    sha256: str
+    tensors: Mapping[str, str] = field(default_factory=dict)
 
 
 class TensorFile(NamedTuple):
@@ -166,8 +178,8 @@ class TensorFile(NamedTuple):
     metadata: Any
 
 
-def write_tensors(folder: Path, name: str, tensors: Mapping[str, "Tensor"], metadata: Any = None) -> dict[str, Any]:
-    """Write the file; what comes back goes into a manifest: name, sha256 of the file and of each tensor.
+def write_tensors(folder: Path, name: str, tensors: Mapping[str, "Tensor"], metadata: Any = None) -> Entry:
+    """Write the file; what comes back goes into a manifest.
 
     "{digest}" in the name stands for the start of the sha256, so that no file need ever be written over.
     """
@@ -179,10 +191,10 @@ def write_tensors(folder: Path, name: str, tensors: Mapping[str, "Tensor"], meta
     name = name.replace("{digest}", digest[:DIGEST_IN_NAME])
     write_bytes(folder / name, data)
     digests = {key: sha256(part) for key, part in _parse(data, name)[0].items()}
-    return {"file": name, "sha256": digest, "tensors": digests}
+    return Entry(name, digest, digests)
 
 
-def read_tensors(path: Path, entry: Mapping[str, Any] | None = None) -> TensorFile:
+def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
     """The content, checked on the very bytes that are used against the manifest's `entry` (its sha256 may be a prefix).
 
     CheckpointError: missing, not a regular file, not safetensors, or a digest that differs, with the tensor's name.
@@ -190,11 +202,11 @@ def read_tensors(path: Path, entry: Mapping[str, Any] | None = None) -> TensorFi
     from safetensors.torch import load
 
     data = _read_regular(path)
-    if entry is not None and not (entry["sha256"] and sha256(data).startswith(entry["sha256"])):
-        raise CheckpointError(f"{path}: {_damage(path, data, entry.get('tensors') or {})}")
+    if entry is not None and not (entry.sha256 and sha256(data).startswith(entry.sha256)):
+        raise CheckpointError(f"{path}: {_damage(path, data, entry.tensors)}")
     _, header = _parse(data, str(path))
     try:
-        metadata = json.loads(header.get("__metadata__", {}).get("json", "null"))
+        metadata = parse_json(header.get("__metadata__", {}).get("json", "null"))
         return TensorFile(load(data), metadata)
     except Exception as error:  # the library's own error type is not public
         raise CheckpointError(f"{path}: not a valid safetensors file ({error})") from error

@@ -1,35 +1,43 @@
-"""What a model is for: the loss of every example, and which answers are right."""
+"""What "worse" means: the loss of each example, and whether its answer was right."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 class Task(Protocol):
-    """What "worse" means, for training and for dissection alike."""
+    """How an output is judged. Training, evaluation and lesions know nothing else about it."""
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        """Of every example, (N,)."""
+        """The loss of every example, (N,)."""
         ...
 
     def right(self, output: Tensor, targets: Tensor) -> Tensor | None:
-        """Of every example whether its answer is right, (N,) bool; None where there is no such thing."""
+        """Whether each answer is right, (N,) bool; None where there is no such thing."""
         ...
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Cross-entropy of logits (N, K) with classes (N,), in float32 at least; right is the largest logit."""
+    """One class for each example: output (N, K) logits, targets (N,) int64.
+
+    `label_smoothing` moves that share of the target's probability evenly to all K classes
+    (Szegedy et al. 2016, sec. 7).
+    """
 
     label_smoothing: float = 0.0
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        wide = output if output.dtype.itemsize >= 4 else output.float()
-        return F.cross_entropy(wide, targets, reduction="none", label_smoothing=self.label_smoothing)
+        """Cross-entropy, at least in float32 whatever autocast gave."""
+        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        smoothing = self.label_smoothing
+        return F.cross_entropy(output, targets, reduction="none", label_smoothing=smoothing)
 
     def right(self, output: Tensor, targets: Tensor) -> Tensor:
+        """Whether the largest logit is the target's."""
         return output.argmax(1) == targets
 
 

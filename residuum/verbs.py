@@ -259,8 +259,8 @@ def _subject(
     opened = Run.open(run)
     opened.outcome  # noqa: B018 - an unfinished run is told before the data are read
     if data is None:
-        if opened.data["name"] != "digits":
-            raise UsageError(f"{run}: trained on {opened.data['name']}. Say with --data where these pictures are")
+        if opened.data.name != "digits":
+            raise UsageError(f"{run}: trained on {opened.data.name}. Say with --data where these pictures are")
         data = "digits"
     machine = (machine or Machine()).resolved()
     torch.set_num_threads(machine.threads)

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from residuum.data import load
-from residuum.data.augment import Augmentation, Pixels, order, statistics
+from residuum.data.augment import Pixels, crops_and_flips, order, statistics
+from residuum.data.augmentation import Augmentation
 from residuum.data.folders import decode
 from residuum.data.images import Images, split
 from residuum.data.published import unpickle_arrays
@@ -44,7 +45,7 @@ def test_folder_tar_and_zip_are_the_same_data(tmp_path):
         for file in sorted(root.rglob("*.png"), reverse=True):
             archive.write(file, file.relative_to(tmp_path))
     found = [load(str(p)) for p in (root, tmp_path / "set.tar.xz", tmp_path / "set.zip")]
-    assert len({d.describe()["digest"] for d in found}) == 1
+    assert len({d.describe().digest for d in found}) == 1
     data = found[0]
     assert data.classes == ("ant", "bee")
     assert (len(data.train), len(data.test), data.size) == (6, 6, 6)
@@ -277,11 +278,11 @@ def test_order_is_a_permutation_and_a_function():
 def test_augmentation_depends_on_seed_epoch_and_index_alone():
     images = some_images()
     mean, std = statistics(images, "channel")
-    pixels, draws = Pixels(images, mean, std, 4, "cpu"), Augmentation().draw(7, 2, 20)
+    pixels, draws = Pixels(images, mean, std, 4, "cpu"), crops_and_flips(Augmentation(), 7, 2, 20)
     whole = pixels.batch(torch.arange(20), draws)[0]
     some = torch.tensor([13, 4, 19])
     assert torch.equal(pixels.batch(some, draws[some])[0], whole[some])
-    assert not torch.equal(Augmentation().draw(7, 2, 20), Augmentation().draw(7, 3, 20))
+    assert not torch.equal(crops_and_flips(Augmentation(), 7, 2, 20), crops_and_flips(Augmentation(), 7, 3, 20))
 
 
 def test_crop_and_flip_equal_a_plain_computation():
@@ -298,12 +299,12 @@ def test_crop_and_flip_equal_a_plain_computation():
 
 
 def test_draws_cover_their_range_evenly():
-    draws = Augmentation(pad=1, flip=True).draw(0, 0, 9000)
+    draws = crops_and_flips(Augmentation(pad=1, flip=True), 0, 0, 9000)
     for column, values in ((0, 3), (1, 3), (2, 2)):
         counts = draws[:, column].bincount()
         assert len(counts) == values
         assert (counts - 9000 / values).abs().max() < 5 * (9000 / values) ** 0.5
-    assert not Augmentation(pad=1, flip=False).draw(0, 0, 100)[:, 2].any()
+    assert not crops_and_flips(Augmentation(pad=1, flip=False), 0, 0, 100)[:, 2].any()
 
 
 @pytest.mark.parametrize("kind", ["channel", "pixel", "pixel-mean"])

@@ -17,7 +17,7 @@ from benchmarks.kill_study import kill_and_go_on, living, small_bench
 from residuum.errors import CheckpointError, LockedError, NumericError, ResourceError, UsageError
 from residuum.experiments.bench import Bench, Job, union
 from residuum.experiments.executors import Local
-from residuum.experiments.log import Entry, Log, job_key
+from residuum.experiments.log import Finished, Log, job_key
 from residuum.experiments.probe import MEASUREMENTS, Probe, delete_each, delete_random, record, unit_map
 from residuum.experiments.trial import Trial
 from residuum.storage import Lock, append_line, read_lines
@@ -53,8 +53,8 @@ def test_a_job_is_identified_by_all_that_its_value_depends_on(monkeypatch):
 # ---- the log ----
 
 
-def entry(key: str, value=1.5) -> Entry:
-    return Entry(key, "preresnet8-abc", "delete each", {"examples": 5}, value, 0.25)
+def entry(key: str, value=1.5) -> Finished:
+    return Finished(key, "preresnet8-abc", "delete each", {"examples": 5}, value, 0.25)
 
 
 @pytest.fixture

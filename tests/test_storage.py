@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from residuum import storage
 from residuum.errors import CheckpointError, LockedError, ResourceError, UsageError
 from residuum.storage import Lock, read_json, read_tensors, write_bytes, write_tensors
-from residuum.training.checkpoint import Checkpoint, Checkpoints
+from residuum.training.checkpoint import Checkpoint, Checkpoints, State
 
 
 def tensors():
@@ -33,8 +33,8 @@ def tensors():
 
 def test_round_trip_is_exact(tmp_path):
     entry = write_tensors(tmp_path, "x-{digest}.safetensors", tensors(), {"step": 3, "sum": 0.1})
-    assert entry["sha256"].startswith(entry["file"].split("-")[1].split(".")[0])
-    found = read_tensors(tmp_path / entry["file"], entry)
+    assert entry.sha256.startswith(entry.file.split("-")[1].split(".")[0])
+    found = read_tensors(tmp_path / entry.file, entry)
     assert found.metadata == {"step": 3, "sum": 0.1}
     assert all(torch.equal(found.tensors[k], v) and found.tensors[k].dtype == v.dtype for k, v in tensors().items())
 
@@ -124,16 +124,16 @@ def test_a_full_disk_really(tmp_path):
     script = f"""
 import resource, signal, torch, sys
 from pathlib import Path
-from residuum.training.checkpoint import Checkpoint, Checkpoints
+from residuum.training.checkpoint import Checkpoint, Checkpoints, State
 from residuum.errors import ResourceError
 store = Checkpoints(Path({str(tmp_path)!r}))
-store.save(Checkpoint({{"w": torch.ones(10)}}, {{"step": 1}}))
+store.save(Checkpoint({{"w": torch.ones(10)}}, State(1)))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 try:
-    store.save(Checkpoint({{"w": torch.ones(100_000)}}, {{"step": 2}}))
+    store.save(Checkpoint({{"w": torch.ones(100_000)}}, State(2)))
 except ResourceError as error:
-    print(error.exit_code, store.latest().state["step"], len(list(Path({str(tmp_path)!r}).glob(".*"))))
+    print(error.exit_code, store.latest().state.step, len(list(Path({str(tmp_path)!r}).glob(".*"))))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["6", "1", "0"], done.stderr
@@ -142,13 +142,13 @@ except ResourceError as error:
 def save_three(folder) -> Checkpoints:
     store = Checkpoints(folder)
     for step in (1, 2, 3):
-        store.save(Checkpoint({"w": torch.full((4,), float(step))}, {"step": step}))
+        store.save(Checkpoint({"w": torch.full((4,), float(step))}, State(step)))
     return store
 
 
 def test_two_checkpoints_are_kept_and_the_newest_found(tmp_path):
     store = save_three(tmp_path)
-    assert store.latest().state == {"step": 3}
+    assert store.latest().state == State(3)
     assert len(list(tmp_path.glob("step-*"))) == 2
 
 
@@ -166,18 +166,18 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 1, "checkpoints": [{"file": "../x", "sha256": "0"}]}']
+    "damage", [b"", b"{", b"[]", b'{"schema": 2}', b'{"schema": 2, "checkpoints": [{"file": "../x", "sha256": "0"}]}']
 )
 def test_a_damaged_manifest_is_survived(tmp_path, damage):
     store = save_three(tmp_path)
     store.manifest.write_bytes(damage)
-    assert store.latest().state == {"step": 3}
+    assert store.latest().state == State(3)
 
 
 def test_a_newer_manifest_is_refused(tmp_path):
     store = save_three(tmp_path)
-    store.manifest.write_text(json.dumps({"schema": 2, "checkpoints": []}))
-    with pytest.raises(CheckpointError, match="schema 2"):
+    store.manifest.write_text(json.dumps({"schema": 3, "checkpoints": []}))
+    with pytest.raises(CheckpointError, match="schema 3"):
         store.latest()
 
 

@@ -12,15 +12,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.kill_resume import digest, kill_and_resume
+from benchmarks.kill_resume import digest
 from residuum.data import load
+from residuum.data.augmentation import Augmentation
 from residuum.data.images import Dataset, Images
 from residuum.errors import CheckpointError, Interrupted, NumericError, ResiduumError, UsageError
 from residuum.presets import preset
-from residuum.training import RECIPES, Machine, Recipe, Run, find_recipe, train
+from residuum.reader import build, plain
+from residuum.training import RECIPES, About, Blueprint, Machine, Recipe, Run, find_recipe, train
 from residuum.training.checkpoint import load_weights
 from residuum.training.distributed import Team
-from residuum.training.loop import Trainer, parameter_groups
+from residuum.training.loop import Trainer
+from residuum.training.optimisers import SGD, Adam, AdamW, RMSProp, parameter_groups
+from residuum.training.recipes import recipe_from_file
+from residuum.training.schedules import Cosine, Steps, Warmup
 
 CPU = Machine(device="cpu", threads=1, save_seconds=1e9)
 
@@ -37,7 +42,7 @@ def short(epochs: int = 2) -> Recipe:
 
 def run(data, folder, recipe=None, machine=CPU, network=None):
     network = network or preset("preresnet8", 10, 0)
-    return train(network, data, recipe or short(), folder, machine, describe={"preset": "preresnet8"})
+    return train(network, data, recipe or short(), folder, machine, About(Blueprint("preresnet8", 10)))
 
 
 # ---- recipes ----
@@ -49,9 +54,9 @@ def test_published_numbers():
         [0.1, 0.1, 0.01, 0.01, 0.001]
     )
     assert he.iterations(he.length, 391) == 64_000
-    assert not he.nesterov
+    assert not he.optimiser.nesterov
     assert he.weight_decay == 1e-4
-    assert fb.nesterov
+    assert fb.optimiser.nesterov
     assert [fb.learning_rate_at(391 * e, 391) for e in (80, 81, 121, 122)] == pytest.approx([0.1, 0.01, 0.01, 0.001])
     warm = RECIPES["preact-cifar"]
     assert [warm.learning_rate_at(s, 391) for s in (0, 399, 400)] == [0.01, 0.01, 0.1]
@@ -60,7 +65,7 @@ def test_published_numbers():
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_survive_json(name):
     recipe = RECIPES[name]
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert build(json.loads(json.dumps(plain(recipe))), Recipe, "x", UsageError) == recipe
     assert recipe.shortened(10).clock == "epochs"
 
 
@@ -71,13 +76,111 @@ def test_recipes_survive_json(name):
         {"learning_rate": -1.0},
         {"length": 0},
         {"batch_size": 0},
-        {"momentum": 1.0},
-        {"milestones": (3, 1)},
+        {"label_smoothing": 1.0},
+        {"label_smoothing": -0.1},
+        {"seed": 0.5},
+        {"augmentation": Augmentation(pad=-1)},
+        {"length": True},
+        {"optimiser": None},
     ],
 )
 def test_impossible_recipes(wrong):
     with pytest.raises(UsageError):
         replace(RECIPES["fb-cifar"], **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"normalisation": "chanel"}, "'channel'"),
+        ({"clock": "epoch"}, "'epochs'"),
+        ({"decay": "weight"}, "'weights'"),
+        ({"length": "3"}, r"\$\.length: expected int, got str"),
+    ],
+)
+def test_unknown_words_of_a_recipe(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        replace(RECIPES["fb-cifar"], **wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: SGD(momentum=1.0),
+        lambda: SGD(momentum=0.0, nesterov=True),
+        lambda: Adam(beta2=1.0),
+        lambda: AdamW(epsilon=0.0),
+        lambda: RMSProp(smoothing=float("nan")),
+        lambda: Steps((3, 1)),
+        lambda: Steps((1,), factor=0.0),
+        lambda: Cosine(2.0),
+        lambda: Warmup(0, 0.1),
+        lambda: Warmup(3, float("inf")),
+    ],
+)
+def test_impossible_parts_of_a_recipe(wrong):
+    with pytest.raises(UsageError):
+        wrong()
+
+
+def test_schedules_are_functions_of_the_step():
+    cosine = Recipe("x", 10, schedule=Cosine(0.1), learning_rate=2.0)
+    assert [cosine.learning_rate_at(s, 4) for s in (0, 20, 40)] == pytest.approx([2.0, 1.1, 0.2])
+    warm = Recipe("x", 10, warmup=Warmup(4, 0.02, "linear"), schedule=Steps((5,)))
+    rates = [warm.learning_rate_at(s, 2) for s in (0, 1, 2, 3, 4, 9, 10)]
+    assert rates == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1, 0.01])
+    by_step = Recipe("x", 10, "iterations", schedule=Cosine())
+    assert by_step.learning_rate_at(5, 1000) == pytest.approx(0.05)
+
+
+FILE = """
+name = "mine"
+length = 12
+learning_rate = 0.01
+label_smoothing = 0.1
+[optimiser]
+kind = "adamw"
+beta2 = 0.95
+[schedule]
+kind = "cosine"
+[warmup]
+iterations = 20
+learning_rate = 0.001
+shape = "linear"
+"""
+
+
+def test_a_recipe_from_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(FILE)
+    assert recipe_from_file(path) == Recipe(
+        "mine",
+        12,
+        learning_rate=0.01,
+        label_smoothing=0.1,
+        optimiser=AdamW(beta2=0.95),
+        schedule=Cosine(),
+        warmup=Warmup(20, 0.001, "linear"),
+    )
+    for old, new, message in (
+        ("adamw", "adam_w", r"\$\.optimiser\.kind: unknown word 'adam_w'\. Did you mean 'adamw'"),
+        ("beta2", "momentum", r"\$\.optimiser: unknown word 'momentum'"),
+        ("linear", "linar", r"\$\.warmup\.shape: unknown word 'linar'\. Did you mean 'linear'"),
+        ("0.95", "1.5", r"\$\.optimiser: AdamW: beta2 must be at least 0 and below 1"),
+        ("length = 12", "", r"\$: missing length"),
+        ("length = 12", "length = 12.5", r"\$\.length: expected int, got float"),
+        ("length = 12", "length = 0", "length must be above 0"),
+        ("label_smoothing", "label_smothing", "'label_smoothing'"),
+    ):
+        path.write_text(FILE.replace(old, new))
+        with pytest.raises(UsageError, match=rf"mine\.toml: .*{message}"):
+            recipe_from_file(path)
+
+
+def test_recipes_need_no_torch():
+    script = "import sys\nfrom residuum.training import RECIPES, Machine, recipe_from_file\n"
+    done = subprocess.run([sys.executable, "-c", script + "print('torch' in sys.modules)"], capture_output=True)
+    assert done.stdout == b"False\n", done.stderr
 
 
 def test_what_decays():
@@ -120,14 +223,14 @@ def test_a_run_describes_itself_and_is_found_again(data, tmp_path):
     again = run(data, tmp_path)
     assert again.outcome == done.outcome
     assert done.recipe == short()
-    assert [r["epoch"] for r in done.metrics] == [1, 2]
-    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == done.metrics
-    assert done.data["digest"] == data.describe()["digest"]
+    assert [r.epoch for r in done.metrics] == [1, 2]
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == plain(done.metrics)
+    assert done.data == data.describe()
     assert str(Path.home()) not in (tmp_path / "run.json").read_text()
     network = preset("preresnet8", 10, 5)
     load_weights(network, done.weights(), "x")
     trainer = Trainer(network, data, short(), CPU, Team())
-    assert trainer.evaluate()["test_error"] == done.metrics[-1]["test_error"]
+    assert trainer.evaluate().error == done.metrics[-1].test_error
 
 
 def interrupt_at(monkeypatch, step, number=signal.SIGTERM):
@@ -158,21 +261,15 @@ def test_interrupted_and_resumed_is_uninterrupted(data, tmp_path, monkeypatch, s
 def test_other_seeds_differ(data, tmp_path):
     a = run(data, tmp_path / "a")
     b = run(data, tmp_path / "b", replace(short(), seed=1))
-    assert a.outcome["weights"]["sha256"] != b.outcome["weights"]["sha256"]
-
-
-def test_killed_at_random_instants(tmp_path):
-    result = kill_and_resume(20, 0, tmp_path)
-    assert result["different"] == 0
-    assert result["kills"] >= 20
+    assert a.outcome.weights.sha256 != b.outcome.weights.sha256
 
 
 def test_a_run_of_something_else_is_refused_with_the_difference(data, tmp_path):
     run(data, tmp_path)
-    with pytest.raises(UsageError, match=r"recipe\.learning_rate was 0\.1, is 0\.2"):
+    with pytest.raises(UsageError, match=r"recipe\.learning_rate was the default, is 0\.2"):
         run(data, tmp_path, replace(short(), learning_rate=0.2))
     other = Dataset("digits", Images(255 - data.train.pixels, data.train.labels), data.test, data.classes)
-    with pytest.raises(UsageError, match=r"data\.digest"):
+    with pytest.raises(UsageError, match=r"data was"):
         run(other, tmp_path)
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.txt").write_text("precious")
@@ -182,13 +279,13 @@ def test_a_run_of_something_else_is_refused_with_the_difference(data, tmp_path):
 
 
 def test_an_explosion_stops_and_keeps_the_last_good_state(data, tmp_path):
-    recipe = replace(short(4), learning_rate=1e30, milestones=(), warmup=replace(short().warmup, iterations=7))
+    recipe = replace(short(4), learning_rate=1e30, schedule=Steps(), warmup=replace(short().warmup, iterations=7))
     with pytest.raises(NumericError, match=r"step \d+ .*1e\+30"):
         run(data, tmp_path, recipe)
     from residuum.training.checkpoint import Checkpoints
 
     kept = Checkpoints(tmp_path / "checkpoints").latest()
-    assert kept.state["step"] == 5
+    assert kept.state.step == 5
     assert all(torch.isfinite(t).all() for t in kept.tensors.values())
     assert not Run.open(tmp_path).finished
     with pytest.raises(CheckpointError, match="not finished"):
@@ -222,16 +319,16 @@ def test_evaluation_counts_every_example_once(data):
     network = trainer.network.eval()
     with torch.no_grad():
         logits = network(trainer.test_pixels.batch(torch.arange(40))[0])
-    assert row["test_n"] == 40
-    assert row["test_error"] == pytest.approx((logits.argmax(1) != data.test.labels).double().mean().item())
-    assert row["test_loss"] == pytest.approx(F.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
+    assert row.n == 40
+    assert row.error == pytest.approx((logits.argmax(1) != data.test.labels).double().mean().item())
+    assert row.loss == pytest.approx(F.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("machine", [replace(CPU, precision="bfloat16")])
 def test_mixed_precision_trains_and_keeps_float32_weights(data, tmp_path, machine):
     done = run(data, tmp_path, short(3), machine)
     assert all(t.dtype != torch.bfloat16 for t in done.weights().values())
-    assert done.metrics[-1]["train_loss"] < done.metrics[0]["train_loss"]
+    assert done.metrics[-1].train_loss < done.metrics[0].train_loss
 
 
 @pytest.mark.parametrize("wrong", [{"device": "cuda"}, {"device": "tpu"}, {"precision": "float16"}, {"precision": "int8"}])
@@ -255,14 +352,15 @@ from residuum.data import load
 from residuum.data.images import Dataset
 from residuum.presets import preset
 from residuum.training import Machine, find_recipe, train
+from residuum.training.schedules import Steps
 d = load("digits")
 d = Dataset("digits", d.train.first(151), d.test.first(41), d.classes)
-recipe = replace(find_recipe("digits").shortened(int(sys.argv[2])), batch_size=32, milestones=())
+recipe = replace(find_recipe("digits").shortened(int(sys.argv[2])), batch_size=32, schedule=Steps())
 machine = Machine(device="cpu", threads=1)
 torch.manual_seed(0)
 linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
 network = preset("preresnet8", 10, 0) if sys.argv[3] == "residual" else linear
-train(network, d, recipe, sys.argv[1], machine, describe={})
+train(network, d, recipe, sys.argv[1], machine)
 """
 
 
@@ -279,16 +377,16 @@ def test_two_processes_share_a_run(tmp_path):
         done = torchrun(tmp_path / "team.py", 2, tmp_path / name, 2, "residual")
         assert done.returncode == 0, done.stderr[-2000:]
     found = Run.open(tmp_path / "a")
-    assert found.description["machine"]["processes"] == 2
-    assert [r["test_n"] for r in found.metrics] == [41, 41]
+    assert found.description.machine.processes == 2
+    assert [r.test_n for r in found.metrics] == [41, 41]
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     network = preset("preresnet8", 10, 1)
     load_weights(network, found.weights(), "x")
     whole = load("digits")
     small = Dataset("digits", whole.train.first(151), whole.test.first(41), whole.classes)
     alone = Trainer(network, small, short(), CPU, Team()).evaluate()
-    assert alone["test_error"] == pytest.approx(found.metrics[-1]["test_error"], abs=1e-12)
-    assert alone["test_loss"] == pytest.approx(found.metrics[-1]["test_loss"], rel=1e-5)
+    assert alone.error == pytest.approx(found.metrics[-1].test_error, abs=1e-12)
+    assert alone.loss == pytest.approx(found.metrics[-1].test_loss, rel=1e-5)
 
 
 def test_two_processes_take_the_same_steps_as_one(tmp_path):
@@ -301,15 +399,15 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path):
     for name, tensor in one.weights().items():
         torch.testing.assert_close(two.weights()[name], tensor, rtol=1e-4, atol=1e-6)
     for a, b in zip(one.metrics, two.metrics, strict=True):
-        assert a == pytest.approx(b, rel=1e-5)
+        assert plain(a, defaults=False) == pytest.approx(plain(b, defaults=False), rel=1e-5)
 
 
 def test_a_kill_between_the_last_checkpoint_and_its_metrics(data, tmp_path):
-    weights = run(data, tmp_path).outcome["weights"]
+    weights = run(data, tmp_path).outcome.weights
     rows = (tmp_path / "metrics.jsonl").read_text()
     (tmp_path / "metrics.jsonl").write_text(rows.splitlines()[0] + "\n")
     (tmp_path / "done.json").unlink()
-    assert run(data, tmp_path).outcome["weights"] == weights
+    assert run(data, tmp_path).outcome.weights == weights
     assert (tmp_path / "metrics.jsonl").read_text() == rows
 
 

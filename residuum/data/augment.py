@@ -1,24 +1,27 @@
-"""Order, augmentation and normalisation on the device, from one uint8 tensor. All of it a function of (seed, epoch, index).
+"""Order, augmentation and normalisation on the device, from one uint8 tensor.
 
-Nothing here has a state, so a run resumes in the middle of an epoch exactly, and workers or devices change nothing.
+All of it is a function of (seed, epoch, index). Nothing here has a state, so a run resumes in the
+middle of an epoch exactly, and workers or devices change nothing.
 """
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .augmentation import Augmentation, Normalisation
 from .images import Images
 
-Normalisation = Literal["channel", "pixel", "pixel-mean"]
+
+def derived_seed(*key: object) -> int:
+    """63 bits from (seed, purpose, epoch or step, ...)."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def generator(*key: object) -> torch.Generator:
-    """A fresh generator from (seed, purpose, epoch, ...)."""
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    """A fresh generator from (seed, purpose, epoch or step, ...)."""
+    return torch.Generator().manual_seed(derived_seed(*key))
 
 
 def order(seed: int, epoch: int, n: int) -> Tensor:
@@ -26,26 +29,19 @@ def order(seed: int, epoch: int, n: int) -> Tensor:
     return torch.randperm(n, generator=generator(seed, "order", epoch))
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Pad by `pad` pixels of the mean, crop back at random, flip with probability 1/2 (He et al. 2015, sec. 4.2)."""
-
-    pad: int = 4
-    flip: bool = True
-
-    def draw(self, seed: int, epoch: int, n: int) -> Tensor:
-        """(n, 3) int64: the crop's top and left, and whether to flip, of every example of an epoch."""
-        source = generator(seed, "augment", epoch)
-        crops = torch.randint(0, 2 * self.pad + 1, (n, 2), generator=source)
-        flips = torch.randint(0, 2 if self.flip else 1, (n, 1), generator=source)
-        return torch.cat([crops, flips], dim=1)
+def crops_and_flips(augmentation: Augmentation, seed: int, epoch: int, n: int) -> Tensor:
+    """(n, 3) int64: the crop's top and left, and whether to flip, of every example of an epoch."""
+    source = generator(seed, "augment", epoch)
+    crops = torch.randint(0, 2 * augmentation.pad + 1, (n, 2), generator=source)
+    flips = torch.randint(0, 2 if augmentation.flip else 1, (n, 1), generator=source)
+    return torch.cat([crops, flips], dim=1)
 
 
 class Pixels:
-    """The pictures of one part on the device, ready to be gathered into normalised batches.
+    """The images of one part on the device, ready to be gathered into normalised batches.
 
-    The border of the padded pictures is zero in pixels and in the mean, so it is zero once normalised: padding with
-    the mean, as the papers' code does. Memory: N x (H + 2 pad) x (W + 2 pad) x 3 bytes.
+    The border of the padded images is zero in pixels and in the mean, so it is zero once
+    normalised: padding with the mean, as the papers' code does. Memory: N x (H + 2 pad) x (W + 2 pad) x 3 bytes.
     """
 
     def __init__(self, images: Images, mean: Tensor, std: Tensor, pad: int, device: torch.device | str):
@@ -61,9 +57,9 @@ class Pixels:
         return len(self.labels)
 
     def batch(self, indices: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Normalised pictures (B, 3, H, W) float32 in channels-last memory, and labels (B,).
+        """Normalised images (B, 3, H, W) float32 in channels-last memory, and labels (B,).
 
-        `draws` are the rows of `Augmentation.draw` for these indices; without them the picture as it is.
+        `draws` are the rows of `crops_and_flips` for these indices; without them the image as is.
         """
         height, width = self.size
         indices = indices.to(self.device)
@@ -79,11 +75,13 @@ class Pixels:
 
 
 def statistics(images: Images, kind: Normalisation) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the training pictures, on the scale 0-255.
+    """Mean and standard deviation of the training images, on the scale 0-255.
 
-    "channel": one of each per channel (fb.resnet.torch), (3,) and (3,). "pixel-mean": the mean picture, nothing
-    divided but the scale (He et al. 2015), (H, W, 3) and 255. "pixel": the mean picture and one standard deviation
-    (Huang et al. 2016). Sums are taken in float64, in chunks.
+    - "channel": one of each per channel (fb.resnet.torch), (3,) and (3,);
+    - "pixel-mean": the mean image, nothing divided but the scale, (H, W, 3) and 255 (He 2015);
+    - "pixel": the mean image and one standard deviation (Huang et al. 2016).
+
+    Sums are taken in float64, in chunks.
     """
     mean = torch.zeros(images.pixels.shape[1:], dtype=torch.float64)
     square = torch.zeros_like(mean)

@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,16 +63,24 @@ class Dataset:
     def to(self, device: torch.device | str) -> "Dataset":
         return Dataset(self.name, self.train.to(device), self.test.to(device), self.classes)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> "DataDescription":
         """What a run records of its data."""
-        return {
-            "name": self.name,
-            "train": len(self.train),
-            "test": len(self.test),
-            "size": list(self.train.pixels.shape[1:3]),
-            "classes": list(self.classes),
-            "digest": hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest(),
-        }
+        digest = hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest()
+        height, width = self.train.pixels.shape[1:3]
+        counts = len(self.train), len(self.test)
+        return DataDescription(self.name, *counts, (height, width), self.classes, digest)
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """A data set in words: numbers of images, their (height, width), and what identifies them."""
+
+    name: str
+    train: int
+    test: int
+    size: tuple[int, int]
+    classes: tuple[str, ...]
+    digest: str
 
 
 def split(images: Images, seed: int, test_share: float) -> tuple[Images, Images]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import progress
 from ..errors import LockedError
 from ..storage import Lock, make_folder
-from .log import Entry, Log, job_key
+from .log import Finished, Log, job_key
 from .probe import Probe
 from .trial import Trial
 
@@ -96,8 +96,8 @@ class Bench:
         return {probe: probe.read(entries[self._key(run, probe)].value) for probe in job.probes}
 
     def _key(self, run: "Run", probe: Probe[Any]) -> str:
-        weights = run.outcome["weights"]["sha256"]
-        return job_key(run.folder.name, weights, self.data.describe()["digest"], probe)
+        weights = run.outcome.weights.sha256
+        return job_key(run.folder.name, weights, self.data.describe().digest, probe)
 
     def _missing(self, run: "Run", probes: Sequence[Probe[Any]]) -> Sequence[Probe[Any]]:
         known = self.log.read()
@@ -131,7 +131,7 @@ class Bench:
             start = time.monotonic()
             value = probe.measure(subject)
             self.log.add(
-                Entry(
+                Finished(
                     self._key(run, probe),
                     run.folder.name,
                     probe.what,

@@ -14,14 +14,14 @@ from typing import Any
 from .. import progress
 from ..errors import CheckpointError, NumericError
 from ..reader import build, plain
-from ..storage import append_line, make_folder, read_lines
+from ..storage import append_line, make_folder, parse_json, read_lines
 from .probe import Probe
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class Entry:
+class Finished:
     """A finished job. All but the key and the value is for people to read."""
 
     key: str
@@ -43,7 +43,7 @@ class Log:
     def __init__(self, path: Path):
         self.path = path
 
-    def read(self) -> dict[str, Entry]:
+    def read(self) -> dict[str, Finished]:
         """The finished jobs by key; none where there is no file yet.
 
         CheckpointError: a damaged line that is not the last, or two values of one job.
@@ -51,7 +51,7 @@ class Log:
         lines, torn = read_lines(self.path)
         if torn:
             progress.say(f"warning: {self.path}: the last line is cut short; its job is done again")
-        found: dict[str, Entry] = {}
+        found: dict[str, Finished] = {}
         numbers: dict[str, int] = {}
         for number, line in enumerate(lines, 1):
             entry = self._parse(line, number)
@@ -63,7 +63,7 @@ class Log:
                 raise CheckpointError(f"{self.path}: {which} for {job}. Delete the wrong one")
         return found
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Finished) -> None:
         """Append it.
 
         NumericError: a number in the value is not finite. ResourceError: the disk is full.
@@ -77,11 +77,11 @@ class Log:
         make_folder(self.path.parent)
         append_line(self.path, line)
 
-    def _parse(self, line: bytes, number: int) -> Entry:
+    def _parse(self, line: bytes, number: int) -> Finished:
         where = f"{self.path}: line {number}"
         advice = "Delete the line: its job is then done again"
         try:
-            content = json.loads(line)
+            content = parse_json(line)
             digest = content.pop("sha256")
             damaged = digest != _digest(content)
         except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
@@ -92,7 +92,7 @@ class Log:
         if schema != SCHEMA:
             said = f"made by log schema {schema}; this version reads {SCHEMA}"
             raise CheckpointError(f"{where}: {said}. {advice}")
-        return build(content, Entry, where, CheckpointError)
+        return build(content, Finished, where, CheckpointError)
 
 
 def _canonical(value: Any) -> str:

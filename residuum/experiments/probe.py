@@ -69,8 +69,8 @@ class Epoch:
     """An epoch of training; errors are fractions."""
 
     epoch: int
-    train_error: float
-    test_error: float
+    train_error: float | None
+    test_error: float | None
     gradient: float | None = None  # mean, absolute, of the first unit's first convolution
 
 
@@ -238,16 +238,13 @@ def unit_map(subject: "Subject") -> UnitMap:
 @measurement("record", Record)
 def record(subject: "Subject") -> Record:
     """Metrics of every epoch, and how the run was trained."""
-    run = subject.run
-    epochs = (
-        Epoch(row["epoch"], row["train_error"], row["test_error"], row.get("watched_gradient"))
-        for row in run.metrics
-    )
+    run, described = subject.run, subject.run.description
+    rows = ((r.epoch, r.train_error, r.test_error, r.watched_gradient) for r in run.metrics)
     return Record(
-        run.outcome["weights"]["sha256"],
-        run.outcome["seconds"],
-        run.description["precision"],
-        run.description["machine"]["compile"],
+        run.outcome.weights.sha256,
+        run.outcome.seconds,
+        described.precision,
+        described.machine.compile,
         run.recipe.seed,
-        tuple(epochs),
+        tuple(Epoch(*row) for row in rows),
     )

@@ -14,6 +14,7 @@ from ..errors import CheckpointError, DataError
 from ..presets import preset
 from ..training import Run
 from ..training.checkpoint import load_weights
+from ..training.description import require_structure
 from ..units import ResidualNetwork
 
 
@@ -30,7 +31,8 @@ class Subject:
 
     @property
     def name(self) -> str:
-        return self.run.network["preset"]
+        assert self.run.network is not None  # rebuild has seen to it
+        return self.run.network.preset
 
     def test(self, n: int | None = None) -> tuple[Tensor, Tensor]:
         """n test images (None: all) at equal distances, (n, 3, H, W), and their labels, (n,)."""
@@ -63,13 +65,14 @@ def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:
 def rebuild(run: Run) -> ResidualNetwork:
     """The finished run's network with its weights, in evaluation mode.
 
-    CheckpointError: unfinished or damaged.
+    CheckpointError: unfinished or damaged, or the preset builds another network than was trained.
     """
     words = run.network
-    if "preset" not in words:
+    if words is None:
         advice = "build the network and load run.weights()"
         raise CheckpointError(f"{run.folder}: run.json does not name a preset; {advice}")
-    network = preset(words["preset"], words["classes"], seed=0, **words["options"])
+    network = preset(words.preset, words.classes, seed=0, **words.options)
+    require_structure(run.folder, run.description.structure, network)
     load_weights(network, run.weights(), str(run.folder))
     network.eval()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,10 +85,11 @@ def require_data(run: Run, data: Dataset) -> None:
     """
     trained, given = run.data, data.describe()
     for what in ("classes", "size"):
-        if trained[what] != given[what]:
-            ours, theirs = (f"{len(v)} {what} {v[:5]}" for v in (given[what], trained[what]))
+        both = getattr(given, what), getattr(trained, what)
+        if both[0] != both[1]:
+            ours, theirs = (f"{len(v)} {what} {list(v[:5])}" for v in both)
             said = f"trained on {theirs}, but {data.name} has {ours}"
             raise DataError(f"{run.folder}: {said}. Give the same data")
-    if trained["digest"] != given["digest"]:
+    if trained.digest != given.digest:
         which = f"the images that {run.folder} was trained on"
         progress.say(f"warning: these are not {which} (another digest)")

@@ -1,7 +1,5 @@
 """A trial: preset x options x recipe, as plain data: priced before it is run, found again after."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..data import Dataset
-    from ..training import Machine, Recipe, Run
+    from ..training import Blueprint, Machine, Recipe, Run
     from ..units import ResidualNetwork
 
 
@@ -26,16 +24,25 @@ class Trial:
     recipe: "Recipe"
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def words(self, classes: int) -> dict[str, Any]:
+    def blueprint(self, classes: int) -> "Blueprint":
         """How a run folder names its network."""
-        return {"preset": self.preset, "classes": classes, "options": dict(self.options)}
+        from ..training import Blueprint
+
+        return Blueprint(self.preset, classes, dict(self.options))
 
     def folder(self, root: Path, data: "Dataset", machine: "Machine") -> Path:
-        """`root`/NAME-HASH, the hash over network, recipe, data and precision."""
-        words = self.words(len(data.classes))
-        content = [words, self.recipe.to_json(), data.describe()["digest"], machine.precision]
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        return root / f"{self.preset}-{key}"
+        """`root`/NAME-HASH, the hash over what changes the numbers (training/description.py)."""
+        import torch
+
+        from ..networks.structure import digest
+        from ..training.description import Identity
+
+        blueprint = self.blueprint(len(data.classes))
+        with torch.device("meta"):
+            structure = digest(self.build(len(data.classes)))
+        content = data.describe().digest
+        identity = Identity(blueprint, structure, self.recipe, content, machine.precision)
+        return root / f"{self.preset}-{identity.digest[:10]}"
 
     def build(self, classes: int) -> "ResidualNetwork":
         """The network with the initial weights of the recipe's seed."""
@@ -49,21 +56,13 @@ class Trial:
         The gradient of the first unit's first convolution is recorded (Huang et al. 2016, fig. 7).
         UsageError: images of this size do not pass. Else what `residuum.training.train` raises.
         """
-        from ..training import train
+        from ..training import About, train
 
         network = self.build(len(data.classes))
         require_size(network, data, self.preset)
-        words, watch = self.words(len(data.classes)), first_convolution(network)
-        return train(
-            network,
-            data,
-            self.recipe,
-            folder,
-            machine,
-            describe=words,
-            watch=watch,
-            title=self.preset,
-        )
+        blueprint, watch = self.blueprint(len(data.classes)), first_convolution(network)
+        about = About(blueprint, watch, self.preset)
+        return train(network, data, self.recipe, folder, machine, about)
 
 
 def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None:

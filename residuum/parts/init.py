@@ -15,6 +15,8 @@ def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Modul
     Linear layers U(-1/sqrt(n), 1/sqrt(n)) with zero bias, as Torch7 and fb.resnet.torch have it; batch normalisation 1
     and 0. `seed=None` draws from torch's global generator. Changes the network in place and returns it.
     """
+    # the rule belongs to what the network is (networks/structure.py)
+    network.__dict__["initialisation"] = f"he normal, fan {fan}"
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -11,6 +11,7 @@ from ..errors import UsageError, nearest
 from ..experiments.bench import Bench, Job, union
 from ..experiments.executors import Executor, Local
 from ..experiments.trial import Trial
+from ..reader import plain
 from ..results import Study
 from ..storage import make_folder
 from .scales import find_scale
@@ -154,7 +155,7 @@ def provenance(bench: Bench, trials: Trials, values: Values, seed: int) -> dict[
     cuda = machine.device.startswith("cuda")
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "data": bench.data.describe(),
+        "data": plain(bench.data.describe()),
         "seed": seed,
         "trials": described,
         "versions": versions(),

@@ -25,14 +25,14 @@ def learning_curves(setting: Setting, values: Values) -> Result:
     for member in setting.members:
         rows = member_record(values, member.role).epochs
         epochs = tuple(r.epoch for r in rows)
-        test = tuple(100 * r.test_error for r in rows)
-        train = tuple(100 * r.train_error for r in rows)
+        test = tuple(100 * (r.test_error or 0.0) for r in rows)
+        train = tuple(100 * (r.train_error or 0.0) for r in rows)
         series.append(Series(f"{member.preset}, test", epochs, test))
         series.append(Series(f"{member.preset}, train", epochs, train, style="dashed"))
         last.append(f"{member.preset} {train[-1]:.2f} / {test[-1]:.2f} %")
     residual = member_record(values, RESIDUAL)
-    plain = member_record(values, PLAIN).epochs[-1].train_error
-    ours = residual.epochs[-1].train_error
+    plain = member_record(values, PLAIN).epochs[-1].train_error or 0.0
+    ours = residual.epochs[-1].train_error or 0.0
     return Result(
         "learning curves",
         "How the networks learned",

@@ -1,6 +1,36 @@
 """Training by published recipes into a run folder that resumes exactly."""
 
-from .recipe import RECIPES, Machine, Recipe, find_recipe
-from .run import Run, train
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["RECIPES", "Machine", "Recipe", "Run", "find_recipe", "train"]
+if TYPE_CHECKING:
+    from ..machine import Machine
+    from .recipe import Recipe
+    from .recipes import RECIPES, find_recipe, recipe_from_file
+    from .run import About, Blueprint, Run, train
+
+_HOMES = {
+    "Machine": "..machine",
+    "Recipe": ".recipe",
+    **dict.fromkeys(("RECIPES", "find_recipe", "recipe_from_file"), ".recipes"),
+    **dict.fromkeys(("About", "Blueprint", "Run", "train"), ".run"),
+}
+
+__all__ = [
+    "RECIPES",
+    "About",
+    "Blueprint",
+    "Machine",
+    "Recipe",
+    "Run",
+    "find_recipe",
+    "recipe_from_file",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when asked for, so that recipes are listed without torch."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,31 +1,60 @@
 """Checkpoints of a run: tensors and a state, verified when read, the last two kept."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import progress
 from ..errors import CheckpointError
-from ..storage import make_folder, read_json, read_tensors, remove, sweep_temporaries, write_json, write_tensors
+from ..reader import build, plain, read
+from ..storage import (
+    Entry,
+    make_folder,
+    read_json,
+    read_tensors,
+    remove,
+    sweep_temporaries,
+    write_json,
+    write_tensors,
+)
+from .evaluation import Row
+from .memory import Numbers
 
-SCHEMA = 1
+SCHEMA = 2
 KEPT = 2
 
 
 @dataclass(frozen=True)
+class State:
+    """What stands beside the tensors."""
+
+    step: int  # finished steps
+    sums: tuple[tuple[float, ...], ...] = ()  # of the epoch so far, one row a rank
+    metrics: tuple[Row, ...] = ()
+    optimiser: Numbers = Numbers()  # noqa: RUF009 - frozen
+    scaler: Mapping[str, float | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """Everything a run needs to go on: `tensors` by name, and `state`, plain JSON (step, sums, metrics)."""
+    """Everything a run needs to go on."""
 
     tensors: dict[str, Tensor]
-    state: dict[str, Any]
+    state: State
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is valid in `checkpoints/`, newest first."""
+
+    checkpoints: tuple[Entry, ...]
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a run. `manifest.json` names what is valid and is written last."""
+    """The folder `checkpoints/` of a run; `manifest.json` says what is valid, written last."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -34,75 +63,87 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Names carry step and digest, so no file is ever written over; the manifest comes last."""
         make_folder(self.folder)
-        entries = self._entries()
-        name = f"step-{checkpoint.state['step']:08d}-{{digest}}.safetensors"
-        entry = write_tensors(self.folder, name, checkpoint.tensors, checkpoint.state)
-        kept = [entry, *(e for e in entries if e["file"] != entry["file"])][:KEPT]
-        write_json(self.manifest, {"schema": SCHEMA, "checkpoints": kept})
-        names = {e["file"] for e in kept}
+        before = self._entries()
+        name = f"step-{checkpoint.state.step:08d}-{{digest}}.safetensors"
+        entry = write_tensors(self.folder, name, checkpoint.tensors, plain(checkpoint.state))
+        kept = (entry, *(e for e in before if e.file != entry.file))[:KEPT]
+        write_json(self.manifest, {"schema": SCHEMA} | plain(Manifest(kept)))
+        names = {e.file for e in kept}
         for file in self.folder.glob("step-*.safetensors"):
             if file.name not in names:
                 remove(file)
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint whose digest holds; an older one, said aloud, where the newest is damaged.
+        """The newest checkpoint whose digest holds; warns where one is damaged and passed over.
 
         None where nothing was saved yet. CheckpointError: all are damaged, the tensor named.
         """
         first_error: CheckpointError | None = None
         for entry in self._entries():
+            file = self.folder / entry.file
             try:
-                content = read_tensors(self.folder / entry["file"], entry)
+                tensors, beside = read_tensors(file, entry)
+                return Checkpoint(tensors, build(beside, State, str(file), CheckpointError))
             except CheckpointError as error:
                 progress.say(f"warning: {error}; trying the checkpoint before it")
                 first_error = first_error or error
-                continue
-            return Checkpoint(content.tensors, content.metadata)
         if first_error:
             raise first_error
         return None
 
-    def _entries(self) -> list[dict[str, Any]]:
-        """What the manifest names, newest first; where it is damaged, what the files' own names promise."""
+    def _entries(self) -> tuple[Entry, ...]:
+        """What the manifest names; where it is damaged, what the files' own names promise."""
         if not self.manifest.exists():
-            return []
+            return ()
+        try:
+            entries = read(self.manifest, Manifest, CheckpointError, SCHEMA).checkpoints
+            if all(Path(e.file).name == e.file and e.sha256 for e in entries):
+                return entries
+            error = "a checkpoint outside the folder"
+        except CheckpointError as wrong:
+            if self._newer():
+                raise
+            error = wrong
+        progress.say(f"warning: damaged ({error}); going by the names of the files")
+        files = sorted(self.folder.glob("step-*-*.safetensors"), reverse=True)
+        return tuple(Entry(f.name, f.stem.rpartition("-")[2]) for f in files)
+
+    def _newer(self) -> bool:
+        """Whether the manifest is whole, but of another schema."""
         try:
             value = read_json(self.manifest)
-            schema, entries = value["schema"], value["checkpoints"]
-            if schema == SCHEMA and all(Path(e["file"]).name == e["file"] and e["sha256"] for e in entries):
-                return entries
-        except (CheckpointError, LookupError, TypeError) as error:
-            progress.say(f"warning: {self.manifest}: damaged ({error}); going by the names of the files")
-            schema = SCHEMA
-        if schema != SCHEMA:
-            raise CheckpointError(f"{self.manifest}: made by checkpoint schema {schema}; this version reads {SCHEMA}")
-        files = sorted(self.folder.glob("step-*-*.safetensors"), reverse=True)
-        return [{"file": f.name, "sha256": f.stem.rpartition("-")[2], "tensors": {}} for f in files]
+        except CheckpointError:
+            return False
+        return isinstance(value, dict) and value.get("schema", SCHEMA) != SCHEMA
 
     def clean(self) -> None:
+        """Delete what a killed writer left. Only under the run's lock."""
         sweep_temporaries(self.folder)
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy weights and buffers by name, all or nothing. Prefixes of wrappers (`module.`, `_orig_mod.`) are ignored.
+    """Copy weights and buffers by name, all or nothing; wrappers' prefixes (`module.`) are ignored.
 
-    CheckpointError: names missing or left over, another shape (both given), or values that are not finite.
+    CheckpointError: names missing or left over, another shape (both given), values not finite.
     """
     given = {_plain_name(name): tensor for name, tensor in tensors.items()}
     wanted = network.state_dict()
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     if missing or extra:
-        raise CheckpointError(f"{where}: another network{_some(' lacks', missing)}{_some(' has besides', extra)}")
+        lacks, more = _some(" lacks", missing), _some(" has besides", extra)
+        raise CheckpointError(f"{where}: another network{lacks}{more}")
     for name, tensor in given.items():
         if tensor.shape != wanted[name].shape:
             ours, theirs = tuple(wanted[name].shape), tuple(tensor.shape)
-            hint = f": made for {theirs[0]} classes, not {ours[0]}" if tensor.ndim <= 2 and "head" in name else ""
+            last_layer = tensor.ndim <= 2 and "head" in name
+            hint = f": made for {theirs[0]} classes, not {ours[0]}" if last_layer else ""
             raise CheckpointError(f"{where}: tensor {name} is {theirs}, the network's {ours}{hint}")
     require_finite(given, where, CheckpointError)
     network.load_state_dict(given)
 
 
 def require_finite(tensors: Mapping[str, Tensor], where: str, wrong: Callable[[str], Exception]) -> None:
+    """Raises `wrong` with the first tensor's name that holds NaN or infinity."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise wrong(f"{where}: tensor {name} holds values that are not finite")
@@ -115,4 +156,5 @@ def _plain_name(name: str) -> str:
 
 
 def _some(words: str, names: list[str]) -> str:
-    return f"{words} {', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}" if names else ""
+    rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{words} {', '.join(names[:10])}{rest}" if names else ""

@@ -1,4 +1,4 @@
-"""One run over several processes, started by torchrun. Without it everything here is the identity."""
+"""One run over several processes, started by torchrun; without it all here is the identity."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from ..errors import DistributedError
 
 @dataclass(frozen=True)
 class Team:
-    """This process among its fellows. Rank 0 speaks and writes."""
+    """This process among the ranks of a run. Rank 0 speaks and writes."""
 
     rank: int = 0
     size: int = 1
@@ -43,13 +43,13 @@ class Team:
         return DistributedDataParallel(network, broadcast_buffers=True)
 
     def total(self, sums: Tensor) -> Tensor:
-        """Sums over the team: of losses, of correct answers, of examples. Averages are taken after, never before."""
+        """Sums over the team: losses, right answers, examples. Averages are taken after."""
         if self.size > 1:
             dist.all_reduce(sums)
         return sums
 
     def agree(self, *flags: bool) -> list[bool]:
-        """Each flag true on all ranks as soon as it is on one, so that all leave the loop at the same step."""
+        """Each flag is true on all ranks once it is on one, so that all leave at the same step."""
         if self.size == 1:
             return list(flags)
         votes = torch.tensor([int(f) for f in flags], device=self.device)
@@ -65,7 +65,7 @@ class Team:
         return [part.tolist() for part in parts]
 
     def share_buffers(self, network: nn.Module) -> None:
-        """Every rank takes rank 0's running statistics: those that are saved are those that are evaluated."""
+        """Every rank takes rank 0's running statistics: what is evaluated is what is saved."""
         if self.size > 1:
             for buffer in network.buffers():
                 dist.broadcast(buffer, 0)
@@ -77,7 +77,7 @@ class Team:
 
 @contextmanager
 def team(device: str) -> Iterator[Team]:
-    """The team that torchrun's environment describes; NCCL on CUDA, gloo elsewhere. Alone, a team of one.
+    """The team that torchrun's environment describes; alone, one. NCCL on CUDA, else gloo.
 
     DistributedError: the processes cannot reach each other within a minute.
     """

@@ -1,0 +1,170 @@
+"""What run.json says, and what makes two runs the same one."""
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .. import progress
+from ..data import Dataset
+from ..data.images import DataDescription
+from ..errors import CheckpointError, UsageError
+from ..machine import Machine, Precision
+from ..networks import structure
+from ..reader import plain, read
+from ..storage import read_bytes, write_json, write_text
+from .recipe import Recipe
+
+SCHEMA = 2
+ADVICE = "Train it again into another folder, or read it with the version that made it"
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How a network is built again: `preset(preset, classes, **options)`."""
+
+    preset: str
+    classes: int
+    options: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """On what a run computes. Another one resumes it, but not bit-identically."""
+
+    device: str
+    threads: int
+    processes: int
+    compile: bool
+    processor: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """Everything that a result depends on; nothing about the person or the place."""
+
+    structure: str  # digest of networks/structure.py
+    recipe: Recipe
+    data: DataDescription
+    precision: Precision
+    machine: Surroundings
+    versions: Mapping[str, str]
+    network: Blueprint | None = None  # None: a network of one's own
+    scheme: str = ""  # of one's own, in words with its code; "" is the plain loop
+
+    @staticmethod
+    def load(folder: Path) -> "Description":
+        """CheckpointError: no run there, a damaged one, or one of another schema."""
+        if not (folder / "run.json").exists():
+            raise CheckpointError(f"{folder}: not a run folder (no run.json). `residuum train` makes one")
+        return read(folder / "run.json", Description, CheckpointError, SCHEMA, ADVICE)
+
+    def save(self, folder: Path, network: nn.Module) -> None:
+        """run.json counts and is written last; structure.txt is for reading and for messages."""
+        write_text(folder / "structure.txt", "\n".join(structure.describe(network)))
+        write_json(folder / "run.json", {"schema": SCHEMA} | plain(self))
+
+    @property
+    def identity(self) -> "Identity":
+        return Identity(self.network, self.structure, self.recipe, self.data.digest, self.precision, self.scheme)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What changes a run's numbers: two runs of one identity are the same run, whoever asks.
+
+    No prose, no machine, no versions; fields that hold their default are left out.
+    """
+
+    network: Blueprint | None
+    structure: str
+    recipe: Recipe
+    data: str  # digest
+    precision: str
+    scheme: str = ""
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """As plain values, for comparing."""
+        whole = plain(self, defaults=False) | {"recipe": self.recipe.meaning()}
+        return {name: value for name, value in whole.items() if value is not None}
+
+    @property
+    def digest(self) -> str:
+        """sha256 in hexadecimal: folders are named by its start."""
+        return hashlib.sha256(json.dumps(self.meaning, sort_keys=True).encode()).hexdigest()
+
+
+def describe(
+    network: nn.Module, blueprint: Blueprint | None, data: Dataset, recipe: Recipe, machine: Machine
+) -> Description:
+    """Of a run that is about to start in one process."""
+    where = Surroundings(machine.device, machine.threads, 1, machine.compile, platform.machine())
+    return Description(
+        structure.digest(network),
+        recipe,
+        data.describe(),
+        machine.precision,
+        where,
+        versions(),
+        blueprint,
+    )
+
+
+def require_same(folder: Path, old: Description, new: Description, network: nn.Module) -> None:
+    """UsageError, with the difference, for another run in the folder. Warns of another machine."""
+    changed = list(_differences(old.identity.meaning, new.identity.meaning))
+    if old.structure != new.structure:
+        changed.insert(0, f"another network (- there, + now):\n{changed_parts(folder, network)}\n")
+    if changed:
+        holds = f"{folder}: holds a run of something else: {'; '.join(changed[:6])}"
+        raise UsageError(f"{holds}. Choose another --output")
+    before = {f"version of {name}": version for name, version in old.versions.items()}
+    now = {f"version of {name}": version for name, version in new.versions.items()}
+    before |= plain(old.machine)
+    now |= plain(new.machine)
+    for what, value in before.items():
+        if now.get(what) != value:
+            changed_to = f"{what} was {value}, is {now.get(what)}"
+            progress.say(f"warning: {changed_to}: the result will not be bit-identical")
+
+
+def require_structure(folder: Path, recorded: str, network: nn.Module) -> None:
+    """CheckpointError, with the lines: the network built now is not the one that was trained."""
+    if structure.digest(network) != recorded:
+        raise CheckpointError(
+            f"{folder}: trained with another network than is built now (- then, + now):\n"
+            f"{changed_parts(folder, network)}\nTrain it again, or use the version that trained it"
+        )
+
+
+def changed_parts(folder: Path, network: nn.Module) -> str:
+    """The first lines in which the run's network differs from this one."""
+    try:
+        recorded = read_bytes(folder / "structure.txt").decode(errors="replace").splitlines()
+    except CheckpointError:
+        return "  (its parts were not recorded)"
+    return structure.differences(recorded, structure.describe(network))
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new and path != "structure":  # told in lines, not in digests
+        was, now = ("the default" if value is None else repr(value) for value in (old, new))
+        yield f"{path} was {was}, is {now}"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that numbers depend on."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    libraries = ("residuum", "torch", "numpy")
+    return {"python": python} | {name: metadata.version(name) for name in libraries}

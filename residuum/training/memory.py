@@ -1,0 +1,72 @@
+"""What any optimiser of torch remembers between steps, taken out and put back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..errors import CheckpointError
+
+Number = int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What it remembers beside tensors: by `parameter.key`, and by key for each group."""
+
+    parameters: Mapping[str, Number] = field(default_factory=dict)
+    groups: tuple[Mapping[str, Number], ...] = ()
+
+
+def remember(optimiser: Optimizer, network: nn.Module) -> tuple[dict[str, Tensor], Numbers]:
+    """Its tensors by `parameter.key` (`stem.0.weight.momentum_buffer`), and its numbers.
+
+    CheckpointError: it remembers something that is neither, which could not be restored.
+    """
+    tensors, numbers = dict[str, Tensor](), dict[str, Number]()
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    for parameter, memory in optimiser.state.items():
+        for key, value in memory.items():
+            name = f"{names[id(parameter)]}.{key}"
+            if isinstance(value, Tensor):
+                tensors[name] = value
+            elif value is None or isinstance(value, int | float):
+                numbers[name] = value
+            else:
+                what = f"{type(optimiser).__name__} remembers a {type(value).__name__} as {key!r}"
+                raise CheckpointError(f"{what}: only tensors and numbers can be saved")
+    groups = (
+        {key: value for key, value in group.items() if isinstance(value, int | float)} for group in optimiser.param_groups
+    )
+    return tensors, Numbers(numbers, tuple(groups))
+
+
+def recall(optimiser: Optimizer, network: nn.Module, tensors: Mapping[str, Tensor], numbers: Numbers) -> None:
+    """Put back what `remember` gave. CheckpointError: it belongs to other parameters."""
+    parameters = dict(network.named_parameters())
+    for name, value in {**tensors, **numbers.parameters}.items():
+        owner, _, key = name.rpartition(".")
+        if owner not in parameters:
+            raise CheckpointError(f"the optimiser's {name!r} belongs to no parameter of the network")
+        parameter = parameters[owner]
+        if isinstance(value, Tensor):
+            value = _placed(value, parameter, key, optimiser)
+        optimiser.state[parameter][key] = value
+    if len(numbers.groups) != len(optimiser.param_groups):
+        raise CheckpointError(f"{len(numbers.groups)} groups were saved, not {len(optimiser.param_groups)}")
+    for group, remembered in zip(optimiser.param_groups, numbers.groups, strict=True):
+        group.update(remembered)
+
+
+def _placed(value: Tensor, parameter: Tensor, key: str, optimiser: Optimizer) -> Tensor:
+    """On the parameter's device, in its memory layout, as before: another order rounds otherwise.
+
+    Step counts stay on the CPU, where torch keeps them unless the optimiser is fused or capturable.
+    """
+    if key == "step" and not any(optimiser.defaults.get(k) for k in ("fused", "capturable")):
+        return value
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

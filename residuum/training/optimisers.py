@@ -1,0 +1,121 @@
+"""Optimisers as parts of a recipe: hyper-parameters that are data, and what torch makes of them.
+
+Weight decay belongs to the groups of parameters, so it stands in the recipe. Loads no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from .recipe import Recipe
+
+Groups = list[dict[str, Any]]
+
+
+def _share(kind: str, **values: float) -> None:
+    """UsageError unless each lies in [0, 1)."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise UsageError(f"{kind}: {name} must be at least 0 and below 1, not {value}")
+
+
+def _positive(kind: str, **values: float) -> None:
+    for name, value in values.items():
+        if not 0 < value < float("inf"):
+            raise UsageError(f"{kind}: {name} must be a finite number above 0, not {value}")
+
+
+class SGD(msgspec.Struct, frozen=True, tag_field="kind", tag="sgd"):
+    """Gradient descent with momentum: v = m v + g, w -= r v; Nesterov's: w -= r (g + m v)."""
+
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        _share("SGD", momentum=self.momentum)
+        if self.nesterov and self.momentum == 0:
+            raise UsageError("SGD: nesterov needs a momentum above 0")
+
+    def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
+        from torch.optim import SGD
+
+        return SGD(groups, lr=learning_rate, momentum=self.momentum, nesterov=self.nesterov)
+
+
+class Adam(msgspec.Struct, frozen=True, tag_field="kind", tag="adam"):
+    """Kingma and Ba 2015. Weight decay is added to the gradient."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _share("Adam", beta1=self.beta1, beta2=self.beta2)
+        _positive("Adam", epsilon=self.epsilon)
+
+    def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
+        from torch.optim import Adam
+
+        return Adam(groups, lr=learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon)
+
+
+class AdamW(msgspec.Struct, frozen=True, tag_field="kind", tag="adamw"):
+    """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2019)."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _share("AdamW", beta1=self.beta1, beta2=self.beta2)
+        _positive("AdamW", epsilon=self.epsilon)
+
+    def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
+        from torch.optim import AdamW
+
+        return AdamW(groups, lr=learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon)
+
+
+class RMSProp(msgspec.Struct, frozen=True, tag_field="kind", tag="rmsprop"):
+    """Gradient over the root of its running mean square (Tieleman and Hinton 2012)."""
+
+    smoothing: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        _share("RMSProp", smoothing=self.smoothing, momentum=self.momentum)
+        _positive("RMSProp", epsilon=self.epsilon)
+
+    def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
+        from torch.optim import RMSprop
+
+        return RMSprop(
+            groups,
+            lr=learning_rate,
+            alpha=self.smoothing,
+            eps=self.epsilon,
+            momentum=self.momentum,
+        )
+
+
+Optimiser = SGD | Adam | AdamW | RMSProp
+
+
+def parameter_groups(network: "nn.Module", recipe: "Recipe") -> Groups:
+    """What decays: all parameters, or only weights of convolutions and linear layers (ndim > 1)."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if recipe.decay == "all":
+        return [{"params": parameters, "weight_decay": recipe.weight_decay}]
+    weights = [p for p in parameters if p.ndim > 1]
+    rest = [p for p in parameters if p.ndim <= 1]
+    return [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
