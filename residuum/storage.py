@@ -96,21 +96,19 @@ def read_bytes(path: Path, wrong: type[Exception] = CheckpointError) -> bytes:
 
 
 def append_line(path: Path, line: str) -> None:
-    """One more line, synced, in a file that many processes append to.
+    """One more line, synced, in a file that many append to; an unfinished last one goes first.
 
-    A line that a killed writer left unfinished is cut off first. ResourceError: the disk is full;
-    the lines before still stand.
+    ResourceError: the disk is full; the lines before still stand.
     """
     import fcntl
 
     data = line.encode() + b"\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666 & ~_UMASK)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666 & ~_UMASK)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         whole = file.read().rfind(b"\n") + 1
         try:
             file.truncate(whole)
-            file.seek(whole)
             rest = memoryview(data)
             while rest:
                 rest = rest[file.write(rest) :]
@@ -123,7 +121,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def read_lines(path: Path) -> tuple[list[bytes], bool]:
-    """The lines of a file that `append_line` made, and whether the last was cut short and left out."""
+    """The lines that `append_line` wrote, and whether the last was cut short and left out."""
     import fcntl
 
     if not path.exists():
@@ -131,7 +129,7 @@ def read_lines(path: Path) -> tuple[list[bytes], bool]:
     with open(path, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a torn one
         *lines, rest = file.read().split(b"\n")
-    return lines, bool(rest)
+        return lines, bool(rest)
 
 
 def read_json(path: Path, wrong: type[Exception] = CheckpointError) -> Any:

@@ -9,12 +9,13 @@ from functools import partial
 import pytest
 import torch
 from golden.write_structures import FILE, recipes, structures
-from residuum.studies.trial import Trial, rebuild
 from torch import nn
 
 from benchmarks.kill_resume import small_data
 from residuum import presets
 from residuum.errors import CheckpointError, UsageError
+from residuum.experiments.subject import rebuild
+from residuum.experiments.trial import Trial
 from residuum.networks.structure import describe, differences, digest
 from residuum.parts.shortcuts import Pad
 from residuum.presets import preset
