@@ -119,7 +119,7 @@ class Measurement(Generic[P, T]):
         what: str,
         kind: type[T],
         function: "Callable[Concatenate[Subject, P], T]",
-        version: int = 1,
+        version: int,
     ):
         self.what, self.kind, self.version = what, kind, version
         self.function: Callable[..., Any] = function
@@ -146,11 +146,11 @@ def find_measurement(what: str) -> Measurement[..., Any]:
     return MEASUREMENTS[what]
 
 
-def measurement(what: str, kind: type[T]):
+def measurement(what: str, kind: type[T], version: int = 1):
     """Registers a function of a subject and plain arguments, named `what`, that gives a `kind`."""
 
     def register(function: "Callable[Concatenate[Subject, P], T]") -> Measurement[P, T]:
-        MEASUREMENTS[what] = found = Measurement(what, kind, function)
+        MEASUREMENTS[what] = found = Measurement(what, kind, function, version)
         return found
 
     return register
