@@ -17,10 +17,7 @@ import torch
 
 from residuum.anatomy import intact, sweep, without
 from residuum.anatomy.sweeps import cost, naive
-from residuum.experiments.plan import forward_flops
-from residuum.experiments.trial import Trial
-from residuum.presets import preset
-from residuum.training import find_recipe
+from residuum.presets import preset, preset_cost
 
 
 def lively(network: torch.nn.Module) -> torch.nn.Module:
@@ -72,7 +69,7 @@ def main() -> None:
         fast.append(seconds)
     difference = ((found - expected).norm() / expected.norm()).item()
     agree = bool(torch.equal(found.argmax(2), expected.argmax(2)))
-    flops = forward_flops(Trial(options.preset, find_recipe("fb-cifar")), 10, 32) / n * options.images
+    flops = preset_cost(options.preset, 10).flops / n * options.images
     shared, alone = cost(variants)
     top, whole_s, slow_s, fast_s = peak(), *(statistics.median(t) for t in (whole, slow, fast))
     result = {

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from residuum.anatomy import Examples, count_paths, delete_each
 from residuum.data import load
 from residuum.data.augment import Pixels, statistics
-from residuum.networks.resnet import Stage, row
-from residuum.parts.branches import PREACT, basic
+from residuum.networks.stages import Stage, residual, row
+from residuum.parts.arrangements import PREACT
+from residuum.parts.branches import basic
 from residuum.parts.heads import linear_head
 from residuum.parts.init import he_normal
 from residuum.parts.shortcuts import option_a
@@ -16,7 +17,8 @@ from residuum.units import ResidualNetwork
 
 torch.set_num_threads(1)
 stages = [Stage(units=3, width=16, stride=1), Stage(units=3, width=32, stride=2)]
-network = ResidualNetwork(cifar_stem(16, PREACT), row(16, stages, basic, option_a, PREACT), linear_head(32, 10, PREACT))
+units = row(16, stages, residual(basic, option_a, PREACT))
+network = ResidualNetwork(cifar_stem(16, PREACT), units, linear_head(32, 10, PREACT))
 he_normal(network, fan="out", seed=0)
 
 data = load("digits")

@@ -110,7 +110,8 @@ def info(preset: str, *, classes: int | None = None, shape: Shape = Shape(), spe
     from . import verbs
 
     found = verbs.info(preset, classes, **shape.options())
-    emit(found, speak, lambda: table((k, show(v)) for k, v in asdict(found).items() if v not in ("", {})))
+    shown = asdict(found) | {"published": "; ".join(map(str, found.published))}
+    emit(found, speak, lambda: table((k, show(v)) for k, v in shown.items() if v != ""))
 
 
 @app.command

@@ -15,14 +15,15 @@ from .data import Dataset, load
 from .errors import UsageError, nearest
 from .experiments.bench import Bench
 from .experiments.executors import Local
-from .experiments.plan import Priced, forward_flops
+from .experiments.plan import Priced
 from .experiments.subject import Subject, open_subject
 from .experiments.trial import Trial
-from .presets import CATALOGUE, find, preset
+from .presets import CATALOGUE, Published, describe, find, preset
 from .report import write_report
 from .results import Study
 from .studies import STUDIES, Request, run_study, study_plan
 from .training import RECIPES, Machine, Run, find_recipe
+from .views.notation import read
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def ls(pattern: str = "*") -> list[Entry]:
 
 @dataclass(frozen=True)
 class Info:
-    """What is known of a preset. `flops`: 2 x MACs of one picture of `size` pixels; `published`: error in percent."""
+    """What is known of a preset. `flops`: 2 x MACs of one image of `size` pixels; `units`: the innermost ones."""
 
     name: str
     parameters: int
@@ -57,9 +58,9 @@ class Info:
     macs: int
     depth: int
     units: int
-    leaf_units: int
     source: str
-    published: Mapping[str, float]
+    recipe: str
+    published: tuple[Published, ...]
     note: str
     size: int
     classes: int
@@ -70,27 +71,22 @@ class Info:
 
 def info(name: str, classes: int | None = None, **options: Any) -> Info:
     """Counted on a network without weights in memory: nothing is computed."""
-    row = find(name)
-    classes = row.classes if classes is None else classes
-    with torch.device("meta"):
-        network = preset(name, classes, **options)
-    size = int(options.get("size", row.size))
-    flops = forward_flops(Trial(name, find_recipe("fb-cifar"), options), classes, size)
-    paths = count_paths(network)
+    row = describe(name, classes, **options)
+    paths = count_paths(read(row.expression))
     return Info(
         name=name,
-        parameters=sum(p.numel() for p in network.parameters()),
-        flops=flops,
-        macs=flops // 2,
+        parameters=row.parameters,
+        flops=row.flops,
+        macs=row.flops // 2,
         depth=row.depth,
-        units=len(network.units),
-        leaf_units=paths.units,
+        units=row.units,
         source=row.source,
-        published=dict(row.published),
+        recipe=row.recipe,
+        published=row.published,
         note=row.note,
-        size=size,
-        classes=classes,
-        initialisation=f"He normal, fan-{row.fan}",
+        size=row.size,
+        classes=row.classes,
+        initialisation=row.initialisation,
         paths=str(paths.total),
         mean_length=float(paths.mean),
     )

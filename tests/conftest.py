@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from residuum import progress
-from residuum.networks.resnet import Stage, row
 from residuum.networks.stacks import vgg
-from residuum.parts.branches import ORIGINAL, PREACT, basic
+from residuum.networks.stages import Stage, residual, row
+from residuum.parts.arrangements import ORIGINAL, PREACT
+from residuum.parts.branches import basic
 from residuum.parts.heads import linear_head
 from residuum.parts.merges import Concat, Gate, Mean
 from residuum.parts.shortcuts import Severed, option_a, option_b, projection
@@ -27,7 +28,7 @@ def nested(seed: int = 0, units: int = 2, width: int = 8, halving: int = 2) -> R
     for stage in range(3):
         stride = halving if stage else 1
         c_out = c_in * stride
-        inner = list(row(c_in, [Stage(units, c_out, stride)], basic, option_b, ORIGINAL))
+        inner = list(row(c_in, [Stage(units, c_out, stride)], residual(basic, option_b)))
         stages.append(ResidualUnit(Row(inner), projection(c_in, c_out, stride), nn.ReLU()))
         c_in = c_out
     whole = ResidualUnit(Row(stages), projection(width, c_in, halving**2), nn.ReLU())
@@ -36,7 +37,7 @@ def nested(seed: int = 0, units: int = 2, width: int = 8, halving: int = 2) -> R
 
 def narrow(arrangement=PREACT, shortcut=option_a, units: int = 2) -> ResidualNetwork:
     stages = [Stage(units, 8, 1), Stage(units, 16, 2)]
-    rows = row(8, stages, basic, shortcut, arrangement)
+    rows = row(8, stages, residual(basic, shortcut, arrangement))
     return ResidualNetwork(cifar_stem(8, arrangement), rows, linear_head(16, 10, arrangement))
 
 

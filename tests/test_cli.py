@@ -30,7 +30,7 @@ def test_info(capsys):
     assert (code, err) == (0, "")
     assert (found["parameters"], found["depth"], found["units"]) == (1_727_962, 110, 54)
     assert found["flops"] == 2 * found["macs"]
-    assert found["published"] == {"CIFAR-10": 6.37}
+    assert [(p["data"], p["error"]) for p in found["published"]] == [("CIFAR-10", 6.37), ("CIFAR-10", 6.1)]
     assert "preresnet110" in call(capsys, "info", "preresnet110")[1]
 
 

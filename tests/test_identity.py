@@ -8,17 +8,17 @@ from functools import partial
 
 import pytest
 import torch
-from golden.write_structures import FILE, recipes, structures
+from golden.write_recipes import FILE, recipes
 from torch import nn
 
 from benchmarks.kill_resume import small_data
-from residuum import presets
 from residuum.errors import CheckpointError, UsageError
 from residuum.experiments.subject import rebuild
 from residuum.experiments.trial import Trial
 from residuum.networks.structure import describe, differences, digest
 from residuum.parts.shortcuts import Pad
-from residuum.presets import preset
+from residuum.presets import catalogue, preset
+from residuum.presets.index import listed
 from residuum.training import Machine, Run, find_recipe, train
 from residuum.training.optimisers import SGD
 from residuum.training.schedules import Steps
@@ -36,11 +36,13 @@ def data():
 
 
 def test_golden_identities():
-    """Fails where finished runs would be orphaned: see tests/golden/write_structures.py."""
-    golden = json.loads(FILE.read_text())
-    assert structures() == golden["structures"]
-    assert recipes() == golden["recipes"]
-    assert len(set(golden["structures"].values())) == len(golden["structures"])
+    """Fails where finished runs would be orphaned: see tests/golden/write_recipes.py.
+
+    The structures of all presets are golden in the index (tests/laws/test_presets.py).
+    """
+    assert recipes() == json.loads(FILE.read_text())
+    structures = [row.structure for row in listed().values()]
+    assert len(set(structures)) == len(structures)
 
 
 # ---- structure ----
@@ -65,6 +67,7 @@ def small(**changes) -> nn.Sequential:
 def test_what_does_not_count():
     first = digest(small())
     assert digest(small(relu=nn.ReLU(inplace=True))) == first
+    assert digest(small(relu=nn.ELU(inplace=True))) == digest(small(relu=nn.ELU()))
     assert digest(small().eval()) == first
     assert digest(small().double()) == first
     assert digest(small().to(memory_format=torch.channels_last)) == first
@@ -177,6 +180,13 @@ class Applied(nn.Module):
         return self.function(x)
 
 
+def shifted(by):
+    def shift(x, by=by):
+        return x + by
+
+    return shift
+
+
 def scaled(by):
     return lambda x: by * x
 
@@ -194,6 +204,8 @@ def test_callables_and_what_they_hold_count():
         Applied(partial(power, n=3)),
         Applied(scaled(2)),
         Applied(scaled(3)),
+        Applied(shifted(2)),
+        Applied(shifted(3)),
         Applied(torch.relu),
         Applied(torch.tanh),
         Applied(nn.functional.relu),
@@ -249,17 +261,21 @@ def test_a_changed_builder_is_not_taken_for_finished(data, tmp_path, monkeypatch
     folder = trial.folder(tmp_path, data, CPU)
     run = trial.train(data, folder, CPU)
     rebuild(run)
-    real = presets.cifar_resnet
+    find = catalogue.find
 
-    def mended(*arguments, **words):
-        network = real(*arguments, **words)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = 1e-3
-        return network
+    def mended(name):
+        row = find(name)
 
-    row = presets.find("preresnet8")
-    monkeypatch.setattr(presets, "find", lambda name: replace(row, build=partial(mended, 8, **row.build.keywords)))
+        def build(*arguments):
+            network = row.network(*arguments)
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eps = 1e-3
+            return network
+
+        return replace(row, network=build)
+
+    monkeypatch.setattr(catalogue, "find", mended)
     with pytest.raises(CheckpointError, match=r"another network(.|\n)*-.*eps=1e-05(.|\n)*\+.*eps=0.001"):
         rebuild(run)
     assert trial.folder(tmp_path, data, CPU) != folder

@@ -15,6 +15,7 @@ from residuum.errors import UsageError
 from residuum.parts.shortcuts import Severed
 from residuum.presets import preset
 from residuum.units import ResidualNetwork, ResidualUnit, Row
+from residuum.views.notation import read, write
 from residuum.views.own import express, leaves
 from residuum.views.view import Leaf, Parallel, Series
 
@@ -105,6 +106,29 @@ def test_plain_networks_have_one_path_and_nests_more():
         ]
     product[0] += 1
     assert expected.counts == tuple(product)
+
+
+def test_expressions_are_written_short():
+    nest_of_two = nest([leaf(), leaf()])
+    network = ResidualNetwork(nn.Identity(), [leaf(), leaf(), leaf(plain=True), nest_of_two], nn.Identity())
+    expression = express(network.units)
+    assert write(expression) == [[2, "1+t"], "t", {"around": [2, "1+t"]}]
+    assert write(express(Row([leaf()]))) == "1+t"
+    assert read(write(expression)) == expression
+    paths = count_paths(expression)  # (1 + t)^2 t (1 + (1 + t)^2): 20 paths, of 2.8 branches on average
+    assert (paths.total, paths.mean) == (20, Fraction(56, 20))
+    for wrong in ("1-t", [2], {"round": "t"}, 3):
+        with pytest.raises(ValueError, match="not an expression"):
+            read(wrong)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(shapes, min_size=1, max_size=3))
+def test_what_is_written_counts_the_same(forms):
+    expression = express(Row(build(f) for f in forms))
+    again = read(write(expression))
+    assert count_paths(again) == count_paths(expression)
+    assert remaining(again, 1) == remaining(expression, 1)
 
 
 def test_thousands_of_units_are_counted_at_once():

@@ -123,6 +123,19 @@ def test_impossible_parts_of_a_recipe(wrong):
         wrong()
 
 
+def test_hyper_parameters_arrive():
+    weight = torch.nn.Parameter(torch.ones(1))
+    for optimiser, wanted in (
+        (SGD(0.8, nesterov=True), {"momentum": 0.8, "nesterov": True}),
+        (Adam(0.8, 0.95, 1e-6), {"betas": (0.8, 0.95), "eps": 1e-6}),
+        (AdamW(0.8, 0.95, 1e-6), {"betas": (0.8, 0.95), "eps": 1e-6}),
+        (RMSProp(0.9, 1e-6, 0.5), {"alpha": 0.9, "eps": 1e-6, "momentum": 0.5}),
+    ):
+        groups = [{"params": [weight], "weight_decay": 0.25}]
+        built = optimiser.build(groups, 0.125).param_groups[0]
+        assert wanted | {"lr": 0.125, "weight_decay": 0.25} == {k: built[k] for k in (*wanted, "lr", "weight_decay")}
+
+
 def test_schedules_are_functions_of_the_step():
     cosine = Recipe("x", 10, schedule=Cosine(0.1), learning_rate=2.0)
     assert [cosine.learning_rate_at(s, 4) for s in (0, 20, 40)] == pytest.approx([2.0, 1.1, 0.2])

@@ -7,8 +7,10 @@ from conftest import MENAGERIE, image_batch
 from torch import nn
 
 from residuum.errors import UsageError
-from residuum.networks.resnet import cifar_resnet, imagenet_resnet, share_stage_first
-from residuum.parts.branches import ARRANGEMENTS, PREACT, bottleneck
+from residuum.networks.resnet import cifar_resnet, imagenet_resnet
+from residuum.networks.stages import residual, share_stage_first
+from residuum.parts.arrangements import ARRANGEMENTS, PREACT
+from residuum.parts.branches import basic, bottleneck
 from residuum.parts.merges import Concat, Gate, Mean, Sum
 from residuum.parts.shortcuts import AveragePad, Pad, Severed, option_a, option_b, option_c
 from residuum.units import ResidualUnit, Row
@@ -108,7 +110,7 @@ FIGURE_4 = {  # He et al. 2016, fig. 4: a later unit's branch, what follows the 
 
 @pytest.mark.parametrize("name", FIGURE_4)
 def test_arrangements_are_those_of_figure_4(name):
-    network = cifar_resnet(20, 10, arrangement=ARRANGEMENTS[name])
+    network = cifar_resnet(20, 10, residual(arrangement=ARRANGEMENTS[name]))
     branch, after = FIGURE_4[name]
     first, later = network.units[0], network.units[1]
     assert words(later.branch) == branch
@@ -122,11 +124,12 @@ def test_arrangements_are_those_of_figure_4(name):
 
 
 def test_projections_of_preactivation_bottlenecks_read_the_activated_input():
-    network = cifar_resnet(29, 10, bottleneck, option_b, PREACT)
+    network = cifar_resnet(29, 10, residual(bottleneck, option_b, PREACT))
     for unit in network.units:
         projects = any(True for _ in unit.shortcut.parameters())
         assert (words(unit.before) == "bn relu") == projects
-    shared = [bool(words(u.before)) for u in cifar_resnet(20, 10, arrangement=PREACT, opening=share_stage_first).units]
+    network = cifar_resnet(20, 10, residual(arrangement=PREACT, opening=share_stage_first))
+    shared = [bool(words(u.before)) for u in network.units]
     assert shared == [True, False, False] * 3
 
 
@@ -138,7 +141,7 @@ def test_bottlenecks_stride_where_they_should():
 @pytest.mark.parametrize(("depth", "block", "words"), [(21, None, "6n"), (2, None, "6n"), (30, bottleneck, "9n")])
 def test_wrong_depths_teach(depth, block, words):
     with pytest.raises(ValueError, match=words):
-        cifar_resnet(depth, 10, **({"block": block} if block else {}))
+        cifar_resnet(depth, 10, residual(block or basic))
     with pytest.raises(ValueError, match="18, 34"):
         imagenet_resnet(35, 10)
 

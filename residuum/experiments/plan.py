@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..data import Dataset, Images
+from ..presets import preset_cost
 from ..training import Machine
 from ..training.distributed import Team
 from ..training.loop import Trainer
@@ -31,17 +32,6 @@ class Priced:
     to_measure: int
 
 
-def forward_flops(trial: Trial, classes: int, size: int) -> int:
-    """2 x MACs of one image, by torch's counter, without computing anything."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.device("meta"):
-        network = trial.build(classes).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(torch.empty(1, 3, size, size))
-    return counter.get_total_flops()
-
-
 def price(jobs: Sequence[Job], bench: Bench) -> list[Priced]:
     """Each trial's cost on this machine.
 
@@ -52,9 +42,10 @@ def price(jobs: Sequence[Job], bench: Bench) -> list[Priced]:
     for job in jobs:
         trial, recipe = job.trial, job.trial.recipe
         done = bench.finished(trial) is not None
+        cost = preset_cost(trial.preset, len(data.classes), trial.options, data.size)
         batch = min(recipe.batch_size, len(data.train))
         steps = recipe.iterations(recipe.length, -(-len(data.train) // recipe.batch_size))
-        flops = 3.0 * forward_flops(trial, len(data.classes), data.size) * batch * steps
+        flops = 3.0 * cost.flops * batch * steps
         seconds = 0.0 if done else steps * _step_seconds(trial, data, machine)
         left = len(bench.missing(job))
         measured = len(job.probes) - left

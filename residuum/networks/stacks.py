@@ -1,10 +1,12 @@
-"""Stacks of layers without shortcuts. VGG as Veit et al. 2016 need it: 128 channels everywhere, so any layer can go."""
+"""Stacks of layers without shortcuts. VGG as Veit et al. 2016 need it: any layer can be deleted."""
 
 from collections.abc import Sequence
 
 from torch import nn
 
-from ..parts.branches import ORIGINAL, branch, single
+from ..errors import UsageError
+from ..parts.arrangements import ORIGINAL
+from ..parts.branches import branch, single
 from ..parts.shortcuts import Severed
 from ..units import ResidualNetwork, ResidualUnit
 
@@ -12,17 +14,22 @@ VGG15_GROUPS = (2, 2, 3, 3, 3)
 
 
 def vgg(classes: int, groups: Sequence[int] = VGG15_GROUPS, width: int = 128, size: int = 32) -> ResidualNetwork:
-    """13 convolutions in groups, a 2x2 max-pool behind each group, two linear layers. (N, 3, size, size) -> (N, K).
+    """13 convolutions in groups, a 2x2 max-pool behind each group, two linear layers.
 
-    The first convolution is the stem and the last linear layer the head; the 13 layers between them are plain units,
-    with all but weight and normalisation in `after`, so that pools stay when a layer is deleted. A picture smaller than
-    32 pixels can be halved fewer times; the pools that remain are spread evenly over the groups (8 pixels: behind
-    groups 1, 3 and 5). Veit et al. give 15 layers and 128 channels; groups 2-2-3-3-3 of 13 convolutions are the
+    (N, 3, size, size) -> (N, K). Equal widths, so that the neighbours of a deleted layer fit.
+
+    The first convolution is the stem and the last linear layer the head; the 13 layers between
+    them are plain units, with all but weight and normalisation in `after`, so that pools stay when
+    a layer is deleted. An image smaller than 32 pixels can be halved fewer times; the pools that
+    remain are spread evenly over the groups (8 pixels: behind groups 1, 3 and 5).
+
+    Veit et al. give 15 layers and 128 channels; groups 2-2-3-3-3 of 13 convolutions are the
     reading taken here.
+    UsageError: a size that does not divide.
     """
     halvings = min(len(groups), size.bit_length() - 1)
     if size < 4 or size % 2**halvings:
-        raise ValueError(f"VGG halves its pictures {halvings} times: {size} pixels do not divide by {2**halvings}")
+        raise UsageError(f"VGG halves its images {halvings} times: {size} pixels do not divide by {2**halvings}")
     pooled = {round(i * (len(groups) - 1) / max(halvings - 1, 1)) for i in range(halvings)}
     ends = [[nn.Sequential(nn.ReLU()) for _ in range(n)] for n in groups]
     for group in pooled:

@@ -60,13 +60,9 @@ def describe(network: nn.Module) -> list[str]:
 
 def _describe(network: nn.Module, inside: Inside) -> list[str]:
     lines = [f"initialisation: {getattr(network, 'initialisation', 'unknown')}"]
-    seen: dict[int, str] = {}
+    seen: dict[int, str] = {}  # tensors, so that shared ones show
     for name, module in network.named_modules(remove_duplicate=False):
         name = name or "network"
-        if id(module) in seen:
-            lines.append(f"{name}: the same as {seen[id(module)]}")
-            continue
-        seen[id(module)] = name
         here = inside | {id(module)}
         lines.append(f"{name}: {_word(type(module), here)}{_settings(module, here)}")
         for kind, tensors in (("parameter", module._parameters), ("buffer", module._buffers)):

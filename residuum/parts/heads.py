@@ -2,10 +2,14 @@
 
 from torch import nn
 
-from .branches import Arrangement, Layer, modules
+from .arrangements import Arrangement, modules
 
 
 def linear_head(channels: int, classes: int, arrangement: Arrangement) -> nn.Module:
-    """The arrangement's closing activation, global average pooling, K classes. (N, C, H, W) -> (N, K)."""
-    closing = modules(arrangement.head, Layer(channels, channels, 1))
-    return nn.Sequential(*closing, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    """The arrangement's closing activation, global average pooling, K classes.
+
+    (N, C, H, W) -> (N, K).
+    """
+    closing = modules(arrangement.head, channels)
+    pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    return nn.Sequential(*closing, *pooled)

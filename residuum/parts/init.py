@@ -1,4 +1,4 @@
-"""Initial weights. Drawn from a generator of their own, so that a network is a function of its seed."""
+"""Initial weights, from a generator of their own: a network is a function of its seed."""
 
 from typing import Literal
 
@@ -9,14 +9,20 @@ Fan = Literal["in", "out"]
 FAN_MODES: dict[Fan, Literal["fan_in", "fan_out"]] = {"in": "fan_in", "out": "fan_out"}
 
 
-def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Module:
-    """Convolutions N(0, 2/n): n = k*k*c_in (`fan="in"`, He et al. 2015b, eq. 10) or k*k*c_out ("out", fb.resnet.torch).
+def rule(fan: Fan) -> str:
+    """The rule of `he_normal` in words: part of what a run is, so it never changes its meaning."""
+    return f"he_normal fan-{fan}"
 
-    Linear layers U(-1/sqrt(n), 1/sqrt(n)) with zero bias, as Torch7 and fb.resnet.torch have it; batch normalisation 1
-    and 0. `seed=None` draws from torch's global generator. Changes the network in place and returns it.
+
+def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Module:
+    """Convolutions N(0, 2/n), linear layers U(-1/sqrt(n), 1/sqrt(n)) with zero bias.
+
+    `fan`: n = k*k*c_in ("in", He et al. 2015b, eq. 10) or k*k*c_out ("out", fb.resnet.torch).
+    `seed`: None draws from torch's global generator.
+
+    Linear layers as Torch7 and fb.resnet.torch have them; batch normalisation 1 and 0. Changes the
+    network in place and returns it; its attribute `initialisation` then names the rule.
     """
-    # the rule belongs to what the network is (networks/structure.py)
-    network.__dict__["initialisation"] = f"he normal, fan {fan}"
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -29,4 +35,6 @@ def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Modul
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             module.reset_parameters()
+    # the rule belongs to what the network is (networks/structure.py)
+    network.initialisation = rule(fan)  # type: ignore[assignment] - torch types attributes as modules
     return network

@@ -1,7 +1,7 @@
-"""h, the road round the branch: identity, option A (and A with average pooling), B, C, and the road that is cut.
+"""h, the shortcut round the branch: identity, option A (picked or averaged), B, C, and the cut one.
 
-Options are those of He et al. 2015, sec. 3.3. Each maker takes (c_in, c_out, stride) and gives h for that shape;
-`None` stands for the identity. (N, C_in, H, W) -> (N, C_out, H/stride, W/stride).
+Options are those of He et al. 2015, sec. 3.3. Each maker takes (c_in, c_out, stride) and gives h
+for that shape; `None` stands for the identity. (N, C_in, H, W) -> (N, C_out, H/stride, W/stride).
 """
 
 from collections.abc import Callable
@@ -9,11 +9,13 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
+
 Shortcut = Callable[[int, int, int], nn.Module | None]
 
 
 class Pad(nn.Module):
-    """Option A: pick every stride-th pixel and append zero channels; no parameters (He et al. 2015, sec. 4.2)."""
+    """Option A: pick every stride-th pixel, append zero channels (He et al. 2015, sec. 4.2)."""
 
     def __init__(self, c_in: int, c_out: int, stride: int):
         super().__init__()
@@ -27,7 +29,7 @@ class Pad(nn.Module):
 
 
 class AveragePad(Pad):
-    """Option A with average pooling in place of picking (Huang et al. 2016, their code and sec. 4)."""
+    """Option A with average pooling in place of picking (Huang et al. 2016, code and sec. 4)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pad(F.avg_pool2d(x, self.stride), (0, 0, 0, 0, 0, self.extra))
@@ -48,7 +50,7 @@ class Severed(nn.Module):
 
 
 def projection(c_in: int, c_out: int, stride: int, normalise: bool = True) -> nn.Module:
-    """A strided 1x1 convolution, with batch normalisation except in front of pre-activation units."""
+    """A strided 1x1 convolution; `normalise` except in front of pre-activation units."""
     conv = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(c_out)) if normalise else conv
 
@@ -59,16 +61,18 @@ def same_shape(c_in: int, c_out: int, stride: int) -> bool:
 
 def option_a(c_in: int, c_out: int, stride: int) -> nn.Module | None:
     """Identity; zero channels where the shape changes. Adds no parameter."""
-    if c_out < c_in:
-        raise ValueError(f"option A appends channels; it cannot go from {c_in} to {c_out}. Use option B")
-    return None if same_shape(c_in, c_out, stride) else Pad(c_in, c_out, stride)
+    return _padded(Pad, c_in, c_out, stride)
 
 
 def option_a_average(c_in: int, c_out: int, stride: int) -> nn.Module | None:
-    """Option A, the picture averaged over stride x stride pixels instead of thinned out."""
+    """Option A, the image averaged over stride x stride pixels instead of thinned out."""
+    return _padded(AveragePad, c_in, c_out, stride)
+
+
+def _padded(pad: type[Pad], c_in: int, c_out: int, stride: int) -> nn.Module | None:
     if c_out < c_in:
-        raise ValueError(f"option A appends channels; it cannot go from {c_in} to {c_out}. Use option B")
-    return None if same_shape(c_in, c_out, stride) else AveragePad(c_in, c_out, stride)
+        raise UsageError(f"option A appends channels; it cannot go from {c_in} to {c_out}. Use option B")
+    return None if same_shape(c_in, c_out, stride) else pad(c_in, c_out, stride)
 
 
 def option_b(c_in: int, c_out: int, stride: int) -> nn.Module | None:
@@ -77,8 +81,9 @@ def option_b(c_in: int, c_out: int, stride: int) -> nn.Module | None:
 
 
 def option_b_bare(c_in: int, c_out: int, stride: int) -> nn.Module | None:
-    """Option B of pre-activation networks: the projection carries no batch normalisation (He et al. 2016)."""
-    return None if same_shape(c_in, c_out, stride) else projection(c_in, c_out, stride, normalise=False)
+    """Option B of pre-activation networks: no batch normalisation (He et al. 2016)."""
+    same = same_shape(c_in, c_out, stride)
+    return None if same else projection(c_in, c_out, stride, normalise=False)
 
 
 def option_c(c_in: int, c_out: int, stride: int) -> nn.Module | None:

@@ -59,24 +59,15 @@ class Request:
         return trials
 
     def setting(self, trials: Trials, data: "Dataset") -> Setting:
-        """What items may know of these trials.
+        """What items may know of these trials."""
+        from ..presets import preset_cost
 
-        Networks are built without memory, to count their units.
-        """
-        members = tuple(_member(role, t, len(data.classes)) for role, t in trials.items())
-        scale, classes = find_scale(self.scale), len(data.classes)
-        return Setting(scale, self.seed, data.name, classes, len(data.test), members)
-
-
-def _member(role: str, trial: Trial, classes: int) -> Member:
-    import torch
-
-    from ..presets import find
-    from ..views.own import leaves
-
-    with torch.device("meta"):
-        units = sum(1 for _ in leaves(trial.build(classes)))
-    return Member(role, trial.preset, find(trial.preset).depth, units)
+        members, classes = [], len(data.classes)
+        for role, trial in trials.items():
+            counted = preset_cost(trial.preset, classes, trial.options, data.size)
+            members.append(Member(role, trial.preset, counted.depth, counted.units))
+        scale, test = find_scale(self.scale), len(data.test)
+        return Setting(scale, self.seed, data.name, classes, test, tuple(members))
 
 
 def study_jobs(paper: Paper, setting: Setting, trials: Trials) -> list[Job]:

@@ -50,8 +50,8 @@ class Slot(NamedTuple):
 
 def slots(row: Row, name: str = "units") -> Iterator[Slot]:
     """Of every leaf, in signal order."""
-    for key, unit in row.named_children():
-        here = f"{name}.{key}"
+    for number, unit in enumerate(row):
+        key, here = str(number), f"{name}.{number}"  # one unit may stand in several places
         if not isinstance(unit.branch, Row):
             yield Slot(row, key, here)
             continue

@@ -76,8 +76,8 @@ class Crossing:
 def cross(row: Row, x: Tensor, where: str) -> list[Crossing]:
     """The units of a row, in signal order."""
     crossings: list[Crossing] = []
-    for name, unit in row.named_children():
-        crossings.append(Crossing(unit, crossings[-1].value if crossings else x, f"{where}.{name}"))  # type: ignore[arg-type]
+    for number, unit in enumerate(row):
+        crossings.append(Crossing(unit, crossings[-1].value if crossings else x, f"{where}.{number}"))
     return crossings
 
 

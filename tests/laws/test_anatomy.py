@@ -28,7 +28,7 @@ from residuum.anatomy import applied, count_paths, intact, reordered, replace, s
 from residuum.anatomy.gradients import Recording, count_signs
 from residuum.anatomy.sweeps import cost, naive
 from residuum.errors import UsageError
-from residuum.parts.branches import ORIGINAL
+from residuum.parts.arrangements import ORIGINAL
 from residuum.parts.merges import Merge
 from residuum.parts.shortcuts import Severed
 from residuum.units import ResidualUnit, Row
@@ -548,6 +548,20 @@ def test_the_units_of_a_nest_are_its_leaves():
     branches = [sum(p.numel() for p in u.branch.parameters()) for u in preset_20.units]
     assert [u.removable_parameters for u in flat.units] == branches
     assert {u.shortcut for u in flat.units} == {"identity", "resampled"}
+
+
+def test_one_unit_in_two_places():
+    """Shared weights: each place is a unit of its own, deleted and followed on its own."""
+    torch.manual_seed(0)
+    shared = ResidualUnit(convolution(8, 8))
+    network = lively(headed([shared, ResidualUnit(convolution(8, 8)), shared], 8)).double()
+    x, targets = image_batch(3, 8).double(), labels(3)
+    assert count_paths(network).total == 8
+    found = anatomy.gradient_by_length(network, x, targets)
+    torch.testing.assert_close(found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12)
+    with torch.no_grad():
+        without_first = network.head(network.units[2](network.units[1](network.stem(x))))
+    torch.testing.assert_close(sweep(network, x, [without(network, [0])])[0], without_first, rtol=1e-6, atol=1e-8)
 
 
 def test_expressions_of_the_menagerie():

@@ -1,13 +1,22 @@
 """Laws of every preset. The golden numbers are written anew by `python tests/golden/write.py`; a diff is reviewed."""
 
 import json
+import re
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from residuum.presets import CATALOGUE, preset
-from residuum.verbs import info, paths
+from residuum.errors import UsageError
+from residuum.presets import CATALOGUE, FAMILIES, Published, describe, find, preset, preset_cost
+from residuum.presets.index import PATH, listed
+from residuum.presets.write_index import rows, text
+from residuum.training import RECIPES
+from residuum.verbs import paths
 from residuum.views.own import leaves
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "presets.json").read_text())
@@ -44,9 +53,22 @@ def test_counts_shape_and_paths(name):
     assert int(paths(name).total) == (1 if plain else 2 ** len(units))
 
 
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_cost(name):
+    """What is counted once per distinct unit and multiplied is what the golden file has."""
+    assert GOLDEN[name].items() >= asdict(preset_cost(name)).items()
+
+
 @pytest.mark.parametrize("name", [n for n in CATALOGUE if CATALOGUE[n].depth < 300])
-def test_flops(name):
-    assert info(name).flops == GOLDEN[name]["flops"]
+def test_cost_equals_a_count_of_the_whole_network(name):
+    row = CATALOGUE[name]
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network = preset(name, 7).eval()
+        network(torch.empty(1, 3, 64, 64) if row.size > 32 else torch.empty(1, 3, 32, 32))
+    found = preset_cost(name, 7, size=min(row.size, 64))
+    assert found.flops == counter.get_total_flops()
+    assert found.parameters == sum(p.numel() for p in network.parameters())
+    assert found.units == len(list(leaves(network)))
 
 
 @pytest.mark.parametrize("name", [n for n, g in GOLDEN.items() if "first_loss" in g])
@@ -60,7 +82,10 @@ def test_first_loss(name):
 @pytest.mark.parametrize("name", ["preresnet20", "plain20", "resnet164", "vgg15", "resnet18"])
 def test_a_step_lowers_the_loss(name):
     network, size = preset(name, 10, seed=0), 32
-    x, y = torch.randn(8, 3, size, size, generator=torch.Generator().manual_seed(0)), torch.arange(8)
+    x, y = (
+        torch.randn(8, 3, size, size, generator=torch.Generator().manual_seed(0)),
+        torch.arange(8),
+    )
     optimiser, losses = torch.optim.SGD(network.parameters(), 0.01), []
     for _ in range(3):
         loss = torch.nn.functional.cross_entropy(network(x), y)
@@ -84,3 +109,91 @@ def test_he_initialisation(name, fan):
     weights = [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.weight.shape[:2] == (32, 16)]
     assert len(weights) == 1
     assert weights[0].std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
+
+
+def test_the_network_names_its_initialisation():
+    assert preset("resnet20", seed=0).initialisation == find("resnet20").initialisation == "he_normal fan-in"
+    assert preset("preresnet20", seed=0).initialisation == "he_normal fan-out"
+
+
+def test_the_index_is_true():
+    assert PATH.read_text() == text(rows()), "run `python -m residuum.presets.write_index`"
+    assert list(listed()) == list(CATALOGUE)
+    for name in ("resnet20", "plain110", "vgg15"):
+        assert replace(listed()[name], structure="") == describe(name)
+
+
+def test_the_index_needs_no_torch():
+    script = "import sys; from residuum.presets.index import listed; listed(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_very_deep_networks_are_counted_from_their_shapes():
+    found = describe("resnet9998")
+    assert found.expression == [4998, "1+t"]
+    assert found.parameters == 269_722 + 1663 * sum(2 * (9 * w * w + 2 * w) for w in (16, 32, 64))
+
+
+def test_rows_say_what_can_be_looked_up():
+    for row in CATALOGUE.values():
+        assert row.recipe in RECIPES or (row.recipe == "" and row.size == 224), row.name
+        for number in row.published:
+            assert number.source
+            assert number.data
+            assert number.error == "fail" or 0 < number.error < 100
+
+
+def test_published_numbers_say_how_they_were_obtained():
+    failed = next(p for p in find("plain110").published if p.statistic)
+    assert str(failed).startswith("CIFAR-10: fail (median of 5; He et al. 2016")
+    small = find("preresnet1001").published[0]
+    assert str(small).startswith("CIFAR-10: 4.62 % (median of 5; ")
+    assert "batches of 64; often quoted as" in str(small)
+    assert [(p.error, p.statistic) for p in find("resnet110").published] == [
+        (6.61, "median of 5"),
+        (6.43, "best of 5"),
+        (6.61, "mean of 5"),
+    ]
+    assert str(Published("CIFAR-10", 5.0)) == "CIFAR-10: 5 %"
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f"{f.prefix}{f.suffix}")
+def test_families_have_every_depth_of_their_rule_and_no_other(family):
+    for depth in (family.step + 2, 4 * family.step + 2):
+        name = family.named(depth)
+        assert find(name).depth == preset_cost(name).depth == depth
+    for depth in (2, family.step + 3):
+        with pytest.raises(UsageError, match=re.escape(family.rule)):
+            find(family.named(depth))
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("resnet21", "resnet20"), ("resnet35", "resnet34"), ("plain5", "plain8"),
+     ("resnet163-bottleneck", "resnet164-bottleneck")],
+)  # fmt: skip
+def test_refused_depths_name_the_nearest(name, nearest):
+    with pytest.raises(UsageError, match=f"nearest is '{nearest}'"):
+        find(name)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: preset(5), "a preset has a name.*got 5"),
+        (lambda: preset(["resnet20"]), "a preset has a name"),
+        (lambda: preset("resnet020"), "unknown preset"),
+        (lambda: preset("resnet20", "10"), "classes must be a whole number"),
+        (lambda: preset("resnet20", True), "classes must be a whole number"),
+        (lambda: preset("resnet20", seed=1.5), "seed must be a whole number"),
+        (lambda: preset("resnet20", shortcut=["B"]), "unknown shortcut"),
+        (lambda: preset("resnet20", arrangement="preactivation"), "Did you mean 'preact'"),
+        (lambda: preset("resnet20", shortcuts="B"), "Did you mean 'shortcut'"),
+        (lambda: preset("vgg15", size="32"), "size must be a whole number"),
+        (lambda: preset("vgg15", size=30), "vgg15: VGG halves its images 4 times"),
+    ],
+)
+def test_what_a_preset_does_not_take_is_refused(call, message):
+    with pytest.raises(UsageError, match=message):
+        call()

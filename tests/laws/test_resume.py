@@ -149,12 +149,16 @@ def step(optimiser, network, i):
     optimiser.step()
 
 
-@pytest.mark.parametrize("name", ANY)
+def any_optimiser(name, parameters):
+    return Averaging(parameters) if name == "Averaging" else ANY[name](parameters, lr=0.01)
+
+
+@pytest.mark.parametrize("name", [*ANY, "Averaging"])
 def test_any_optimiser_of_torch_is_remembered_whole(tmp_path, name):
     networks = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)) for _ in "ab"]
     for network in networks:
         network.to(memory_format=torch.channels_last)
-    optimisers = [ANY[name](network.parameters(), lr=0.01) for network in networks]
+    optimisers = [any_optimiser(name, network.parameters()) for network in networks]
     for i in range(3):
         step(optimisers[0], networks[0], i)
     tensors, numbers = remember(optimisers[0], networks[0])
@@ -167,9 +171,27 @@ def test_any_optimiser_of_torch_is_remembered_whole(tmp_path, name):
     again = remember(optimisers[1], networks[1])
     finished, _ = remember(optimisers[0], networks[0])
     assert finished.keys() == again[0].keys() >= tensors.keys()
+    assert again[1] == remember(optimisers[0], networks[0])[1]
     assert all(torch.equal(finished[k], again[0][k]) for k in finished)
     for mine, theirs in zip(*(n.parameters() for n in networks), strict=True):
         assert torch.equal(mine, theirs)
+
+
+class Averaging(torch.optim.Optimizer):
+    """Keeps what torch's own do not: numbers beside tensors, float64, a number of the group."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.01, "seen": 0})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["seen"] += 1
+            for p in group["params"]:
+                memory = self.state[p]
+                memory["count"] = memory.get("count", 0) + 1
+                memory["sum"] = memory.get("sum", torch.zeros_like(p, dtype=torch.double)) + p.grad
+                p -= group["lr"] / group["seen"] * (memory["sum"] / memory["count"]).float()
 
 
 def test_what_cannot_be_remembered_is_refused():

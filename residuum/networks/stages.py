@@ -1,0 +1,162 @@
+"""Where units stand and who makes them. A network's units are one maker called at every place.
+
+    row(16, cifar_stages(20), residual(basic, option_a))
+
+A maker is composed: what changes a unit takes a maker and gives one, `replace(maker, make=...)`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from ..parts.arrangements import ORIGINAL, Arrangement, activation
+from ..parts.branches import Block, basic, branch
+from ..parts.shortcuts import Shortcut, option_a, severed
+from ..units import ResidualUnit
+
+
+class Stage(NamedTuple):
+    """`units` units of one width; the first of them has the stride."""
+
+    units: int
+    width: int
+    stride: int
+
+
+class Place(NamedTuple):
+    """Where a unit stands. Everything is counted from 0.
+
+    `number` of `total` in the network.
+    `index` of `in_stage` in its stage, which is number `stage`.
+    `c_in`, `c_out`: the channels that it takes and gives.
+    `width`: what its block is built with (a bottleneck gives four times that).
+    """
+
+    number: int
+    total: int
+    stage: int
+    index: int
+    in_stage: int
+    c_in: int
+    c_out: int
+    width: int
+    stride: int
+
+
+def places(c_in: int, stages: Sequence[Stage], block: Block = basic) -> list[Place]:
+    """The places of all stages in signal order; `block` says how many channels a unit gives."""
+    total = sum(stage.units for stage in stages)
+    found: list[Place] = []
+    for s, (units, width, stage_stride) in enumerate(stages):
+        for u in range(units):
+            stride = stage_stride if u == 0 else 1
+            c_out = block(c_in, width, stride)[-1].c_out
+            found.append(Place(len(found), total, s, u, units, c_in, c_out, width, stride))
+            c_in = c_out
+    return found
+
+
+@dataclass(frozen=True)
+class UnitMaker:
+    """Makes the unit of a place: `maker(place)`.
+
+    `block` and `arrangement` are what depth, stem and head must agree with: said once, here.
+    """
+
+    make: Callable[[Place], ResidualUnit]
+    block: Block
+    arrangement: Arrangement
+
+    def __call__(self, place: Place) -> ResidualUnit:
+        return self.make(place)
+
+
+Opens = Literal["own", "shared", "none"]
+Opening = Callable[[Place, bool], Opens]  # (place, whether the shortcut has weights)
+
+
+def share_first_and_projections(place: Place, projects: bool) -> Opens:
+    """The first unit and each projection read the activated input on both roads.
+
+    He et al. 2016, sec. 3 and 4.1.
+    """
+    return "shared" if place.number == 0 or projects else "own"
+
+
+def share_stage_first(place: Place, projects: bool) -> Opens:
+    """The first unit of every stage shares, whatever its shortcut (fb.resnet.torch, CIFAR)."""
+    return "shared" if place.index == 0 else "own"
+
+
+def share_after_activated_stem(place: Place, projects: bool) -> Opens:
+    """The stem has activated already: the very first unit opens with none.
+
+    fb.resnet.torch, ImageNet.
+    """
+    return "none" if place.number == 0 else share_stage_first(place, projects)
+
+
+def residual(
+    block: Block = basic,
+    shortcut: Shortcut = option_a,
+    arrangement: Arrangement = ORIGINAL,
+    opening: Opening = share_first_and_projections,
+) -> UnitMaker:
+    """x' = f(h(a(x)) + F(a(x))), the unit of He et al. 2016.
+
+    `block`: F, which convolutions.
+    `shortcut`: h.
+    `arrangement`: where normalisation and activation stand, f among them.
+    `opening`: whether the first activation is the branch's own, shared by both roads or left out.
+    """
+
+    def make(place: Place) -> ResidualUnit:
+        around = shortcut(place.c_in, place.c_out, place.stride)
+        projects = around is not None and any(True for _ in around.parameters())
+        opens = opening(place, projects)
+        layers = block(place.c_in, place.width, place.stride)
+        return ResidualUnit(
+            branch(layers, arrangement, opened=opens != "own"),
+            around,
+            after=activation(arrangement.after, place.c_out),
+            before=activation(arrangement.opening, place.c_in) if opens == "shared" else None,
+        )
+
+    return UnitMaker(make, block, arrangement)
+
+
+def plain(
+    block: Block = basic,
+    shortcut: Shortcut = option_a,
+    arrangement: Arrangement = ORIGINAL,
+    opening: Opening = share_first_and_projections,
+) -> UnitMaker:
+    """The same units, every shortcut severed."""
+    return residual(block, severed(shortcut), arrangement, opening)
+
+
+def once(maker: UnitMaker) -> UnitMaker:
+    """The same unit instance for the inner places of a stage: to count, not to train.
+
+    First and last places, of the network and of a stage, have their own: makers treat them apart.
+    """
+    made: dict[Place, ResidualUnit] = {}
+
+    def make(place: Place) -> ResidualUnit:
+        number = _which_end(place.number, place.total)
+        index = _which_end(place.index, place.in_stage)
+        alike = place._replace(number=number, index=index)
+        if alike not in made:
+            made[alike] = maker(place)
+        return made[alike]
+
+    return replace(maker, make=make)
+
+
+def _which_end(index: int, count: int) -> int:
+    return 2 * (index == 0) + (index == count - 1)
+
+
+def row(c_in: int, stages: Sequence[Stage], maker: UnitMaker) -> Iterator[ResidualUnit]:
+    """The units of all stages, in signal order."""
+    return map(maker, places(c_in, stages, maker.block))

@@ -1,0 +1,80 @@
+"""In which order convolution, normalisation and activation come: He et al. 2016, fig. 4, table 2.
+
+An order is written in words: "bn relu conv". `WORDS` says what each builds; a new one is one line:
+
+    WORDS["elu"] = lambda channels: nn.ELU()
+    WORDS["prelu"] = nn.PReLU
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from ..errors import UsageError, nearest
+
+WORDS: dict[str, Callable[[int], nn.Module]] = {
+    "bn": nn.BatchNorm2d,
+    "relu": lambda channels: nn.ReLU(),
+}
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """What stands round the convolutions, as words in signal order.
+
+    `layer`: every layer of the branch but the last.
+    `last`: the last layer of the branch.
+    `after`: f, behind the merge.
+    `stem`: the first convolution of the network.
+    `head`: ahead of pooling.
+    `letter`: the panel of He et al. 2016, fig. 4.
+    """
+
+    name: str
+    letter: str
+    layer: str
+    last: str
+    after: str = ""
+    stem: str = "conv bn relu"
+    head: str = ""
+
+    @property
+    def opening(self) -> str:
+        """What stands ahead of a layer's convolution: empty for post-activation units."""
+        return self.layer.partition("conv")[0].strip()
+
+
+ORIGINAL = Arrangement("original", "a", "conv bn relu", "conv bn", after="relu")
+BN_AFTER_ADD = Arrangement("bn_after_add", "b", "conv bn relu", "conv", after="bn relu")
+RELU_BEFORE_ADD = Arrangement("relu_before_add", "c", "conv bn relu", "conv bn relu")
+RELU_PREACT = Arrangement("relu_preact", "d", "relu conv bn", "relu conv bn", stem="conv bn", head="relu")
+PREACT = Arrangement("preact", "e", "bn relu conv", "bn relu conv", stem="conv", head="bn relu")
+
+ARRANGEMENTS = {a.name: a for a in (ORIGINAL, BN_AFTER_ADD, RELU_BEFORE_ADD, RELU_PREACT, PREACT)}
+
+
+def modules(words: str, channels: int, conv: nn.Conv2d | None = None) -> list[nn.Module]:
+    """The modules that the words name; normalisation fits the side of `conv` that it stands on.
+
+    `channels`: those of the signal ahead of the first word.
+    `conv`: what the word "conv" stands for, where the words have one.
+    UsageError: an unknown word, with the nearest.
+    """
+    built: list[nn.Module] = []
+    for word in words.split():
+        if word == "conv" and conv is not None:
+            built.append(conv)
+            channels = conv.out_channels
+        elif word in WORDS:
+            built.append(WORDS[word](channels))
+        else:
+            known = [*WORDS, "conv"] if conv is not None else WORDS
+            raise UsageError(f"arrangement {words!r}: unknown word {word!r}.{nearest(word, known)}")
+    return built
+
+
+def activation(words: str, channels: int) -> nn.Module | None:
+    """The words with no convolution among them, as one module; None where there are none."""
+    built = modules(words, channels)
+    return nn.Sequential(*built) if len(built) > 1 else next(iter(built), None)

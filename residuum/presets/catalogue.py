@@ -1,0 +1,103 @@
+"""All presets by name: `find` gives a row, `preset` a network, `describe` what is known of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ..errors import UsageError, nearest
+from ..networks.cost import Cost, cost
+from ..networks.stages import once
+from ..parts.init import he_normal
+from ..units import ResidualNetwork
+from ..views.notation import write
+from ..views.own import express
+from . import residual, stacks
+from .family import Preset
+from .index import Listed
+
+CATALOGUE = {row.name: row for row in (*residual.ROWS, *stacks.ROWS)}
+FAMILIES = residual.FAMILIES
+
+
+def find(name: str) -> Preset:
+    """The catalogue's row, or one of a family's depths that no paper names (`resnet26`).
+
+    UsageError: an unknown name (with the nearest), or a depth that no such network has.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"a preset has a name, such as 'resnet20'; got {name!r}")
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    for family in FAMILIES:
+        depth = family.depth(name)
+        if depth is None:
+            continue
+        if depth == family.near(depth):
+            return family.member(name, depth)
+        listed = [row.name for row in CATALOGUE.values() if family.depth(row.name)]
+        names = [family.named(family.near(depth)), *listed]
+        near = min(names, key=lambda known: abs((family.depth(known) or 0) - depth))
+        first = ", ".join(str(family.step * n + 2) for n in range(1, 4))
+        raise UsageError(
+            f"{name}: this family has depths {family.rule} ({first}, ...) and those that are "
+            f"listed, not {depth}. The nearest is {near!r}"
+        )
+    raise UsageError(f"unknown preset {name!r}.{nearest(name, CATALOGUE)} `residuum ls` lists all")
+
+
+def preset(name: str, classes: int | None = None, seed: int | None = None, **options: Any) -> ResidualNetwork:
+    """The network of that name with initial weights by its paper, in training mode.
+
+    `classes`: the paper's own (10 or 1000) by default.
+    `seed`: the weights are a function of it; None draws from torch's global generator.
+    `shortcut`: "A", "A-avg", "B", "B-bare" or "C", where the network has one.
+    `arrangement`: "original", "bn_after_add", "relu_before_add", "relu_preact" or "preact".
+    `size`: pixels of an image, where the network must know it (VGG).
+
+    UsageError: unknown name, option or value (with the nearest valid one); fewer than 2 classes.
+    """
+    row = find(name)
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise UsageError(f"{name}: seed must be a whole number or None, not {seed!r}")
+    network = row.build(row.classes if classes is None else classes, options)
+    return he_normal(network, row.fan, seed)  # type: ignore[return-value]
+
+
+def _outline(row: Preset, classes: int | None, options: Mapping[str, Any]) -> ResidualNetwork:
+    """On the meta device, units of the same shape built once: to count, however deep."""
+    with torch.device("meta"):
+        return row.build(row.classes if classes is None else classes, options, once)
+
+
+def preset_cost(
+    name: str,
+    classes: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    size: int | None = None,
+) -> Cost:
+    """Parameters, FLOPs, depth and units; FLOPs on images of `size` pixels, by default its own."""
+    row, options = find(name), options or {}
+    pixels = options.get("size", row.size) if size is None else size
+    return cost(_outline(row, classes, options), pixels)
+
+
+def describe(name: str, classes: int | None = None, **options: Any) -> Listed:
+    """What the index says of a preset, worked out anew: for other depths, classes and options."""
+    row = find(name)
+    outline = _outline(row, classes, options)
+    size = options.get("size", row.size)
+    return Listed(
+        **asdict(cost(outline, size)),
+        name=name,
+        family=row.family,
+        size=size,
+        classes=row.classes if classes is None else classes,
+        expression=write(express(outline.units)),
+        initialisation=row.initialisation,
+        recipe=row.recipe,
+        source=row.source,
+        published=row.published,
+        note=row.note,
+    )
