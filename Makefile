@@ -17,9 +17,10 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-# every recorded kill of the full crash test (about ten minutes); the suite itself does fewer
+# every recorded kill of the full crash tests (about fifteen minutes); the suite itself does fewer
 check: $(VENV)/.installed
 	$(BIN)/python benchmarks/kill_resume.py --kills 200
+	$(BIN)/python benchmarks/kill_study.py --kills 20
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -13,8 +13,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import anatomy, data, experiments, networks, pages, parts, presets, results
-    from . import studies, training, units, verbs, views
+    from . import (
+        anatomy,
+        data,
+        experiments,
+        networks,
+        pages,
+        parts,
+        presets,
+        results,
+        studies,
+        training,
+        units,
+        verbs,
+        views,
+    )
     from .experiments.subject import rebuild
     from .machine import Machine
     from .presets import preset

@@ -226,7 +226,7 @@ def test_a_verb_takes_requests_whole_or_by_field():
     whole = residuum.info("resnet20", network=NetworkOptions(shortcut="B"))
     assert residuum.info("resnet20", shortcut="B") == whole
     assert whole.parameters > residuum.info("resnet20").parameters
-    with pytest.raises(UsageError, match="info takes no 'clases'. Did you mean 'classes'"):
+    with pytest.raises(UsageError, match=r"info takes no 'clases'\. Did you mean 'classes'"):
         residuum.info("resnet20", clases=3)
 
 

@@ -140,7 +140,7 @@ def polynomial_text(part: object) -> str:
 
 def _factor(part: object) -> str:
     text = polynomial_text(part)
-    alone = text == "t" or isinstance(part, list) and isinstance(part[0], int)
+    alone = text == "t" or (isinstance(part, list) and isinstance(part[0], int))
     return text if alone else f"({text})"
 
 

@@ -80,8 +80,7 @@ class Training:
         name = self.recipe or default
         is_file = name.endswith(".toml") or "/" in name
         recipe = recipe_from_file(name) if is_file else find_recipe(name)
-        own = {"seed": self.seed, "batch_size": self.batch_size}
-        own["learning_rate"] = self.learning_rate
+        own = {name: getattr(self, name) for name in ("batch_size", "learning_rate", "seed")}
         recipe = replace(recipe, **{k: v for k, v in own.items() if v is not None})
         return recipe if self.epochs is None else recipe.shortened(self.epochs)
 
