@@ -43,7 +43,7 @@ def test_every_flipped_bit_is_noticed_and_located(tmp_path):
     entry = write_tensors(tmp_path, "x.safetensors", tensors())
     path = tmp_path / "x.safetensors"
     whole = path.read_bytes()
-    parts, _ = storage._parse(whole, "x")
+    parts, _ = storage.tensors._parse(whole, "x")
     start = {name: whole.find(bytes(part)) for name, part in parts.items() if len(part) > 4}
     for position in range(len(whole)):
         bit = 1 << random.Random(position).randrange(8)
@@ -96,9 +96,9 @@ def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch
         def fdopen(*a, **k):
             return Failing(real(*a, **k), fail)
 
-        monkeypatch.setattr(storage.os, "fdopen", fdopen)
+        monkeypatch.setattr(storage.files.os, "fdopen", fdopen)
     else:
-        monkeypatch.setattr(storage.os, call, fail)
+        monkeypatch.setattr(storage.files.os, call, fail)
     with pytest.raises(ResourceError if number == errno.ENOSPC else OSError):
         write_bytes(path, b"new")
     monkeypatch.undo()

@@ -1,0 +1,24 @@
+"""The only room that writes files.
+
+What belongs together is named by a manifest that is written last. Everything is tensors
+(safetensors) or JSON; no pickle is written, and what is read is checked against a digest taken when
+it was written.
+"""
+
+from .files import (
+    append_line,
+    file_digest,
+    make_folder,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_lines,
+    remove,
+    sha256,
+    sweep_temporaries,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from .locks import Lock, holder
+from .tensors import Entry, TensorFile, read_tensors, write_tensors

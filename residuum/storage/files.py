@@ -1,0 +1,171 @@
+"""Files of bytes, text and JSON: replaced as a whole, or one more line of them.
+
+A reader finds the old content or the new, never something between: temporary file in the same
+folder -> write -> flush -> fsync -> rename -> fsync of the folder.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, DataError, ResourceError, UsageError
+
+MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, as its reference reader allows
+_UMASK = os.umask(0o077)  # it can only be read by setting it; temporary files start private, finished ones follow it
+os.umask(_UMASK)
+
+
+def sha256(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made with its parents. UsageError where a file stands in the way or writing is not allowed."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"{path}: a file stands where the output folder should be. Choose another --output") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made ({error.strerror}). Choose another --output") from error
+    return path
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the file as a whole. ResourceError: the disk is full; what stood there before still stands."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        _tell_no_room(path, len(data), error)
+        raise
+
+
+def _tell_no_room(path: Path, size: int, error: BaseException) -> None:
+    """ResourceError where the error is that the disk is full."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        said = f"no room to write {size / 1e6:.1f} MB. Nothing was lost; make room and resume"
+        raise ResourceError(f"{path}: {said}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_bytes(path: Path, wrong: type[Exception] = CheckpointError) -> bytes:
+    """What the file holds; `wrong` (an exception) where it is missing or too large to describe anything."""
+    try:
+        if path.stat().st_size > MOST_HEADER_BYTES:
+            raise wrong(f"{path}: {path.stat().st_size} bytes is too large for a description")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise wrong(f"{path}: no such file") from error
+    except OSError as error:
+        raise wrong(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """One more line, synced, in a file that many append to; an unfinished last one goes first.
+
+    ResourceError: the disk is full; the lines before still stand.
+    """
+    import fcntl
+
+    data = line.encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666 & ~_UMASK)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        whole = file.read().rfind(b"\n") + 1
+        try:
+            file.truncate(whole)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(descriptor)
+        except BaseException as error:
+            file.truncate(whole)
+            _tell_no_room(path, len(data), error)
+            raise
+    _sync_folder(path.parent)
+
+
+def read_lines(path: Path) -> tuple[list[bytes], bool]:
+    """The lines that `append_line` wrote, and whether the last was cut short and left out."""
+    import fcntl
+
+    if not path.exists():
+        return [], False
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a torn one
+        *lines, rest = file.read().split(b"\n")
+        return lines, bool(rest)
+
+
+def read_json(path: Path, wrong: type[Exception] = CheckpointError) -> Any:
+    """The value; `wrong` where the file cannot be read, is not JSON, or says one thing twice."""
+    try:
+        return parse_json(read_bytes(path, wrong))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, wrong):
+            raise
+        raise wrong(f"{path}: not valid JSON ({str(error)[:80]})") from error
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Strict JSON: NaN, Infinity and a key given twice are ValueErrors."""
+    return json.loads(data, object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f"{twice!r} is given twice")
+    return found
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not a number of JSON")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes. DataError where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def remove(path: Path) -> None:
+    """Delete one file, if it is there."""
+    path.unlink(missing_ok=True)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Delete what a killed writer left behind. Only under the folder's lock."""
+    for left in folder.glob(".*.tmp"):
+        remove(left)

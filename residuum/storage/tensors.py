@@ -1,0 +1,111 @@
+"""Tensor files (safetensors), checked on the very bytes that are used against a digest."""
+
+import json
+import os
+import stat
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import CheckpointError
+from .files import MOST_HEADER_BYTES, parse_json, sha256, write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DIGEST_IN_NAME = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A manifest's word on a tensor file: name, sha256 of the file (or its start), and of each tensor."""
+
+    file: str
+    sha256: str
+    tensors: Mapping[str, str] = field(default_factory=dict)
+
+
+class TensorFile(NamedTuple):
+    """The content of a safetensors file. `metadata` is the JSON value that was written beside the tensors."""
+
+    tensors: dict[str, "Tensor"]
+    metadata: Any
+
+
+def write_tensors(folder: Path, name: str, tensors: Mapping[str, "Tensor"], metadata: Any = None) -> Entry:
+    """Write the file; what comes back goes into a manifest.
+
+    "{digest}" in the name stands for the start of the sha256, so that no file need ever be written over.
+    """
+    from safetensors.torch import save
+
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    data = save(plain, {"json": json.dumps(metadata, allow_nan=False)})
+    digest = sha256(data)
+    name = name.replace("{digest}", digest[:DIGEST_IN_NAME])
+    write_bytes(folder / name, data)
+    digests = {key: sha256(part) for key, part in _parse(data, name)[0].items()}
+    return Entry(name, digest, digests)
+
+
+def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
+    """The content, checked on the very bytes that are used against the manifest's `entry` (its sha256 may be a prefix).
+
+    CheckpointError: missing, not a regular file, not safetensors, or a digest that differs, with the tensor's name.
+    """
+    from safetensors.torch import load
+
+    data = _read_regular(path)
+    if entry is not None and not (entry.sha256 and sha256(data).startswith(entry.sha256)):
+        raise CheckpointError(f"{path}: {_damage(path, data, entry.tensors)}")
+    _, header = _parse(data, str(path))
+    try:
+        metadata = parse_json(header.get("__metadata__", {}).get("json", "null"))
+        return TensorFile(load(data), metadata)
+    except Exception as error:  # the library's own error type is not public
+        raise CheckpointError(f"{path}: not a valid safetensors file ({error})") from error
+
+
+def _read_regular(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CheckpointError(f"{path}: not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def _damage(path: Path, data: bytes, digests: Mapping[str, str]) -> str:
+    try:
+        parts = _parse(data, str(path))[0]
+    except CheckpointError:
+        return "digest mismatch; the file is damaged or cut short"
+    wrong = [name for name, digest in digests.items() if name not in parts or sha256(parts[name]) != digest]
+    if wrong:
+        return f"digest mismatch in tensor {wrong[0]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+    return "digest mismatch in the header"
+
+
+def _parse(data: bytes, where: str) -> tuple[dict[str, memoryview], dict[str, Any]]:
+    """Each tensor's bytes, and the header. It is checked before anything is allocated: size, JSON, offsets in range."""
+    view = memoryview(data)
+    try:
+        (length,) = struct.unpack("<Q", view[:8])
+        if length > min(MOST_HEADER_BYTES, len(data) - 8):
+            raise ValueError(f"a header of {length} bytes does not fit")
+        header = json.loads(bytes(view[8 : 8 + length]))
+        body, parts = view[8 + length :], {}
+        for name, spec in header.items():
+            if name != "__metadata__":
+                start, end = spec["data_offsets"]
+                if not 0 <= start <= end <= len(body):
+                    raise ValueError(f"tensor {name} lies outside the file")
+                parts[name] = body[start:end]
+    except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
+    return parts, header
