@@ -25,9 +25,10 @@ mutants: $(VENV)/.installed
 gpu: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/test_gpu.py -q
 
-# every recorded kill of the full crash test (about ten minutes); the suite itself does fewer
+# every recorded kill of the full crash tests (about fifteen minutes); the suite itself does fewer
 check: $(VENV)/.installed
 	$(BIN)/python benchmarks/kill_resume.py --kills 200
+	$(BIN)/python benchmarks/kill_study.py --kills 20
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

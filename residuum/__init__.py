@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import anatomy, data, networks, parts, report, results, studies, training, units, verbs
+    from . import anatomy, data, experiments, networks, parts, report, results, studies, training, units, verbs
+    from .experiments.subject import rebuild
     from .presets import preset
-    from .studies.trial import rebuild
     from .training import Machine, Recipe, Run
     from .units import ResidualNetwork, ResidualUnit, Row
     from .verbs import evaluate, info, ls, paths, study, train
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "preset": "presets",
-    "rebuild": "studies.trial",
+    "rebuild": "experiments.subject",
     **dict.fromkeys(("Machine", "Recipe", "Run"), "training"),
     "unravel": "views",
     **dict.fromkeys(("ResidualNetwork", "ResidualUnit", "Row"), "units"),
     **dict.fromkeys(("evaluate", "info", "ls", "paths", "study", "train"), "verbs"),
 }
-_MODULES = ("anatomy", "data", "networks", "parts", "report", "results", "studies", "training", "units", "verbs")
+_MODULES = (
+    *("anatomy", "data", "experiments", "networks", "parts", "report"),
+    *("results", "studies", "training", "units", "verbs"),
+)
 
 
 def __getattr__(name: str) -> Any:

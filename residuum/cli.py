@@ -256,6 +256,7 @@ def study(
     depth: int | None = None,
     seed: int = 0,
     workers: int = 1,
+    store: str = "runs",
     plan: Annotated[bool, Parameter(negative="")] = False,
     pictures: Pictures = Pictures(),
     compute: Compute = Compute(),
@@ -274,7 +275,9 @@ def study(
     depth
         Instead of the scale's own depth, 6n+2.
     workers
-        Networks trained at the same time, each with its own threads.
+        Networks trained and measured at the same time, each with its own threads.
+    store
+        Where finished trainings and measurements are kept, for all studies.
     plan
         Only print what would be trained and what it would cost here.
     """
@@ -282,17 +285,18 @@ def study(
 
     source, machine = pictures.data or "digits", compute.machine()
     if plan:
-        from .studies.plan import table as plan_table
+        from .experiments.plan import table as plan_table
 
-        priced = verbs.plan(name, source, scale, output, epochs, depth, seed, machine, **pictures.options())
+        priced = verbs.plan(name, source, scale, epochs, depth, seed, machine, store, **pictures.options())
         rows = [
             {"preset": p.trial.preset, "recipe": p.trial.recipe.name, "done": p.done, "steps": p.steps}
             | {"flops": p.flops, "seconds": p.seconds, "folder": str(p.folder)}
+            | {"measured": p.measured, "to_measure": p.to_measure}
             for p in priced
         ]
         emit({"study": name, "scale": scale, "trials": rows}, speak, lambda: plan_table(priced, workers))
         return
-    done, page = verbs.study(name, source, scale, output, epochs, depth, seed, workers, machine, **pictures.options())
+    done, page = verbs.study(name, source, scale, output, epochs, depth, seed, workers, machine, store, **pictures.options())
     emit({"report": str(page)} | asdict(done), speak, lambda: findings(done, page))
 
 

@@ -1,4 +1,7 @@
-"""Progress on stderr: a bar on a terminal, plain lines elsewhere, silence when asked for. Results never go through here."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, silence when asked for.
+
+Results never go through here.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +27,10 @@ def say_plain(message: str) -> None:
 
 @contextmanager
 def bar(title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-    """Gives `advance(steps=1, note="")`. Shows rate and time left; on no terminal it shows nothing."""
+    """Gives `advance(steps=1, note="")`.
+
+    Shows rate and time left; on no terminal it shows nothing.
+    """
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda steps=1, note="": None
         return

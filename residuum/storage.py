@@ -56,10 +56,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            size = f"{len(data) / 1e6:.1f} MB"
-            raise ResourceError(f"{path}: no room to write {size}. Nothing was lost; make room and resume") from error
+        _tell_no_room(path, len(data), error)
         raise
+
+
+def _tell_no_room(path: Path, size: int, error: BaseException) -> None:
+    """ResourceError where the error is that the disk is full."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        said = f"no room to write {size / 1e6:.1f} MB. Nothing was lost; make room and resume"
+        raise ResourceError(f"{path}: {said}") from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -88,6 +93,43 @@ def read_bytes(path: Path, wrong: type[Exception] = CheckpointError) -> bytes:
         raise wrong(f"{path}: no such file") from error
     except OSError as error:
         raise wrong(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """One more line, synced, in a file that many append to; an unfinished last one goes first.
+
+    ResourceError: the disk is full; the lines before still stand.
+    """
+    import fcntl
+
+    data = line.encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666 & ~_UMASK)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        whole = file.read().rfind(b"\n") + 1
+        try:
+            file.truncate(whole)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(descriptor)
+        except BaseException as error:
+            file.truncate(whole)
+            _tell_no_room(path, len(data), error)
+            raise
+    _sync_folder(path.parent)
+
+
+def read_lines(path: Path) -> tuple[list[bytes], bool]:
+    """The lines that `append_line` wrote, and whether the last was cut short and left out."""
+    import fcntl
+
+    if not path.exists():
+        return [], False
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a torn one
+        *lines, rest = file.read().split(b"\n")
+        return lines, bool(rest)
 
 
 def read_json(path: Path, wrong: type[Exception] = CheckpointError) -> Any:
@@ -221,17 +263,20 @@ def file_digest(path: Path) -> str:
 
 
 class Lock:
-    """One writer to a folder. Held by the kernel (flock), so it is gone with the process, however that ends."""
+    """One writer to a folder. Held by the kernel (flock), so it is gone with the process, however that ends.
 
-    def __init__(self, folder: Path):
-        self.path, self.descriptor = folder / ".lock", -1
+    `wait`: for another process to finish there, instead of a LockedError.
+    """
+
+    def __init__(self, folder: Path, wait: bool = False):
+        self.path, self.wait, self.descriptor = folder / ".lock", wait, -1
 
     def __enter__(self) -> "Lock":
         import fcntl
 
         self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | (0 if self.wait else fcntl.LOCK_NB))
         except OSError as error:
             holder = os.pread(self.descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self.descriptor)

@@ -8,17 +8,20 @@ from typing import Any
 
 import torch
 
-from .anatomy import at_rest, count_paths, delete, delete_each, delete_random
+from .anatomy import Examples, at_rest, count_paths, delete, delete_each, delete_random
 from .anatomy.paths import remaining
 from .anatomy.statistics import Rate
 from .data import Dataset, load
 from .errors import UsageError, nearest
+from .experiments.bench import Bench
+from .experiments.executors import Local
+from .experiments.plan import Priced
+from .experiments.subject import Subject, open_subject
+from .experiments.trial import Trial
 from .presets import CATALOGUE, Published, describe, find, preset
 from .report import write_report
 from .results import Study
-from .studies import STUDIES, Request, Trial, run_study, study_plan
-from .studies.plan import Priced
-from .studies.subject import Subject, open_subject
+from .studies import STUDIES, Request, run_study, study_plan
 from .training import RECIPES, Machine, Run, find_recipe
 from .views.notation import read
 
@@ -37,7 +40,7 @@ def ls(pattern: str = "*") -> list[Entry]:
     entries = [
         *(Entry("preset", p.name, f"depth {p.depth}, {p.source}") for p in CATALOGUE.values()),
         *(Entry("recipe", r.name, f"{r.length} {r.clock}, {r.source}") for r in RECIPES.values()),
-        *(Entry("study", name, (plan.__doc__ or "").splitlines()[0]) for name, plan in STUDIES.items()),
+        *(Entry("study", paper.name, paper.title) for paper in STUDIES.values()),
     ]
     found = [e for e in entries if fnmatch.fnmatch(e.name, pattern)]
     if not found:
@@ -174,12 +177,13 @@ class Evaluation:
 
 def evaluate(run: str | Path, data: str | None = None, machine: Machine | None = None, **data_options: Any) -> Evaluation:
     """The test error of a finished run, in full precision, on the test part of `data`."""
-    subject, dataset = _subject(run, data, machine, None, data_options)
+    subject, dataset = _subject(run, data, machine, data_options)
+    images, labels = subject.test()
     with torch.no_grad(), at_rest(subject.network):
-        batches = zip(subject.test.inputs.split(500), subject.test.targets.split(500), strict=True)
+        batches = zip(images.split(500), labels.split(500), strict=True)
         device = next(subject.network.parameters()).device
         wrong = sum(int((subject.network(x.to(device)).argmax(1).cpu() != y).sum()) for x, y in batches)
-    rate = Rate(wrong, len(subject.test))
+    rate = Rate(wrong, len(labels))
     return Evaluation(Path(run).name, subject.name, dataset.name, rate.value, rate.interval, rate.n)
 
 
@@ -223,18 +227,20 @@ def lesion(
     """Delete units of a finished run: each on its own, the set `units` together, or k at random for each k of `random`."""
     if units is not None and random is not None:
         raise UsageError("give either units to delete together or numbers to delete at random, not both")
-    subject, dataset = _subject(run, data, machine, examples, data_options)
-    network, spread = subject.network, {}
+    if examples is not None and examples < 1:
+        raise UsageError(f"examples must be at least 1, not {examples}")
+    subject, dataset = _subject(run, data, machine, data_options)
+    network, test, spread = subject.network, Examples(*subject.test(examples)), {}
     if units is not None:
-        intact, found = delete(network, subject.test, [units])
+        intact, found = delete(network, test, [units])
     elif random is not None:
         if repeats < 1:
             raise UsageError(f"repeats must be at least 1, not {repeats}")
-        intact, grouped, spreads = delete_random(network, subject.test, random, repeats, seed)
+        intact, grouped, spreads = delete_random(network, test, random, repeats, seed)
         found = [d for group in grouped.values() for d in group]
         spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
     else:
-        intact, found = delete_each(network, subject.test)
+        intact, found = delete_each(network, test)
     rows = (
         Lesioned(d.deleted, d.error.value, d.error.interval, d.change.value, d.change.interval(), d.change.p_value)
         for d in found
@@ -244,7 +250,7 @@ def lesion(
 
 
 def _subject(
-    run: str | Path, data: str | None, machine: Machine | None, examples: int | None, data_options: dict[str, Any]
+    run: str | Path, data: str | None, machine: Machine | None, data_options: dict[str, Any]
 ) -> tuple[Subject, Dataset]:
     opened = Run.open(run)
     opened.outcome  # noqa: B018 - an unfinished run is told before the data are read
@@ -252,14 +258,10 @@ def _subject(
         if opened.data.name != "digits":
             raise UsageError(f"{run}: trained on {opened.data.name}. Say with --data where these pictures are")
         data = "digits"
-    if examples is not None and examples < 1:
-        raise UsageError(f"examples must be at least 1, not {examples}")
     machine = (machine or Machine()).resolved()
     torch.set_num_threads(machine.threads)
     dataset = load(data, **data_options)
-    subject = open_subject(opened, dataset, test=examples)
-    subject.network.to(machine.device)
-    return subject, dataset
+    return open_subject(opened, dataset, machine.device), dataset
 
 
 def study(
@@ -272,14 +274,19 @@ def study(
     seed: int = 0,
     workers: int = 1,
     machine: Machine | None = None,
+    store: str | Path = "runs",
     **data_options: Any,
 ) -> tuple[Study, Path]:
-    """Carry a study out (finished runs are found, not repeated) and write its report. Gives it and the page's path."""
+    """Carry a study out and write its report. Gives it and the page's path.
+
+    Finished runs and measurements are kept in `store` and found there, by this study and by others.
+    """
     request = Request(name, scale, epochs, depth, seed)
     if workers < 1:
         raise UsageError(f"workers must be at least 1, not {workers}")
     folder = study_folder(request, output)
-    done = run_study(request, load(data, **data_options), folder, machine or Machine(), workers)
+    bench = Bench(Path(store), load(data, **data_options), (machine or Machine()).resolved())
+    done = run_study(request, bench, folder, Local(workers))
     return done, write_report(done, folder)
 
 
@@ -287,16 +294,16 @@ def plan(
     name: str,
     data: str = "digits",
     scale: str = "laptop",
-    output: str | Path | None = None,
     epochs: int | None = None,
     depth: int | None = None,
     seed: int = 0,
     machine: Machine | None = None,
+    store: str | Path = "runs",
     **data_options: Any,
 ) -> list[Priced]:
-    """What `study` would train, with FLOPs and estimated seconds from a few timed steps. Writes nothing."""
+    """What `study` would train and measure, with FLOPs and estimated seconds from a few timed steps. Writes nothing."""
     request = Request(name, scale, epochs, depth, seed)
-    return study_plan(request, load(data, **data_options), study_folder(request, output), machine or Machine())
+    return study_plan(request, Bench(Path(store), load(data, **data_options), (machine or Machine()).resolved()))
 
 
 def study_folder(request: Request, output: str | Path | None) -> Path:

@@ -32,7 +32,25 @@ LAWS, UNITS, PATHS = "tests/laws/test_anatomy.py", "tests/test_units.py", "tests
 RESUME, TRAINING, IDENTITY = "tests/laws/test_resume.py", "tests/test_training.py", "tests/test_identity.py"
 READER, PRESETS = "tests/test_reader.py", "tests/laws/test_presets.py"
 MERGES = "parts/merges.py"
+ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
 MUTANTS = [
+    # ---- jobs and items ----
+    Mutant("experiments/log.py", "damaged = digest != _digest(content)", "damaged = False", f"{JOBS} -k damage"),
+    Mutant("experiments/log.py", "if known.value != entry.value:", "if known is None:", f"{JOBS} -k values"),
+    Mutant("experiments/log.py", "probe.version, ", "", f"{JOBS} -k identified"),
+    Mutant("experiments/probe.py", "for n, v in plain.items() if v != defaults[n]", "for n, v in plain.items()", JOBS),
+    Mutant("experiments/bench.py", "self._key(run, probe) not in known]", "probe]", f"{JOBS} -k found"),
+    Mutant(
+        "experiments/bench.py", "self._measure(run, self._missing(run, job.probes))", "self._measure(run, job.probes)", JOBS
+    ),
+    Mutant("experiments/executors.py", "while os.getppid() == parent:", "while True:", f"{JOBS} -k children"),
+    Mutant("experiments/executors.py", "os.killpg(worker, signal.SIGKILL)", "pass", f"{JOBS} -k children"),
+    Mutant("storage.py", 'whole = file.read().rfind(b"\\n") + 1', "whole = len(file.read())", f"{JOBS} -k torn"),
+    Mutant("storage.py", "0 if self.wait else fcntl.LOCK_NB", "fcntl.LOCK_NB", f"{JOBS} -k waits"),
+    Mutant("studies/veit2016.py", "median(held) <= 0.02", "median(held) < 0.02", ITEMS),
+    Mutant("studies/veit2016.py", "if len(d.deleted) == k", "if len(d.deleted) >= k", ITEMS),
+    Mutant("studies/veit2016_paths.py", "comb(PAPER_UNITS - deleted, length)", "comb(PAPER_UNITS, length)", ITEMS),
+    Mutant("studies/veit2016_paths.py", 'ranges["published"]) / 2', 'ranges["exact"]) / 2', ITEMS),
     # ---- the merge ----
     Mutant(MERGES, "return torch.lerp(around, through, gate)", "return torch.lerp(through, around, gate)", UNITS),
     Mutant(MERGES, "None if around is None else (1 - gate) * around", "None if around is None else gate * around", LAWS),

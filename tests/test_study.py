@@ -21,7 +21,8 @@ CPU = Machine(device="cpu", threads=1)
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    return study("veit2016", scale="smoke", output=tmp_path_factory.mktemp("study"), machine=CPU, workers=2)
+    folder = tmp_path_factory.mktemp("study")
+    return study("veit2016", scale="smoke", output=folder, machine=CPU, workers=2, store=folder.parent / "store")
 
 
 def test_every_figure_is_there_with_the_papers_value(done):
@@ -54,22 +55,34 @@ def test_a_study_survives_json(done):
     assert report(page.parent) == page
 
 
-def test_a_second_time_nothing_is_trained(done, monkeypatch):
-    _, page = done
+def test_a_second_study_trains_and_measures_nothing(done, tmp_path, monkeypatch):
+    store = done[1].parent.parent / "store"
+    log = (store / "jobs.jsonl").read_bytes()
     monkeypatch.setattr("residuum.training.loop.Trainer.advance", None)
-    again, _ = study("veit2016", scale="smoke", output=page.parent, machine=CPU)
+    monkeypatch.setattr("residuum.experiments.probe.Probe.measure", None)
+    again, _ = study("veit2016", scale="smoke", output=tmp_path / "elsewhere", machine=CPU, store=store)
     assert again.results == done[0].results
-    assert all(p.done for p in plan("veit2016", scale="smoke", output=page.parent, machine=CPU))
+    assert again.networks == done[0].networks
+    assert (store / "jobs.jsonl").read_bytes() == log
+    assert all(p.done and not p.to_measure for p in plan("veit2016", scale="smoke", machine=CPU, store=store))
+
+
+def test_the_studys_folder_holds_what_it_shows_and_nothing_else(done):
+    folder = done[1].parent
+    assert sorted(p.name for p in folder.iterdir()) == ["figures", "report.html", "study.json"]
+    keys = [json.loads(line)["key"] for line in (folder.parent / "store" / "jobs.jsonl").read_text().splitlines()]
+    assert len(keys) == len(set(keys)) == 14
 
 
 def test_a_plan_prices_and_writes_nothing(tmp_path):
-    priced = plan("veit2016", scale="smoke", output=tmp_path / "x", machine=CPU)
+    priced = plan("veit2016", scale="smoke", machine=CPU, store=tmp_path / "x")
     assert [p.trial.preset for p in priced] == ["preresnet20", "preplain20", "vgg15"]
-    assert all(p.seconds > 0 and p.flops > 1e9 and not p.done for p in priced)
+    assert [p.to_measure for p in priced] == [7, 4, 3]
+    assert all(p.seconds > 0 and p.flops > 1e9 and not p.done and not p.measured for p in priced)
     assert not (tmp_path / "x").exists()
 
 
-def test_figures_are_pictures(done):
+def test_figures_are_images(done):
     figures = done[1].parent / "figures"
     for result in done[0].results:
         if result.figure is not None:

@@ -1,41 +1,39 @@
-"""The studies by name, and how one is carried out: train what is not trained, measure, leave a `Study`."""
+"""The studies by name, and how one is carried out: the jobs that it needs, then what it shows."""
 
 import datetime
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from .. import progress
-from ..data import Dataset
 from ..errors import UsageError, nearest
-from ..presets import find
+from ..experiments.bench import Bench, Job, union
+from ..experiments.executors import Executor, Local
+from ..experiments.trial import Trial
 from ..reader import plain
-from ..results import Result, Study
+from ..results import Study
 from ..storage import make_folder
-from ..training import Machine, Run
-from ..training.run import versions
-from . import training_record, veit2016
-from .plan import Priced, price
-from .scales import Scale, find_scale, veit_trials
-from .subject import chart, open_subject
-from .trial import Trial, describe_trial, train_all
+from .scales import find_scale
+from .study import Member, Paper, Setting, Values, member_record, network_map
+from .veit2016 import PAPER as VEIT2016
 
-Plan = Callable[..., list[Trial]]
-STUDIES: dict[str, Plan] = {"veit2016": veit_trials}
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..experiments.plan import Priced
+
+STUDIES: dict[str, Paper] = {paper.name: paper for paper in (VEIT2016,)}
+Trials = Mapping[str, Trial]
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which study, how large. `epochs` and `depth` stand in for the scale's own. UsageError: an unknown name."""
+    """Which study, how large. UsageError: an unknown name."""
 
     name: str
     scale: str = "laptop"
-    epochs: int | None = None
-    depth: int | None = None
+    epochs: int | None = None  # instead of the scale's own
+    depth: int | None = None  # instead of the scale's own
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -43,93 +41,117 @@ class Request:
             raise UsageError(f"unknown study {self.name!r}.{nearest(self.name, STUDIES)}")
         find_scale(self.scale)
 
-    def trials(self, data: Dataset) -> list[Trial]:
-        """What is trained on these data. UsageError: a depth that the networks cannot have."""
-        trials = STUDIES[self.name](find_scale(self.scale), data, self.epochs, self.seed, self.depth)
-        for trial in trials:
+    @property
+    def paper(self) -> Paper:
+        return STUDIES[self.name]
+
+    def trials(self, data: "Dataset") -> Trials:
+        """What is trained on these data, by role.
+
+        UsageError: a depth that the networks cannot have.
+        """
+        from ..presets import find
+
+        scale = find_scale(self.scale)
+        trials = self.paper.trials(scale, data, self.epochs, self.seed, self.depth)
+        for trial in trials.values():
             find(trial.preset)
         return trials
 
+    def setting(self, trials: Trials, data: "Dataset") -> Setting:
+        """What items may know of these trials."""
+        from ..presets import preset_cost
 
-def study_plan(request: Request, data: Dataset, output: Path, machine: Machine) -> list[Priced]:
-    """What `run_study` would train, with its cost. Nothing is written."""
-    return price(request.trials(data), data, output / "runs", machine)
+        members, classes = [], len(data.classes)
+        for role, trial in trials.items():
+            counted = preset_cost(trial.preset, classes, trial.options, data.size)
+            members.append(Member(role, trial.preset, counted.depth, counted.units))
+        scale, test = find_scale(self.scale), len(data.test)
+        return Setting(scale, self.seed, data.name, classes, test, tuple(members))
 
 
-def run_study(request: Request, data: Dataset, output: Path, machine: Machine, workers: int = 1) -> Study:
-    """Train the study's networks under `output`/runs (finished ones are found by content), measure, save study.json."""
-    machine, trials = machine.resolved(), request.trials(data)
+def study_jobs(paper: Paper, setting: Setting, trials: Trials) -> list[Job]:
+    """What the study asks for: each trial with all that is measured of it."""
+    return union((trials[role], probe) for role, probe in paper.needs(setting))
+
+
+def study_plan(request: Request, bench: Bench) -> "list[Priced]":
+    """What `run_study` would do, with its cost. Nothing is written."""
+    from ..experiments.plan import price
+
+    trials = request.trials(bench.data)
+    setting = request.setting(trials, bench.data)
+    return price(study_jobs(request.paper, setting, trials), bench)
+
+
+def run_study(
+    request: Request, bench: Bench, output: Path, executor: Executor | None = None
+) -> Study:
+    """Carry out what is not done yet of the study's jobs, show its items, save `output`/study.json.
+
+    A study that was stopped anywhere goes on. Raises what training and measuring raise.
+    """
+    paper, trials = request.paper, request.trials(bench.data)
+    setting = request.setting(trials, bench.data)
+    jobs = study_jobs(paper, setting, trials)
     make_folder(output)
-    runs = train_all(trials, data, output / "runs", machine, workers)
-    torch.set_num_threads(machine.threads)
-    words = [describe_trial(t) for t in trials]
-    study = measure_veit(runs, data, find_scale(request.scale), machine, request.seed, words)
+    waiting = [job for job in jobs if bench.missing(job)]
+    for _ in (executor or Local()).map(bench.carry_out, waiting):
+        pass
+    values = Values(
+        {
+            (role, probe): value
+            for role, trial in trials.items()
+            for job in jobs
+            if job.trial == trial
+            for probe, value in bench.values(job).items()
+        }
+    )
+    results = paper.show(setting, values)
+    study = Study(
+        paper.name,
+        paper.title,
+        setting.data,
+        setting.scale.name,
+        tuple(r.finding for r in results if r.claim.verdict != "exact"),
+        tuple(network_map(setting, member, values) for member in setting.members),
+        results,
+        provenance(bench, trials, values, request.seed),
+    )
     study.save(output / "study.json")
     return study
 
 
-ROLES = ("residual", "plain twin", "VGG")
-
-
-def measure_veit(
-    runs: Sequence[Run], data: Dataset, scale: Scale, machine: Machine, seed: int, trials: list[dict[str, Any]]
-) -> Study:
-    """All figures of Veit et al. 2016 on these finished runs: the residual network first, VGG last."""
-    count = scale.gradient_examples
-    subjects = [
-        open_subject(run, data, role, scale.examples, count if role == "residual" else 0)
-        for run, role in zip(runs, ROLES, strict=False)
-    ]
-    residual, lesions = subjects[0], []
-    for subject in subjects:
-        progress.say(f"measuring {subject.name}")
-        subject.network.to(machine.device)
-        lesions.append(veit2016.lesions_of_each(subject))
-    gradients = veit2016.gradients_of(residual, scale, seed)
-    results: list[Result] = [
-        veit2016.figure_3(subjects, lesions),
-        veit2016.figure_5a(residual, scale, seed),
-        veit2016.figure_5b(residual, scale, seed),
-        veit2016.figure_6a(),
-        veit2016.figure_6b(residual, gradients, seed),
-        veit2016.figure_6c(residual, gradients),
-        veit2016.figure_7(),
-        veit2016.text_numbers(residual, lesions[0][0], gradients),
-        training_record.learning_curves(subjects),
-        training_record.first_layer_gradient(subjects),
-        training_record.responses(subjects),
-    ]
-    return Study(
-        "veit2016",
-        "Residual networks behave like ensembles of relatively shallow networks",
-        data.name,
-        scale.name,
-        tuple(r.finding for r in results if r.claim.verdict != "exact"),
-        tuple(chart(s, base, found) for s, (base, found) in zip(subjects, lesions, strict=True)),
-        tuple(results),
-        provenance(runs, data, machine, seed, trials),
-    )
-
-
-def provenance(runs: Sequence[Run], data: Dataset, machine: Machine, seed: int, trials: list[dict]) -> dict[str, Any]:
+def provenance(bench: Bench, trials: Trials, values: Values, seed: int) -> dict[str, Any]:
     """What the numbers depend on; nothing about the person or the place."""
+    import torch
+
+    from ..training.run import versions
+
+    described = []
+    for role, trial in trials.items():
+        trained = member_record(values, role)
+        described.append(
+            {
+                "preset": trial.preset,
+                "options": dict(trial.options),
+                "recipe": trial.recipe.name,
+                "weights sha256": trained.weights,
+                "training seconds": trained.seconds,
+                "precision": trained.precision,
+                "compiled": trained.compiled,
+            }
+        )
+    machine = bench.machine
+    cuda = machine.device.startswith("cuda")
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "data": plain(data.describe()),
+        "data": plain(bench.data.describe()),
         "seed": seed,
-        "trials": [
-            t
-            | {
-                "weights sha256": r.outcome.weights.sha256,
-                "training seconds": r.outcome.seconds,
-                "precision": r.description.precision,
-                "compiled": r.description.machine.compile,
-            }
-            for t, r in zip(trials, runs, strict=True)
-        ],
+        "trials": described,
         "versions": versions(),
         "machine": {
-            "device": torch.cuda.get_device_name() if machine.device.startswith("cuda") else machine.device,
+            "device": torch.cuda.get_device_name() if cuda else machine.device,
             "threads": machine.threads,
             "processor": platform.machine(),
         },

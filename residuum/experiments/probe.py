@@ -1,0 +1,250 @@
+"""Probes: measurements of one trained network, as data.
+
+Called with its arguments, a measurement gives its probe:
+
+    probe = delete_random(counts=(1, 5), repeats=10)     plain data, Probe[Deletions]
+    probe.measure(subject)                               Deletions
+
+A value is kept under its word and its arguments. Raise a measurement's version when its formula is
+mended: then what was kept before is not found any more. An argument that has its default is left
+out, so that a new one makes nothing be measured again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from ..anatomy.measures import Deletion, PathGradients, Reordering, Response
+from ..anatomy.statistics import Rate
+from ..errors import CheckpointError, UsageError, nearest
+from ..reader import build
+
+if TYPE_CHECKING:
+    from .subject import Subject
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+# ---- what measurements give ----
+
+
+@dataclass(frozen=True)
+class Deletions:
+    """The error of the intact network, and what deletions of its units do, on the same examples."""
+
+    intact: Rate
+    each: tuple[Deletion, ...]
+
+
+@dataclass(frozen=True)
+class Reorderings:
+    """The error in the trained order, and in other orders of the units, on the same examples."""
+
+    intact: Rate
+    orders: tuple[Reordering, ...]
+
+
+@dataclass(frozen=True)
+class UnitShape:
+    """A unit as it stands in the network; shapes (C, H, W)."""
+
+    shape_in: tuple[int, ...]
+    shape_out: tuple[int, ...]
+    parameters: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class UnitMap:
+    """The network's parameters and its units in signal order."""
+
+    parameters: int
+    units: tuple[UnitShape, ...]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of training; errors are fractions."""
+
+    epoch: int
+    train_error: float | None
+    test_error: float | None
+    gradient: float | None = None  # mean, absolute, of the first unit's first convolution
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a finished run says of itself."""
+
+    weights: str  # sha256
+    seconds: float  # of its last session
+    precision: str
+    compiled: bool
+    seed: int
+    epochs: tuple[Epoch, ...]
+
+
+# ---- probes and measurements ----
+
+
+@dataclass(frozen=True)
+class Probe(Generic[T]):
+    """One measurement with its arguments, sorted by name. `T` is the type of what it gives."""
+
+    what: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def version(self) -> int:
+        return find_measurement(self.what).version
+
+    def measure(self, subject: "Subject") -> T:
+        return find_measurement(self.what).function(subject, **dict(self.arguments))
+
+    def read(self, value: object) -> T:
+        """What `measure` gave, from JSON. CheckpointError: something else."""
+        return build(value, find_measurement(self.what).kind, self.what, CheckpointError)
+
+
+class Measurement(Generic[P, T]):
+    """A kind of measurement by its word.
+
+    Called with arguments, it gives the `Probe` that asks for it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        kind: type[T],
+        function: "Callable[Concatenate[Subject, P], T]",
+        version: int,
+    ):
+        self.what, self.kind, self.version = what, kind, version
+        self.function: Callable[..., Any] = function
+        self.__doc__ = function.__doc__
+
+    def __call__(self, *values: P.args, **named: P.kwargs) -> Probe[T]:
+        given = signature(self.function).bind(None, *values, **named)
+        defaults = {name: p.default for name, p in given.signature.parameters.items()}
+        plain = {name: _frozen(v) for name, v in list(given.arguments.items())[1:]}
+        return Probe(self.what, tuple(sorted((n, v) for n, v in plain.items() if v != defaults[n])))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+MEASUREMENTS: dict[str, Measurement[..., Any]] = {}
+
+
+def find_measurement(what: str) -> Measurement[..., Any]:
+    """UsageError with the nearest word where there is none."""
+    if what not in MEASUREMENTS:
+        raise UsageError(f"unknown measurement {what!r}.{nearest(what, MEASUREMENTS)}")
+    return MEASUREMENTS[what]
+
+
+def measurement(what: str, kind: type[T], version: int = 1):
+    """Registers a function of a subject and plain arguments, named `what`, that gives a `kind`."""
+
+    def register(function: "Callable[Concatenate[Subject, P], T]") -> Measurement[P, T]:
+        MEASUREMENTS[what] = found = Measurement(what, kind, function, version)
+        return found
+
+    return register
+
+
+# ---- the measurements; `examples`: how many images, at equal distances (None: all) ----
+
+
+@measurement("delete each", Deletions)
+def delete_each(subject: "Subject", examples: int | None = None) -> Deletions:
+    """Every unit on its own, on test images."""
+    from .. import anatomy
+
+    intact, found = anatomy.delete_each(subject.network, anatomy.Examples(*subject.test(examples)))
+    return Deletions(intact, tuple(found))
+
+
+@measurement("delete random", Deletions)
+def delete_random(
+    subject: "Subject",
+    counts: tuple[int, ...],
+    repeats: int,
+    seed: int = 0,
+    examples: int | None = None,
+) -> Deletions:
+    """k units at random, `repeats` times for each k of `counts`, on test images."""
+    from .. import anatomy
+
+    test = anatomy.Examples(*subject.test(examples))
+    intact, groups, _ = anatomy.delete_random(subject.network, test, counts, repeats, seed)
+    return Deletions(intact, tuple(deletion for group in groups.values() for deletion in group))
+
+
+@measurement("reorder", Reorderings)
+def reorder(
+    subject: "Subject",
+    swaps: tuple[int, ...],
+    repeats: int,
+    seed: int = 0,
+    examples: int | None = None,
+) -> Reorderings:
+    """k swaps of units of the same shape, `repeats` times for each k of `swaps`, on test images."""
+    from .. import anatomy
+
+    test = anatomy.Examples(*subject.test(examples))
+    intact, found = anatomy.reorder_random(subject.network, test, swaps, repeats, seed)
+    return Reorderings(intact, tuple(found))
+
+
+@measurement("path gradients", PathGradients)
+def path_gradients(
+    subject: "Subject", examples: int, samples: int, draws: int, seed: int = 0
+) -> PathGradients:
+    """All measures of gradient by path length, on training images without augmentation."""
+    from .. import anatomy
+
+    images, labels = subject.train(examples)
+    network = subject.network
+    return anatomy.path_gradients(network, images, labels, samples, draws=draws, seed=seed)
+
+
+@measurement("layer responses", tuple[Response, ...])
+def layer_responses(subject: "Subject", examples: int | None = None) -> tuple[Response, ...]:
+    """The standard deviation of every layer's response, in signal order, on test images."""
+    from .. import anatomy
+
+    return tuple(anatomy.layer_responses(subject.network, subject.test(examples)[0]))
+
+
+@measurement("unit map", UnitMap)
+def unit_map(subject: "Subject") -> UnitMap:
+    """Shapes, parameters and kind of every unit."""
+    from .. import anatomy
+    from ..views.own import leaves
+
+    network = subject.network
+    outlines = anatomy.shapes(network, subject.test(1)[0])
+    units = []
+    for unit, (before, after) in zip(leaves(network), outlines, strict=True):
+        kind = "plain" if unit.plain else "identity" if before == after else "changes the shape"
+        units.append(UnitShape(before, after, sum(p.numel() for p in unit.parameters()), kind))
+    return UnitMap(sum(p.numel() for p in network.parameters()), tuple(units))
+
+
+@measurement("record", Record)
+def record(subject: "Subject") -> Record:
+    """Metrics of every epoch, and how the run was trained."""
+    run, described = subject.run, subject.run.description
+    rows = ((r.epoch, r.train_error, r.test_error, r.watched_gradient) for r in run.metrics)
+    return Record(
+        run.outcome.weights.sha256,
+        run.outcome.seconds,
+        described.precision,
+        described.machine.compile,
+        run.recipe.seed,
+        tuple(Epoch(*row) for row in rows),
+    )

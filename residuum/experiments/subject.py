@@ -1,0 +1,95 @@
+"""A trained network on the table: opened from its run folder, with data to measure it on."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .. import progress
+from ..anatomy.deletions import spread_out
+from ..data import Dataset, Images
+from ..data.augment import Pixels, statistics
+from ..errors import CheckpointError, DataError
+from ..presets import preset
+from ..training import Run
+from ..training.checkpoint import load_weights
+from ..training.description import require_structure
+from ..units import ResidualNetwork
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network in evaluation mode, its run and the data set.
+
+    Images are normalised as in training and not augmented.
+    """
+
+    run: Run
+    network: ResidualNetwork
+    data: Dataset
+
+    @property
+    def name(self) -> str:
+        assert self.run.network is not None  # rebuild has seen to it
+        return self.run.network.preset
+
+    def test(self, n: int | None = None) -> tuple[Tensor, Tensor]:
+        """n test images (None: all) at equal distances, (n, 3, H, W), and their labels, (n,)."""
+        return self._examples(self.data.test, n)
+
+    def train(self, n: int | None = None) -> tuple[Tensor, Tensor]:
+        """The same of the training part."""
+        return self._examples(self.data.train, n)
+
+    def _examples(self, part: Images, n: int | None) -> tuple[Tensor, Tensor]:
+        pixels = Pixels(part, *self._statistics, 0, "cpu")
+        return pixels.batch(spread_out(len(pixels), len(pixels) if n is None else n))
+
+    @cached_property
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        return statistics(self.data.train, self.run.recipe.normalisation)
+
+
+def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:
+    """The finished run's network with its data, on the device.
+
+    DataError: other data than it was trained on.
+    """
+    require_data(run, data)
+    network = rebuild(run)
+    network.to(device)
+    return Subject(run, network, data)
+
+
+def rebuild(run: Run) -> ResidualNetwork:
+    """The finished run's network with its weights, in evaluation mode.
+
+    CheckpointError: unfinished or damaged, or the preset builds another network than was trained.
+    """
+    words = run.network
+    if words is None:
+        advice = "build the network and load run.weights()"
+        raise CheckpointError(f"{run.folder}: run.json does not name a preset; {advice}")
+    network = preset(words.preset, words.classes, seed=0, **words.options)
+    require_structure(run.folder, run.description.structure, network)
+    load_weights(network, run.weights(), str(run.folder))
+    network.eval()
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def require_data(run: Run, data: Dataset) -> None:
+    """DataError: other classes or another size than the run was trained on.
+
+    Warns of other images.
+    """
+    trained, given = run.data, data.describe()
+    for what in ("classes", "size"):
+        both = getattr(given, what), getattr(trained, what)
+        if both[0] != both[1]:
+            ours, theirs = (f"{len(v)} {what} {list(v[:5])}" for v in both)
+            said = f"trained on {theirs}, but {data.name} has {ours}"
+            raise DataError(f"{run.folder}: {said}. Give the same data")
+    if trained.digest != given.digest:
+        which = f"the images that {run.folder} was trained on"
+        progress.say(f"warning: these are not {which} (another digest)")

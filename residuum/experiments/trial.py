@@ -1,0 +1,89 @@
+"""A trial: preset x options x recipe, as plain data: priced before it is run, found again after."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..training import Blueprint, Machine, Recipe, Run
+    from ..units import ResidualNetwork
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is trained.
+
+    Two trials with the same content are the same run, in whatever study they occur.
+    """
+
+    preset: str
+    recipe: "Recipe"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def blueprint(self, classes: int) -> "Blueprint":
+        """How a run folder names its network."""
+        from ..training import Blueprint
+
+        return Blueprint(self.preset, classes, dict(self.options))
+
+    def folder(self, root: Path, data: "Dataset", machine: "Machine") -> Path:
+        """`root`/NAME-HASH, the hash over what changes the numbers (training/description.py)."""
+        import torch
+
+        from ..networks.structure import digest
+        from ..training.description import Identity
+
+        blueprint = self.blueprint(len(data.classes))
+        with torch.device("meta"):
+            structure = digest(self.build(len(data.classes)))
+        content = data.describe().digest
+        identity = Identity(blueprint, structure, self.recipe, content, machine.precision)
+        return root / f"{self.preset}-{identity.digest[:10]}"
+
+    def build(self, classes: int) -> "ResidualNetwork":
+        """The network with the initial weights of the recipe's seed."""
+        from ..presets import preset
+
+        return preset(self.preset, classes, self.recipe.seed, **self.options)
+
+    def train(self, data: "Dataset", folder: Path, machine: "Machine") -> "Run":
+        """Train, go on, or find it finished.
+
+        The gradient of the first unit's first convolution is recorded (Huang et al. 2016, fig. 7).
+        UsageError: images of this size do not pass. Else what `residuum.training.train` raises.
+        """
+        from ..training import About, train
+
+        network = self.build(len(data.classes))
+        require_size(network, data, self.preset)
+        blueprint, watch = self.blueprint(len(data.classes)), first_convolution(network)
+        about = About(blueprint, watch, self.preset)
+        return train(network, data, self.recipe, folder, machine, about)
+
+
+def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None:
+    """UsageError before any work where images of this size cannot pass through the network."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, data.size, data.size))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        size = f"{data.size}x{data.size} pixels"
+        raise UsageError(f"{name}: images of {size} do not pass ({reason})") from error
+    finally:
+        network.train()
+
+
+def first_convolution(network: "ResidualNetwork") -> str:
+    """The parameter name of the first convolution of the first unit."""
+    from ..views.own import leaves
+
+    first = next(leaves(network))
+    weight = next(p for p in first.branch.parameters() if p.ndim > 1)
+    return next(name for name, p in network.named_parameters() if p is weight)

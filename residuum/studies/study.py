@@ -1,0 +1,153 @@
+"""A paper as items. An item says what it needs, as data, and shows what came out, without torch.
+
+needs(setting) -> [(role, probe), ...]        which measurement of which network
+show(setting, values) -> Result               a table or figure with the paper's value beside ours
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..experiments.probe import Deletions, Probe, Record, UnitMap, delete_each, record, unit_map
+from ..results import Network, Result, Unit
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..experiments.trial import Trial
+
+T = TypeVar("T")
+RESIDUAL, PLAIN, VGG = "residual", "plain twin", "VGG"  # roles that networks have in these papers
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a study is: the networks' depth and training, and how much is measured."""
+
+    name: str
+    depth: int
+    epochs: int | None  # None: the recipe's own
+    small_epochs: int | None  # on images below 16 pixels
+    examples: int | None  # of the test part; None: all of them
+    draws_examples: int | None  # the same, for figures with many random draws
+    gradient_examples: int  # training images for gradients
+    samples: int  # single paths of every length
+    repeats: int  # random subsets or orders of every size
+    signed_draws: int = 4
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network of a study, as far as it is known before it is trained."""
+
+    role: str
+    preset: str
+    depth: int
+    units: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that items may know besides what is measured."""
+
+    scale: Scale
+    seed: int
+    data: str  # as figures call it
+    classes: int
+    test: int  # images in the test part
+    members: tuple[Member, ...]
+
+    def member(self, role: str) -> Member:
+        return next(m for m in self.members if m.role == role)
+
+    @property
+    def chance(self) -> float:
+        """The error of guessing."""
+        return 1 - 1 / self.classes
+
+
+Need = tuple[str, Probe[Any]]  # the role of a network, and a measurement of it
+
+
+class Values:
+    """What was measured, by role and probe."""
+
+    def __init__(self, found: Mapping[Need, Any]):
+        self.found = found
+
+    def of(self, role: str, probe: Probe[T]) -> T:
+        return self.found[role, probe]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One table or figure. `show` is pure: the same values give the same result."""
+
+    name: str
+    needs: Callable[[Setting], Sequence[Need]]
+    show: Callable[[Setting, Values], Result]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper. `trials` gives its networks on these data, by role; items may be of other papers."""
+
+    name: str
+    title: str
+    trials: "Callable[[Scale, Dataset, int | None, int, int | None], Mapping[str, Trial]]"
+    items: tuple[Item, ...]
+
+    def needs(self, setting: Setting) -> list[Need]:
+        """Of all items, and of the map of units; what several need is there several times."""
+        mapped = [need for member in setting.members for need in map_needs(setting, member.role)]
+        return mapped + [need for item in self.items for need in item.needs(setting)]
+
+    def show(self, setting: Setting, values: Values) -> tuple[Result, ...]:
+        """Every item's result."""
+        return tuple(item.show(setting, values) for item in self.items)
+
+
+def nothing(setting: Setting) -> Sequence[Need]:
+    """The needs of an item that is computed, not measured."""
+    return ()
+
+
+# ---- the map of units, which every study shows ----
+
+
+def each_unit(setting: Setting) -> Probe[Deletions]:
+    """Every single deletion: for the map, and for figures about it."""
+    return delete_each(setting.scale.examples)
+
+
+def map_needs(setting: Setting, role: str) -> Sequence[Need]:
+    return [(role, record()), (role, unit_map()), (role, each_unit(setting))]
+
+
+def network_map(setting: Setting, member: Member, values: Values) -> Network:
+    """The member's units, with what each deletion does. Percent."""
+    outline: UnitMap = values.of(member.role, unit_map())
+    lesions = values.of(member.role, each_unit(setting))
+    by_number = {d.deleted[0]: d.error for d in lesions.each}
+    units = []
+    for number, unit in enumerate(outline.units):
+        error = by_number[number]
+        low, high = (100 * v for v in error.interval)
+        shape = " to ".join("x".join(map(str, s)) for s in (unit.shape_in, unit.shape_out))
+        units.append(Unit(number, shape, unit.parameters, unit.kind, 100 * error.value, low, high))
+    intact = lesions.intact
+    low, high = (100 * v for v in intact.interval)
+    return Network(
+        member.preset,
+        member.role,
+        outline.parameters,
+        member.depth,
+        100 * intact.value,
+        (low, high),
+        intact.n,
+        tuple(units),
+    )
+
+
+def member_record(values: Values, role: str) -> Record:
+    """How the network of this role was trained."""
+    return values.of(role, record())

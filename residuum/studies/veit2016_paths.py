@@ -1,0 +1,258 @@
+"""Veit, Wilber, Belongie 2016, the items about paths: how many, and what gradient they carry."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import comb, log
+
+import numpy as np
+
+from ..anatomy.measures import Measure, PathGradients
+from ..experiments.probe import Probe, path_gradients
+from ..results import Claim, Figure, Result, Series, Span, Table
+from .curves import bars, estimated, line, percent, rate_words, verdict
+from .study import RESIDUAL, Item, Need, Setting, Values, each_unit, nothing
+
+PAPER_UNITS = 54
+EFFECTIVE = (5, 17)
+CENTRAL = (19, 35)
+
+
+# ---- figures 6a and 7, the numbers of the text: exact ----
+
+
+def share(units: int, shortest: int, longest: int) -> Fraction:
+    """Of the 2^n paths of a row of n residual units, those with shortest <= length <= longest."""
+    return Fraction(sum(comb(units, k) for k in range(shortest, longest + 1)), 2**units)
+
+
+def figure_6a(setting: Setting, values: Values) -> Result:
+    """The distribution of path lengths of 54 units: binomial."""
+    n, (first, last) = PAPER_UNITS, CENTRAL
+    inside = percent(float(share(n, first, last)))
+    return Result(
+        "figure 6a",
+        "How long paths are",
+        f"{inside} of the 2^{n} paths of {n} units take {first} to {last} of them; the mean "
+        f"length is {n / 2:g}.",
+        Claim(
+            "Path lengths are binomial; more than 95 % of the paths through 54 units take 19 to "
+            "35 of them.",
+            "more than 95 %",
+            inside,
+            "exact",
+            "exact integers: the sum of C(54, k) over k = 19..35, over 2^54",
+        ),
+        Figure(
+            "path length (units taken)",
+            "share of all paths (%)",
+            (bars("54 units", [float(share(n, k, k)) for k in range(n + 1)]),),
+            spans=(Span(first, last, f"{first}-{last}: {inside}"),),
+        ),
+        n="exact",
+    )
+
+
+def left(deleted: int, length: int) -> Fraction:
+    """Eq.
+
+    8: of the paths of this length through 54 units, the share that `deleted` deletions leave.
+    """
+    return Fraction(comb(PAPER_UNITS - deleted, length), comb(PAPER_UNITS, length))
+
+
+def figure_7(setting: Setting, values: Values) -> Result:
+    """Eq. 8: which paths are left after deleting 1, 10 and 20 of 54 units."""
+    series, rows = [], []
+    lengths = tuple(range(PAPER_UNITS + 1))
+    for d in (1, 10, 20):
+        kept = [float(left(d, x)) for x in lengths]
+        labels = tuple(f"length {x}: {percent(v)} left" for x, v in enumerate(kept))
+        series.append(Series(f"{d} deleted", lengths, tuple(100 * v for v in kept), labels=labels))
+        rows.append((d, *(f"{kept[x]:.3f}" for x in (5, 11, 17, 27))))
+    short, long = float(left(10, 5)), float(left(10, 17))
+    return Result(
+        "figure 7",
+        "Which paths a deletion takes away",
+        f"After deleting 10 of 54 units {percent(short, 1)} of the paths of length 5 are left and "
+        f"{percent(long, 1)} of those of length 17.",
+        Claim(
+            "Deleting units removes mostly long paths: C(n-d, x) / C(n, x) of those of length x "
+            "remain (eq. 8).",
+            "the curves of eq. 8 for d = 1, 10, 20",
+            f"d = 10: {short:.3f} at length 5, {long:.3f} at 17",
+            "exact",
+        ),
+        Figure(
+            "path length (units taken)",
+            "paths left (%)",
+            tuple(series),
+            spans=(Span(*EFFECTIVE, "paper's effective paths"),),
+        ),
+        Table(("deleted", "left at 5", "at 11", "at 17", "at 27"), tuple(rows)),
+        "exact",
+    )
+
+
+def text_needed(setting: Setting) -> Sequence[Need]:
+    return [(RESIDUAL, each_unit(setting)), (RESIDUAL, gradients(setting))]
+
+
+def text_numbers(setting: Setting, values: Values) -> Result:
+    """The numbers that stand in the paper's text."""
+    member, intact = setting.member(RESIDUAL), values.of(RESIDUAL, each_unit(setting)).intact
+    central = percent(float(share(PAPER_UNITS, *CENTRAL)))
+    effective = percent(float(share(PAPER_UNITS, *EFFECTIVE)), 4)
+    remaining = f"2^44, {2.0**-10:.2e}"
+    first, last = values.of(RESIDUAL, gradients(setting)).effective("published")
+    ours = f"{rate_words(intact)}, {setting.data}, {member.preset}"
+    same = member.preset == "preresnet110"
+    scale = "same network" if same else "another network or data: not one scale"
+    wrong = "the factor in the text is wrong: 2^44 / 2^54 = 2^-10"
+    measured = f"{first}-{last} of {member.units}"
+    rows = (
+        ("paths of length 19-35, 54 units (sec. 5)", "> 95 %", central, "exact"),
+        ("paths of length 5-17, 54 units (sec. 5)", "0.45 %", effective, "exact"),
+        ("paths left after 10 of 54 deletions (sec. 4.2)", "2^44, about 1e-6", remaining, wrong),
+        ("effective paths, published measure (sec. 5)", "5-17 of 54", measured, "95 % of c_k m_k"),
+        ("error of the whole network (sec. 5)", "6.10 %, CIFAR-10, 110 layers", ours, scale),
+    )
+    return Result(
+        "numbers in the text",
+        "Numbers in the text",
+        f"Of the paths through 54 units {central} have length 19-35 and {effective} length 5-17; "
+        f"ten deletions leave {2.0**-10:.1e} of them, not the 1e-6 of the text.",
+        Claim(
+            "The counts that the argument rests on.",
+            "> 95 %; 0.45 %",
+            f"{central}; {effective}",
+            "exact",
+        ),
+        table=Table(("quantity", "paper", "ours", "remark"), rows),
+        n=f"exact but for the last two rows; {intact.n} test images",
+    )
+
+
+# ---- figures 6b and 6c: gradient by path length ----
+
+
+def gradients(setting: Setting) -> Probe[PathGradients]:
+    """All measures, on training images (the paper: random training batches)."""
+    scale = setting.scale
+    return path_gradients(scale.gradient_examples, scale.samples, scale.signed_draws, setting.seed)
+
+
+def gradients_needed(setting: Setting) -> Sequence[Need]:
+    return [(RESIDUAL, gradients(setting))]
+
+
+def figure_6b(setting: Setting, values: Values) -> Result:
+    """Gradient norm of a single path against its length."""
+    units, found = setting.member(RESIDUAL).units, values.of(RESIDUAL, gradients(setting))
+    name = f"mean norm of a path, {found.samples} sampled of each length"
+    sampled = estimated(name, found.mean, found.mean_error)
+    name = f"root mean square norm, signed sweep, {found.draws} draws"
+    signed = estimated(name, found.rms, found.rms_error)
+    slope, fit = line([(k, log(v)) for k, v in enumerate(found.mean) if k and v > 0])
+    factor = float(np.exp(slope))
+    return Result(
+        "figure 6b",
+        "How gradient decays along a path",
+        f"Each further unit on a path multiplies its gradient by {factor:.2f} on average "
+        f"(log-linear fit over lengths 1-{units}, R² {fit:.3f}).",
+        Claim(
+            "The gradient of a path decays roughly exponentially with the number of units it "
+            "passes through.",
+            "roughly exponential decay over 54 units (read off the figure)",
+            f"factor {factor:.2f} a unit, R² {fit:.3f}",
+            verdict(factor < 1 and fit >= 0.9),
+            "a factor below 1 and R² of the log-linear fit at least 0.9",
+        ),
+        Figure(
+            "path length (units taken)", "gradient norm at the image", (sampled, signed), log_y=True
+        ),
+        n=f"{found.samples} paths of each length, batches of 8 in turn; signed sweep on {found.n} "
+        f"images, {found.draws} draws; seed {setting.seed}; 95 % intervals over paths and draws",
+    )
+
+
+MEASURES: dict[Measure, str] = {
+    "published": "published: count x mean norm",
+    "orthogonal": "as if orthogonal",
+    "exact": "exact: norm of G_k",
+}
+
+
+def figure_6c(setting: Setting, values: Values) -> Result:
+    """Total gradient by path length: the published measure and the exact one."""
+    n, found = setting.member(RESIDUAL).units, values.of(RESIDUAL, gradients(setting))
+    ranges = {measure: found.effective(measure) for measure in MEASURES}
+    words = {measure: f"{first}-{last}" for measure, (first, last) in ranges.items()}
+    middle = len(found.counts) // 2
+    ratio = found.exact[middle] / max(found.total("published")[middle], 1e-300)
+    orthogonal = found.exact_rms[middle] / max(found.total("orthogonal")[middle], 1e-300)
+    spans = tuple(Span(*ranges[m], f"95 %, {m}: {words[m]}") for m in MEASURES if m != "orthogonal")
+    series = tuple(_total_series(found, measure) for measure in MEASURES)
+    rows = tuple(_total_row(found, measure) for measure in MEASURES)
+    return Result(
+        "figure 6c",
+        "Where the gradient comes from",
+        f"95 % of the gradient comes from paths of length {words['published']} by the published "
+        f"measure and {words['exact']} by the exact one (n = {n}); at length {middle} the "
+        f"gradient that really arrives is {ratio:.2g} of the sum of norms.",
+        Claim(
+            "Almost all of the gradient comes from paths of 5 to 17 units, short against the 54 "
+            "there are.",
+            "5-17 of 54, 0.45 % of all paths",
+            "; ".join(f"{measure}: {word} of {n}" for measure, word in words.items()),
+            verdict(sum(ranges["published"]) / 2 < 0.45 * n),
+            "the middle of the published measure's 95 % range lies below 0.45 n, that is, clearly "
+            "below the mean length",
+        ),
+        Figure(
+            "path length (units taken)", "share of the measure's total (%)", series, spans=spans
+        ),
+        Table(("measure", "95 % range", "share of all paths in it", "total (norm)"), rows),
+        f"{found.n} training images (exact), {found.samples} paths of each length (published), "
+        f"{found.draws} draws (orthogonal); 95 % interval of the published measure over sampled "
+        "paths",
+        (
+            "The published measure adds norms, as if all paths pointed the same way; the exact "
+            "one is the norm of the sum.",
+            f"At length {middle} the exact total is {orthogonal:.2f} times that of orthogonal "
+            "paths (root mean squares).",
+        ),
+    )
+
+
+def _total(found: PathGradients, measure: Measure) -> np.ndarray:
+    return np.nan_to_num(np.array(found.total(measure)))
+
+
+def _total_series(found: PathGradients, measure: Measure) -> Series:
+    """The share of each length, with an interval for the measure that is sampled."""
+    total = _total(found, measure)
+    shares = 100 * total / max(total.sum(), 1e-300)
+    labels = tuple(f"length {k}: {s:.2f} % of the {measure} total" for k, s in enumerate(shares))
+    low, high = (), ()
+    if measure == "published":
+        counts = np.array([float(c) for c in found.counts])
+        half = 1.96 * counts * np.array(found.mean_error)
+        half *= 100 / max(total.sum(), 1e-300)
+        low = tuple(np.maximum(0, shares - half).tolist())
+        high = tuple((shares + half).tolist())
+    lengths = tuple(range(len(shares)))
+    return Series(MEASURES[measure], lengths, tuple(shares.tolist()), low, high, labels)
+
+
+def _total_row(found: PathGradients, measure: Measure) -> tuple[str, str, str, str]:
+    first, last = found.effective(measure)
+    inside = float(Fraction(sum(found.counts[first : last + 1]), sum(found.counts)))
+    total = _total(found, measure).sum()
+    return MEASURES[measure], f"{first}-{last}", percent(inside, 4), f"{total:.3g}"
+
+
+FIGURE_6A = Item("figure 6a", nothing, figure_6a)
+FIGURE_6B = Item("figure 6b", gradients_needed, figure_6b)
+FIGURE_6C = Item("figure 6c", gradients_needed, figure_6c)
+FIGURE_7 = Item("figure 7", nothing, figure_7)
+TEXT_NUMBERS = Item("numbers in the text", text_needed, text_numbers)
