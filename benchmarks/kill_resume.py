@@ -5,8 +5,8 @@
 The network has dropout; `--optimiser` names what trains it. A killed run is started again until it
 finishes; then weights, the optimiser's memory, statistics and metrics must be identical to the
 reference, bit for bit. Children are forked from a process that has already imported torch, so kills
-land in training and saving rather than in start-up. Prints one JSON object; exits 1 if any finished run
-differs.
+land in training and saving rather than in start-up. Prints one JSON object; exits 1 if any finished
+run differs.
 """
 
 import argparse
@@ -33,7 +33,12 @@ from residuum.training import About, Machine, find_recipe, train
 from residuum.training.optimisers import SGD, Adam, AdamW, RMSProp
 
 SAVE_SECONDS = 0.01
-OPTIMISERS = {"sgd": SGD(nesterov=True), "adam": Adam(), "adamw": AdamW(), "rmsprop": RMSProp(momentum=0.5)}
+OPTIMISERS = {
+    "sgd": SGD(nesterov=True),
+    "adam": Adam(),
+    "adamw": AdamW(),
+    "rmsprop": RMSProp(momentum=0.5),
+}
 
 
 def small_data() -> Dataset:
@@ -52,7 +57,9 @@ def with_dropout(seed: int) -> nn.Module:
 def small_run(data: Dataset, folder: Path, optimiser: str = "sgd") -> None:
     rate = 0.1 if optimiser == "sgd" else 0.003
     chosen = OPTIMISERS[optimiser]
-    recipe = replace(find_recipe("digits").shortened(6), batch_size=32, optimiser=chosen, learning_rate=rate)
+    recipe = replace(
+        find_recipe("digits").shortened(6), batch_size=32, optimiser=chosen, learning_rate=rate
+    )
     machine = Machine(device="cpu", threads=1, save_seconds=SAVE_SECONDS)
     about = About(watch="units.0.branch.0.weight")
     train(with_dropout(recipe.seed), data, recipe, folder, machine, about)
@@ -103,7 +110,9 @@ def kill_and_resume(kills: int, seed: int, root: Path, optimiser: str = "sgd") -
                 time.sleep(0.002)
             if finished:
                 if status:
-                    raise SystemExit(f"a resumed run failed with status {status}; seed {seed}, folder {folder}")
+                    raise SystemExit(
+                        f"a resumed run failed with status {status}; seed {seed}, folder {folder}"
+                    )
                 break
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

@@ -1,11 +1,13 @@
-"""SIGKILL a small study at random instants, start it again, and compare with one that was never disturbed.
+"""SIGKILL a small study at random instants, start it again, and compare with one that was never
+disturbed.
 
     python benchmarks/kill_study.py --kills 20
 
-A killed study is started again until it finishes; then its study.json must be the reference's (dates and
-seconds aside), no finished job may have been done again, and no process may be left five seconds after a
-kill. Every other study runs in two worker processes. Children are forked from a process that has already
-imported torch, so that kills land in training and measuring. Prints one JSON object; exits 1 on a fault.
+A killed study is started again until it finishes; then its study.json must be the reference's
+(dates and seconds aside), no finished job may have been done again, and no process may be left five
+seconds after a kill. Every other study runs in two worker processes. Children are forked from a
+process that has already imported torch, so that kills land in training and measuring. Prints one
+JSON object; exits 1 on a fault.
 """
 
 import argparse
@@ -70,7 +72,7 @@ def living(session: int) -> list[int]:
 
 
 def seconds_until_gone(session: int) -> float:
-    """How long the processes of a killed study live on; infinite where they outlive our patience."""
+    """How long the processes of a killed study live on; infinite where we lose patience."""
     start = time.monotonic()
     while living(session):
         if time.monotonic() - start > PATIENCE:
@@ -104,7 +106,8 @@ def essence(output: Path) -> dict:
 
 
 def kill_and_go_on(kills: int, seed: int, root: Path, modes: tuple[int, ...] = (1, 2)) -> dict:
-    """At least `kills` kills, spread over as many whole studies as that takes, in these numbers of workers in turn."""
+    """At least `kills` kills, spread over as many whole studies as that takes, in these numbers of
+    workers in turn."""
     torch.set_num_threads(1)
     progress.quiet = True
     source, started, seconds = random.Random(seed), time.monotonic(), {}
@@ -130,7 +133,9 @@ def kill_and_go_on(kills: int, seed: int, root: Path, modes: tuple[int, ...] = (
                 time.sleep(0.005)
             if finished:
                 if status:
-                    raise SystemExit(f"a study that went on failed with status {status}; seed {seed}")
+                    raise SystemExit(
+                        f"a study that went on failed with status {status}; seed {seed}"
+                    )
                 break
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

@@ -1,11 +1,12 @@
-"""Delete each unit of a network: the fast sweep against the naive loop, in the same run, with equal predictions.
+"""Delete each unit of a network: the fast sweep against the naive loop, in the same run, with equal
+predictions.
 
     python benchmarks/lesion_sweep.py --preset preresnet110 --images 256
 
-Naive: eager PyTorch, one full forward pass of the unmodified network for each deletion; the whole set as one batch, and for
-a harder comparison in batches of 64, which cost less memory traffic. Prints one JSON object:
-seconds, their ratio, branch evaluations, the share of
-the machine's matrix-product peak that each reaches (measured here, same threads), and whether predictions agree.
+Naive: eager PyTorch, one full forward pass of the unmodified network for each deletion; the whole
+set as one batch, and for a harder comparison in batches of 64, which cost less memory traffic.
+Prints one JSON object: seconds, their ratio, branch evaluations, the share of the machine's
+matrix-product peak that each reaches (measured here, same threads), and whether predictions agree.
 """
 
 import argparse
@@ -52,7 +53,9 @@ def main() -> None:
     parser.add_argument("--preset", default="preresnet110")
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3, help="alternating pairs of runs; medians are reported")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="alternating pairs of runs; medians are reported"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     network = lively(preset(options.preset, 10, seed=0))
@@ -74,15 +77,18 @@ def main() -> None:
     top, whole_s, slow_s, fast_s = peak(), *(statistics.median(t) for t in (whole, slow, fast))
     result = {
         "preset": options.preset, "units": n, "images": options.images, "threads": options.threads,
-        "seconds": {"naive": round(whole_s, 2), "naive in 64s": round(slow_s, 2), "sweep": round(fast_s, 2)},
+        "seconds": {"naive": round(whole_s, 2), "naive in 64s": round(slow_s, 2),
+        "sweep": round(fast_s, 2)},
         "ratio": round(whole_s / fast_s, 2), "ratio to naive in 64s": round(slow_s / fast_s, 2),
         "pairs": [round(a / b, 2) for a, b in zip(whole, fast, strict=True)],
         "branch evaluations": {"naive": alone, "sweep": shared, "ratio": round(alone / shared, 2)},
         "peak GFLOP/s": round(top / 1e9, 1),
         "share of peak": {
-            "naive": round(alone * flops / whole_s / top, 3), "sweep": round(shared * flops / fast_s / top, 3),
+            "naive": round(alone * flops / whole_s / top, 3),
+            "sweep": round(shared * flops / fast_s / top, 3),
         },
-        "same predictions": agree, "relative difference of logits": difference, "torch": torch.__version__,
+        "same predictions": agree, "relative difference of logits": difference,
+        "torch": torch.__version__,
     }  # fmt: skip
     print(json.dumps(result))
     if not agree or difference > 1e-5:

@@ -1,4 +1,4 @@
-"""Networks are plain nn.Modules: build one of your own parts and train it with a loop of your own."""
+"""Networks are plain nn.Modules: build one of your own parts, train it in a loop of your own."""
 
 import torch
 import torch.nn.functional as F
@@ -26,14 +26,21 @@ mean, std = statistics(data.train, "channel")
 train, test = (Pixels(part, mean, std, 0, "cpu") for part in (data.train, data.test))
 optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
 for epoch in range(4):
-    for indices in torch.randperm(len(train), generator=torch.Generator().manual_seed(epoch)).split(64):
+    for indices in torch.randperm(len(train), generator=torch.Generator().manual_seed(epoch)).split(
+        64
+    ):
         images, labels = train.batch(indices)
         optimiser.zero_grad()
         F.cross_entropy(network(images), labels).backward()
         optimiser.step()
 
 intact, lesions = delete_each(network, Examples(*test.batch(torch.arange(len(test)))))
-print(f"{count_paths(network).total} paths; intact error {100 * intact.value:.1f} % (n = {intact.n})")
+print(
+    f"{count_paths(network).total} paths; intact error {100 * intact.value:.1f} % (n = {intact.n})"
+)
 for lesion in lesions:
     low, high = lesion.error.interval
-    print(f"without unit {lesion.deleted[0]}: {100 * lesion.error.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
+    print(
+        f"without unit {lesion.deleted[0]}: {100 * lesion.error.value:.1f} % "
+        f"[{100 * low:.1f}, {100 * high:.1f}]"
+    )

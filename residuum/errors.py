@@ -1,7 +1,7 @@
 """What goes wrong, with the exit code a command line ends with, and the nearest valid name.
 
-A message says what was got, where, and what to do instead. Only these exceptions are a user's to read; any other is a
-fault of ours and keeps its traceback.
+A message says what was got, where, and what to do instead. Only these exceptions are a user's to
+read; any other is a fault of ours and keeps its traceback.
 """
 
 from collections.abc import Iterable
@@ -69,7 +69,10 @@ class Interrupted(ResiduumError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """`" Did you mean 'resnet56'?"`, or the valid names where none is near. Made to follow a full stop."""
+    """`" Did you mean 'resnet56'?"`, or the valid names where none is near.
+
+    Made to follow a full stop.
+    """
     names = sorted(valid)
     close = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     if close:

@@ -34,7 +34,9 @@ def read(path: Path, kind: type[T], wrong: Wrong, schema: int | None = None, adv
         found = value.pop("schema", None)
         if found != schema or isinstance(found, bool):
             made_by = "no schema" if found is None else f"schema {found!r}"
-            raise wrong(f"{path}: made with {made_by}; this version reads {schema}. {advice}".strip())
+            raise wrong(
+                f"{path}: made with {made_by}; this version reads {schema}. {advice}".strip()
+            )
     return build(value, kind, str(path), wrong)
 
 
@@ -92,7 +94,9 @@ def _hints(kind: type) -> dict[str, Any]:
 @cache
 def _defaults(kind: type) -> dict[str, Any]:
     if issubclass(kind, msgspec.Struct):
-        names = kind.__struct_fields__[len(kind.__struct_fields__) - len(kind.__struct_defaults__) :]
+        names = kind.__struct_fields__[
+            len(kind.__struct_fields__) - len(kind.__struct_defaults__) :
+        ]
         return dict(zip(names, kind.__struct_defaults__, strict=True))
     found = {}
     for field in dataclasses.fields(kind):
@@ -153,7 +157,9 @@ def _words_at(kind: Any, steps: list[tuple[str, str]]) -> Iterable[str]:
     """The words that may stand at a place: those of a `Literal`, or the tags of a union."""
     options = _options(kind)
     if not steps:
-        return [word for option in options if get_origin(option) is Literal for word in get_args(option)]
+        return [
+            word for option in options if get_origin(option) is Literal for word in get_args(option)
+        ]
     (name, _), *rest = steps
     found: list[str] = []
     for option in options:

@@ -1,4 +1,4 @@
-"""What a study leaves behind: plain data that is saved, loaded, drawn and reported without torch."""
+"""What a study leaves behind: plain data saved, loaded, drawn and reported without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,16 @@ from .reader import plain, read
 from .storage import write_json
 
 SCHEMA = 1
-Verdict = Literal["reproduced", "not reproduced", "not decidable at this scale", "exact", "measured"]
+Verdict = Literal[
+    "reproduced", "not reproduced", "not decidable at this scale", "exact", "measured"
+]
 Number = float | int | None
 
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: y over x, an interval for each point where there is one, and what a pointer resting on it reads."""
+    """A curve: y over x, an interval for each point where there is one, and what a pointer resting
+    on it reads."""
 
     name: str
     x: tuple[Number, ...]
@@ -58,7 +61,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of a paper, its value there and here, and what follows. `rule` says when it counts as reproduced."""
+    """A statement of a paper, its value there and here, and what follows.
+
+    `rule` says when it counts as reproduced.
+    """
 
     statement: str
     paper: str

@@ -1,7 +1,7 @@
 """READ THIS FIRST. The residual unit, a row of units, and a network that is stem -> units -> head.
 
-Every network here is a row (sometimes a nest) of the same unit, and every experiment is a question asked of that row.
-Shapes: N images, C channels, H x W pixels, K classes.
+Every network here is a row (sometimes a nest) of the same unit, and every experiment is a question
+asked of that row. Shapes: N images, C channels, H x W pixels, K classes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,14 +14,18 @@ from .parts.shortcuts import Severed
 
 
 class ResidualUnit(nn.Module):
-    """x' = f(m(h(z), F(z); z)), z = a(x). F is `branch`, h `shortcut`, m `merge`, f `after`, a `before`.
+    """x' = f(m(h(z), F(z); z)), z = a(x).
 
-    (N, C, H, W) -> (N, C', H', W'). With m the sum: He et al. 2016, eq. 1-2; with m a gate: Srivastava et al. 2015,
-    eq. 3; with m a concatenation: Huang et al. 2017. A part left out is the identity, the merge the sum. `before` is
-    what both roads read: in a pre-activation network the activation ahead of the first unit and of every projection.
+    F is `branch`, h `shortcut`, m `merge`, f `after`, a `before`.
 
-    A *plain* layer is the unit whose shortcut is `Severed`: the road is there and carries nothing (He et al. 2016,
-    table 1, constant scaling 0/1). A *nested* unit has a `Row` for its branch (Zhang et al. 2016, RoR).
+    (N, C, H, W) -> (N, C', H', W'). With m the sum: He et al. 2016, eq. 1-2; with m a gate:
+    Srivastava et al. 2015, eq. 3; with m a concatenation: Huang et al. 2017. A part left out is the
+    identity, the merge the sum. `before` is what both roads read: in a pre-activation network the
+    activation ahead of the first unit and of every projection.
+
+    A *plain* layer is the unit whose shortcut is `Severed`: the road is there and carries nothing
+    (He et al. 2016, table 1, constant scaling 0/1). A *nested* unit has a `Row` for its branch
+    (Zhang et al. 2016, RoR).
     """
 
     def __init__(
@@ -35,7 +39,8 @@ class ResidualUnit(nn.Module):
         super().__init__()
         if merge is not None and not isinstance(merge, Merge):
             raise UsageError(
-                f"merge must be a residuum.parts.merges.Merge, not {type(merge).__name__}. Subclass it and "
+                "merge must be a residuum.parts.merges.Merge, not "
+                f"{type(merge).__name__}. Subclass it and "
                 "state forward(around, through, z)"
             )
         self.before = nn.Identity() if before is None else before
@@ -48,7 +53,8 @@ class ResidualUnit(nn.Module):
         around, z = self.enter(x)
         return self.leave(around, self.branch(z), z)
 
-    # The two lines of the formula stand apart so that a nest can be entered, crossed leaf by leaf, and left.
+    # The two lines of the formula stand apart so that a nest can be entered, crossed leaf by leaf,
+    # and left.
 
     def enter(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
         """h(z) and z = a(x)."""
@@ -62,11 +68,14 @@ class ResidualUnit(nn.Module):
     def bypass(self, z: Tensor, strict: bool = False) -> Tensor:
         """What the merge leaves when the branch is deleted (Veit et al. 2016, sec. 4.1).
 
-        h(z) for a sum and for a gate (T = 0), [h(z), 0] for a concatenation, h(z)/2 for a mean; in a plain unit the
-        road that is cut opens. `strict` keeps the merge as it is, m(h, 0; z): (1 - T) h for a gate.
+        h(z) for a sum and for a gate (T = 0), [h(z), 0] for a concatenation, h(z)/2 for a mean; in
+        a plain unit the road that is cut opens. `strict` keeps the merge as it is, m(h, 0; z): (1 -
+        T) h for a gate.
         """
         if strict and self.plain:
-            raise UsageError("a plain unit has no strict deletion: nothing would be left of the signal")
+            raise UsageError(
+                "a plain unit has no strict deletion: nothing would be left of the signal"
+            )
         road = self.shortcut.road if isinstance(self.shortcut, Severed) else self.shortcut
         return self.merge.bypass(road(z), z, strict)
 

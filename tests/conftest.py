@@ -22,7 +22,8 @@ torch.set_num_threads(1)
 
 
 def nested(seed: int = 0, units: int = 2, width: int = 8, halving: int = 2) -> ResidualNetwork:
-    """Residual networks of residual networks in small: a shortcut round each stage and one round all (RoR-3)."""
+    """Residual networks of residual networks in small: a shortcut round each stage and one round
+    all (RoR-3)."""
     torch.manual_seed(seed)
     stages, c_in = [], width
     for stage in range(3):
@@ -55,7 +56,13 @@ def headed(units, channels: int) -> ResidualNetwork:
 
 def highway(units: int = 4, seed: int = 0) -> ResidualNetwork:
     torch.manual_seed(seed)
-    return headed([ResidualUnit(convolution(8, 8), merge=Gate(convolution(8, 8, -1.0))) for _ in range(units)], 8)
+    return headed(
+        [
+            ResidualUnit(convolution(8, 8), merge=Gate(convolution(8, 8, -1.0)))
+            for _ in range(units)
+        ],
+        8,
+    )
 
 
 def dense(units: int = 4, seed: int = 0) -> ResidualNetwork:
@@ -79,17 +86,24 @@ def fractal(seed: int = 0) -> ResidualNetwork:
         column = Row(ResidualUnit(convolution(8, 8), Severed()) for _ in range(2))
         return ResidualUnit(column, convolution(8, 8), nn.ReLU(), merge=Mean())
 
-    return headed([join(), ResidualUnit(convolution(8, 8), convolution(8, 8), merge=Mean()), join()], 8)
+    return headed(
+        [join(), ResidualUnit(convolution(8, 8), convolution(8, 8), merge=Mean()), join()], 8
+    )
 
 
 def gated_nest(seed: int = 0) -> ResidualNetwork:
-    """A gate, a concatenation and a plain nest round rows of units; inside the first another nest, which ends with it."""
+    """A gate, a concatenation and a plain nest round rows of units; inside the first another nest,
+    which ends with it."""
     torch.manual_seed(seed)
     innermost = ResidualUnit(Row([ResidualUnit(convolution(8, 8))]), convolution(8, 8), nn.ReLU())
     inner = Row([ResidualUnit(convolution(8, 8)), innermost])
     gated = ResidualUnit(inner, merge=Gate(convolution(8, 8, 0.5)), after=nn.ReLU())
-    grown = ResidualUnit(Row([ResidualUnit(convolution(8, 4), nn.Conv2d(8, 4, 1))]), merge=Concat(4))
-    plain = ResidualUnit(Row([ResidualUnit(convolution(12, 12)), ResidualUnit(convolution(12, 12))]), Severed())
+    grown = ResidualUnit(
+        Row([ResidualUnit(convolution(8, 4), nn.Conv2d(8, 4, 1))]), merge=Concat(4)
+    )
+    plain = ResidualUnit(
+        Row([ResidualUnit(convolution(12, 12)), ResidualUnit(convolution(12, 12))]), Severed()
+    )
     return headed([gated, grown, plain], 12)
 
 
@@ -115,7 +129,10 @@ MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
 
 
 def lively(network: nn.Module, seed: int = 1) -> nn.Module:
-    """As after training: statistics and scales away from 0 and 1, so that a forgotten one shows. Evaluation mode."""
+    """As after training: statistics and scales away from 0 and 1, so that a forgotten one shows.
+
+    Evaluation mode.
+    """
     source = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in network.modules():
@@ -148,7 +165,8 @@ def silence(monkeypatch):
 def fingerprint(network: nn.Module) -> list:
     """All that an analysis must leave as it was."""
     modules = [
-        (name, id(m), m.training, len(m._forward_hooks), len(m._backward_hooks)) for name, m in network.named_modules()
+        (name, id(m), m.training, len(m._forward_hooks), len(m._backward_hooks))
+        for name, m in network.named_modules()
     ]
     tensors = [(name, t.clone()) for name, t in network.state_dict().items()]
     flags = [(p.requires_grad, p.grad is None) for p in network.parameters()]
@@ -156,5 +174,7 @@ def fingerprint(network: nn.Module) -> list:
 
 
 def same_fingerprint(before: list, after: list) -> bool:
-    tensors = all(a == b and torch.equal(x, y) for (a, x), (b, y) in zip(before[3], after[3], strict=True))
+    tensors = all(
+        a == b and torch.equal(x, y) for (a, x), (b, y) in zip(before[3], after[3], strict=True)
+    )
     return before[:2] == after[:2] and torch.equal(before[2], after[2]) and tensors

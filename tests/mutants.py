@@ -1,9 +1,12 @@
-"""`make mutants`: break one line at a time and see a test fail. A mutant that survives names a hole in the tests.
+"""`make mutants`: break one line at a time and see a test fail.
+
+A mutant that survives names a hole in the tests.
 
     python tests/mutants.py [WORD ...]     only those whose file or line holds one of the words
 
-Each mutant is (file, the text as it stands, the text broken, the tests that must notice). It is applied to a copy of the
-project; the text must stand there exactly once, so that the list cannot rot in silence.
+Each mutant is (file, the text as it stands, the text broken, the tests that must notice). It is
+applied to a copy of the project; the text must stand there exactly once, so that the list cannot
+rot in silence.
 """
 
 import os
@@ -29,50 +32,138 @@ class Mutant(NamedTuple):
 
 
 LAWS, UNITS, PATHS = "tests/laws/test_anatomy.py", "tests/test_units.py", "tests/test_paths.py"
-RESUME, TRAINING, IDENTITY = "tests/laws/test_resume.py", "tests/test_training.py", "tests/test_identity.py"
+RESUME, TRAINING, IDENTITY = (
+    "tests/laws/test_resume.py",
+    "tests/test_training.py",
+    "tests/test_identity.py",
+)
 READER, PRESETS = "tests/test_reader.py", "tests/laws/test_presets.py"
 MERGES = "parts/merges.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
 MUTANTS = [
     # ---- jobs and items ----
-    Mutant("experiments/log.py", "damaged = digest != _digest(content)", "damaged = False", f"{JOBS} -k damage"),
-    Mutant("experiments/log.py", "if known.value != entry.value:", "if known is None:", f"{JOBS} -k values"),
-    Mutant("experiments/log.py", "probe.version, ", "", f"{JOBS} -k identified"),
-    Mutant("experiments/probe.py", "for n, v in plain.items() if v != defaults[n]", "for n, v in plain.items()", JOBS),
-    Mutant("experiments/bench.py", "self._key(run, probe) not in known]", "probe]", f"{JOBS} -k found"),
     Mutant(
-        "experiments/bench.py", "self._measure(run, self._missing(run, job.probes))", "self._measure(run, job.probes)", JOBS
+        "experiments/log.py",
+        "damaged = digest != _digest(content)",
+        "damaged = False",
+        f"{JOBS} -k damage",
     ),
-    Mutant("experiments/executors.py", "while os.getppid() == parent:", "while True:", f"{JOBS} -k children"),
-    Mutant("experiments/executors.py", "os.killpg(worker, signal.SIGKILL)", "pass", f"{JOBS} -k children"),
-    Mutant("storage/files.py", 'whole = file.read().rfind(b"\\n") + 1', "whole = len(file.read())", f"{JOBS} -k torn"),
-    Mutant("storage/locks.py", "0 if self.wait else fcntl.LOCK_NB", "fcntl.LOCK_NB", f"{JOBS} -k waits"),
+    Mutant(
+        "experiments/log.py",
+        "if known.value != entry.value:",
+        "if known is None:",
+        f"{JOBS} -k values",
+    ),
+    Mutant("experiments/log.py", "probe.version, ", "", f"{JOBS} -k identified"),
+    Mutant(
+        "experiments/probe.py",
+        "for n, v in plain.items() if v != defaults[n]",
+        "for n, v in plain.items()",
+        JOBS,
+    ),
+    Mutant(
+        "experiments/bench.py", "self._key(run, probe) not in known]", "probe]", f"{JOBS} -k found"
+    ),
+    Mutant(
+        "experiments/bench.py",
+        "self._measure(run, self._missing(run, job.probes))",
+        "self._measure(run, job.probes)",
+        JOBS,
+    ),
+    Mutant(
+        "experiments/executors.py",
+        "while os.getppid() == parent:",
+        "while True:",
+        f"{JOBS} -k children",
+    ),
+    Mutant(
+        "experiments/executors.py",
+        "os.killpg(worker, signal.SIGKILL)",
+        "pass",
+        f"{JOBS} -k children",
+    ),
+    Mutant(
+        "storage/files.py",
+        'whole = file.read().rfind(b"\\n") + 1',
+        "whole = len(file.read())",
+        f"{JOBS} -k torn",
+    ),
+    Mutant(
+        "storage/locks.py", "0 if self.wait else fcntl.LOCK_NB", "fcntl.LOCK_NB", f"{JOBS} -k waits"
+    ),
     Mutant("studies/veit2016.py", "median(held) <= 0.02", "median(held) < 0.02", ITEMS),
     Mutant("studies/veit2016.py", "if len(d.deleted) == k", "if len(d.deleted) >= k", ITEMS),
-    Mutant("studies/veit2016_paths.py", "comb(PAPER_UNITS - deleted, length)", "comb(PAPER_UNITS, length)", ITEMS),
+    Mutant(
+        "studies/veit2016_paths.py",
+        "comb(PAPER_UNITS - deleted, length)",
+        "comb(PAPER_UNITS, length)",
+        ITEMS,
+    ),
     Mutant("studies/veit2016_paths.py", 'ranges["published"]) / 2', 'ranges["exact"]) / 2', ITEMS),
     # ---- the merge ----
-    Mutant(MERGES, "return torch.lerp(around, through, gate)", "return torch.lerp(through, around, gate)", UNITS),
-    Mutant(MERGES, "None if around is None else (1 - gate) * around", "None if around is None else gate * around", LAWS),
-    Mutant(MERGES, "None if through is None else gate * through", "None if through is None else through", LAWS),
+    Mutant(
+        MERGES,
+        "return torch.lerp(around, through, gate)",
+        "return torch.lerp(through, around, gate)",
+        UNITS,
+    ),
+    Mutant(
+        MERGES,
+        "None if around is None else (1 - gate) * around",
+        "None if around is None else gate * around",
+        LAWS,
+    ),
+    Mutant(
+        MERGES,
+        "None if through is None else gate * through",
+        "None if through is None else through",
+        LAWS,
+    ),
     Mutant(MERGES, "return around / 2, through / 2", "return around, through / 2", LAWS),
     Mutant(MERGES, "torch.cat([around, through], 1)", "torch.cat([through, around], 1)", UNITS),
-    Mutant(MERGES, "else self._padded(through, channels, 0)", "else self._padded(through, 0, channels)", LAWS),
+    Mutant(
+        MERGES,
+        "else self._padded(through, channels, 0)",
+        "else self._padded(through, 0, channels)",
+        LAWS,
+    ),
     Mutant(MERGES, "if bool(distance <= TOLERANCE", "if bool(distance >= TOLERANCE", LAWS),
     Mutant(MERGES, "        return around / 2\n", "        return around\n", f"{UNITS} {LAWS}"),
-    Mutant("units.py", "return self.after(self.merge(around, through, z))", "return self.merge(around, through, z)", UNITS),
-    Mutant("units.py", "return self.merge.bypass(road(z), z, strict)", "return self.merge.bypass(z, z, strict)", LAWS),
+    Mutant(
+        "units.py",
+        "return self.after(self.merge(around, through, z))",
+        "return self.merge(around, through, z)",
+        UNITS,
+    ),
+    Mutant(
+        "units.py",
+        "return self.merge.bypass(road(z), z, strict)",
+        "return self.merge.bypass(z, z, strict)",
+        LAWS,
+    ),
     # ---- the tape ----
     Mutant("views/tape.py", "else (whole, whole)", "else halves", f"{LAWS} -k gated"),
     Mutant("views/tape.py", "self.z if self.inner is None else self._nest_end", "self.z", LAWS),
-    Mutant("views/tape.py", "return pull(self._around, self.z, stack)", "return pull(self._through, self.z, stack)", LAWS),
+    Mutant(
+        "views/tape.py",
+        "return pull(self._around, self.z, stack)",
+        "return pull(self._through, self.z, stack)",
+        LAWS,
+    ),
     # ---- stages and the sweep ----
     Mutant(
-        "views/own.py", "return (nest.leave(around, through, z), *waiting)", "return (nest.leave(around, through, z),)", LAWS
+        "views/own.py",
+        "return (nest.leave(around, through, z), *waiting)",
+        "return (nest.leave(around, through, z),)",
+        LAWS,
     ),
-    Mutant("views/own.py", "around = None if nest.plain else waiting.pop(0)", "around = None", LAWS),
+    Mutant(
+        "views/own.py", "around = None if nest.plain else waiting.pop(0)", "around = None", LAWS
+    ),
     Mutant("views/own.py", "opens=(unit, *inner[0].opens)", "opens=(*inner[0].opens, unit)", LAWS),
-    Mutant("views/own.py", "closes=(*inner[-1].closes, unit)", "closes=(unit, *inner[-1].closes)", LAWS),
+    Mutant(
+        "views/own.py", "closes=(*inner[-1].closes, unit)", "closes=(unit, *inner[-1].closes)", LAWS
+    ),
     Mutant(
         "views/edits.py",
         "return self.unit.bypass(z, self.strict), None",
@@ -86,7 +177,12 @@ MUTANTS = [
         "found.setdefault((0, v[depth]), len(found))",
         LAWS,
     ),
-    Mutant("anatomy/sweeps.py", "kept[variant, at] = found[end]", "kept[variant, at] = found[variant % len(found)]", LAWS),
+    Mutant(
+        "anatomy/sweeps.py",
+        "kept[variant, at] = found[end]",
+        "kept[variant, at] = found[variant % len(found)]",
+        LAWS,
+    ),
     Mutant("anatomy/deletions.py", "return ~right", "return right", LAWS),
     Mutant("views/view.py", "if len(inside) == 1 and not _holds_series(part):", "if inside:", LAWS),
     # ---- paths and gradients ----
@@ -97,15 +193,27 @@ MUTANTS = [
         PATHS,
     ),
     Mutant("anatomy/paths.py", "[comb(sum(sizes) - size, j)]", "[comb(sum(sizes), j)]", PATHS),
-    Mutant("anatomy/gradients.py", "through = _signed(through, sign)\n", "through = through\n", LAWS),
-    Mutant("anatomy/gradients.py", "around = None if around is None else _signed(around, sign)", "around = around", LAWS),
+    Mutant(
+        "anatomy/gradients.py", "through = _signed(through, sign)\n", "through = through\n", LAWS
+    ),
+    Mutant(
+        "anatomy/gradients.py",
+        "around = None if around is None else _signed(around, sign)",
+        "around = around",
+        LAWS,
+    ),
     Mutant(
         "anatomy/gradients.py",
         "torch.cat([through.new_zeros(1, *through.shape[1:]), through])",
         "torch.cat([through, through.new_zeros(1, *through.shape[1:])])",
         LAWS,
     ),
-    Mutant("anatomy/gradients.py", "total[: len(short)] += short", "total[-len(short) :] += short", LAWS),
+    Mutant(
+        "anatomy/gradients.py",
+        "total[: len(short)] += short",
+        "total[-len(short) :] += short",
+        LAWS,
+    ),
     Mutant(
         "anatomy/sampling.py",
         "return None if chosen.expression == Series() else",
@@ -123,13 +231,26 @@ MUTANTS = [
         f"{RESUME} {TRAINING}",
     ),
     Mutant("training/memory.py", "optimiser.state[parameter][key] = value", "pass", RESUME),
-    Mutant("training/loop.py", "self.sums.copy_(sums[self.team.rank])", "pass", f"{RESUME} {TRAINING}"),
-    Mutant("training/schedules.py", "step >= milestone * tick", "step > milestone * tick", TRAINING),
+    Mutant(
+        "training/loop.py", "self.sums.copy_(sums[self.team.rank])", "pass", f"{RESUME} {TRAINING}"
+    ),
+    Mutant(
+        "training/schedules.py", "step >= milestone * tick", "step > milestone * tick", TRAINING
+    ),
     # ---- identity ----
-    Mutant("training/recipe.py", 'if k not in ("name", "source")', 'if k not in ("name",)', IDENTITY),
-    Mutant("training/description.py", "if structure.digest(network) != recorded:", "if not recorded:", IDENTITY),
+    Mutant(
+        "training/recipe.py", 'if k not in ("name", "source")', 'if k not in ("name",)', IDENTITY
+    ),
+    Mutant(
+        "training/description.py",
+        "if structure.digest(network) != recorded:",
+        "if not recorded:",
+        IDENTITY,
+    ),
     Mutant("training/description.py", "    if changed:\n", "    if changed is None:\n", IDENTITY),
-    Mutant("networks/structure.py", 'getattr(kind, "version", 1) if _ours(kind) else 1', "1", IDENTITY),
+    Mutant(
+        "networks/structure.py", 'getattr(kind, "version", 1) if _ours(kind) else 1', "1", IDENTITY
+    ),
     # ---- reader ----
     Mutant("reader.py", '_refuse_unknown(value, built, "$", where, wrong)', "pass", READER),
     Mutant(
@@ -139,14 +260,24 @@ MUTANTS = [
         f"{READER} {TRAINING} tests/test_study.py",
     ),
     # ---- presets ----
-    Mutant("networks/stages.py", "stride = stage_stride if u == 0 else 1", "stride = stage_stride", PRESETS),
+    Mutant(
+        "networks/stages.py",
+        "stride = stage_stride if u == 0 else 1",
+        "stride = stage_stride",
+        PRESETS,
+    ),
     Mutant(
         "networks/stages.py",
         '"shared" if place.number == 0 or projects else "own"',
         '"shared" if place.number == 0 else "own"',
         f"{UNITS} {PRESETS}",
     ),
-    Mutant("networks/cost.py", "return sum(each[id(module)] for module in modules)", "return sum(each.values())", PRESETS),
+    Mutant(
+        "networks/cost.py",
+        "return sum(each[id(module)] for module in modules)",
+        "return sum(each.values())",
+        PRESETS,
+    ),
 ]
 
 
@@ -157,21 +288,42 @@ def run(mutant: Mutant, copy: Path) -> str:
     if whole.count(mutant.old) != 1:
         return f"STALE: the text stands there {whole.count(mutant.old)} times"
     file.write_text(whole.replace(mutant.old, mutant.new))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-n", "0", *mutant.tests.split()]
-    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "0",
+        *mutant.tests.split(),
+    ]
+    environment = os.environ | {
+        "PYTHONPATH": str(copy),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=SECONDS)
+        done = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, timeout=SECONDS
+        )
     except subprocess.TimeoutExpired:
         return "killed"
     finally:
         file.write_text(whole)
     # 1: tests failed. Anything else is a mutant that broke the import, or tests that are not there
-    return {0: "SURVIVED", 1: "killed"}.get(done.returncode, f"BROKEN: pytest ended with {done.returncode}")
+    return {0: "SURVIVED", 1: "killed"}.get(
+        done.returncode, f"BROKEN: pytest ended with {done.returncode}"
+    )
 
 
 def main(words: list[str]) -> int:
     chosen = [m for m in MUTANTS if not words or any(w in m.file or w in m.old for w in words)]
-    ignored = shutil.ignore_patterns(".*", "runs", "results", "__pycache__", "build", "dist", "data_*")
+    ignored = shutil.ignore_patterns(
+        ".*", "runs", "results", "__pycache__", "build", "dist", "data_*"
+    )
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(WORKERS) as pool:
         copies: SimpleQueue[Path] = SimpleQueue()
         for worker in range(WORKERS):
@@ -187,7 +339,10 @@ def main(words: list[str]) -> int:
         left = 0
         for mutant, verdict in pool.map(attempt, chosen):
             left += verdict != "killed"
-            print(f"{verdict:<10} {mutant.file}: {mutant.old.strip()}  ->  {mutant.new.strip()}", flush=True)
+            print(
+                f"{verdict:<10} {mutant.file}: {mutant.old.strip()}  ->  {mutant.new.strip()}",
+                flush=True,
+            )
     print(f"{len(chosen) - left} of {len(chosen)} mutants killed")
     return 1 if left else 0
 

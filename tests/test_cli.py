@@ -26,7 +26,9 @@ def call(capsys, *arguments) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory):
-    return residuum.train("preresnet8", epochs=1, output=tmp_path_factory.mktemp("runs") / "run").folder
+    return residuum.train(
+        "preresnet8", epochs=1, output=tmp_path_factory.mktemp("runs") / "run"
+    ).folder
 
 
 def test_info(capsys):
@@ -35,7 +37,10 @@ def test_info(capsys):
     assert (code, err) == (0, "")
     assert (found["parameters"], found["depth"], found["units"]) == (1_727_962, 110, 54)
     assert found["flops"] == 2 * found["macs"]
-    assert [(p["data"], p["error"]) for p in found["published"]] == [("CIFAR-10", 6.37), ("CIFAR-10", 6.1)]
+    assert [(p["data"], p["error"]) for p in found["published"]] == [
+        ("CIFAR-10", 6.37),
+        ("CIFAR-10", 6.1),
+    ]
     assert "preresnet110" in call(capsys, "info", "preresnet110")[1]
 
 
@@ -49,7 +54,9 @@ def test_flops_are_those_of_a_hand_count(capsys):
 
 
 def test_paths(capsys):
-    code, out, _ = call(capsys, "paths", "preresnet110", "--delete", 10, "--between", 19, 35, "--json")
+    code, out, _ = call(
+        capsys, "paths", "preresnet110", "--delete", 10, "--between", 19, 35, "--json"
+    )
     found = json.loads(out)
     assert code == 0
     assert found["total"] == str(2**54)
@@ -103,7 +110,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("code", "words", "arguments"), BAD, ids=[" ".join(map(str, b[2])) for b in BAD])
+@pytest.mark.parametrize(
+    ("code", "words", "arguments"), BAD, ids=[" ".join(map(str, b[2])) for b in BAD]
+)
 def test_mistakes_end_in_one_message(capsys, tmp_path, monkeypatch, code, words, arguments):
     monkeypatch.chdir(tmp_path)
     found, out, err = call(capsys, *arguments)
@@ -116,7 +125,9 @@ def test_mistakes_end_in_one_message(capsys, tmp_path, monkeypatch, code, words,
 
 
 def test_train_eval_lesion(capsys, small_run):
-    trained = json.loads(call(capsys, "train", "preresnet8", "--epochs", 1, "--output", small_run, "--json")[1])
+    trained = json.loads(
+        call(capsys, "train", "preresnet8", "--epochs", 1, "--output", small_run, "--json")[1]
+    )
     assert trained["test_n"] == 359
     code, out, err = call(capsys, "eval", small_run, "--json")
     found = json.loads(out)
@@ -126,10 +137,14 @@ def test_train_eval_lesion(capsys, small_run):
     single = json.loads(call(capsys, "lesion", small_run, "--json")[1])
     assert [x["deleted"] for x in single["lesions"]] == [[0], [1], [2]]
     assert single["intact"] == pytest.approx(found["error"])
-    both = json.loads(call(capsys, "lesion", small_run, "--units", 0, "--units", 2, "--json", "--examples", 50)[1])
+    both = json.loads(
+        call(capsys, "lesion", small_run, "--units", 0, "--units", 2, "--json", "--examples", 50)[1]
+    )
     assert both["n"] == 50
     assert both["lesions"][0]["deleted"] == [0, 2]
-    drawn = json.loads(call(capsys, "lesion", small_run, "--random", 1, "--repeats", 4, "--json")[1])
+    drawn = json.loads(
+        call(capsys, "lesion", small_run, "--random", 1, "--repeats", 4, "--json")[1]
+    )
     assert len(drawn["lesions"]) == 4
     assert "without 1" in call(capsys, "lesion", small_run)[1]
     assert call(capsys, "lesion", small_run, "--units", 3)[0] == 2
@@ -149,7 +164,9 @@ def test_recipe_files_are_checked_word_by_word(capsys, tmp_path, word, message):
     length = "" if "missing" in message else "length = 1\n"
     (tmp_path / "mine.toml").write_text(f'name = "mine"\n{length}{word}\n')
     file = str(tmp_path / "mine.toml")
-    code, out, err = call(capsys, "train", "preresnet8", "--recipe", file, "--output", tmp_path / "run")
+    code, out, err = call(
+        capsys, "train", "preresnet8", "--recipe", file, "--output", tmp_path / "run"
+    )
     assert (code, out) == (2, "")
     assert message in err
     assert "mine.toml" in err
@@ -177,7 +194,12 @@ def test_runs_are_listed_damaged_ones_too(capsys, small_run, tmp_path):
         text = call(capsys, "runs", tmp_path)[1]
     assert (code, err) == (0, "")
     four, one, three, two = json.loads(out)["entries"]
-    assert (one["network"], one["data"], one["state"], one["seed"]) == ("preresnet8", "digits", "finished", 0)
+    assert (one["network"], one["data"], one["state"], one["seed"]) == (
+        "preresnet8",
+        "digits",
+        "finished",
+        0,
+    )
     assert one["test_error"] == residuum.Run.open(small_run).outcome.last.test_error
     assert one["folder"] == str(tmp_path / "one")
     assert one["date"].startswith("20")
@@ -211,7 +233,12 @@ def test_diff_tells_meaning_from_words(capsys, small_run, tmp_path):
 
 def test_diff_shows_parts_and_recipe(small_run, tmp_path):
     other = residuum.train(
-        "preresnet8", shortcut="B", epochs=1, seed=1, output=tmp_path / "run", machine=Machine(threads=1)
+        "preresnet8",
+        shortcut="B",
+        epochs=1,
+        seed=1,
+        output=tmp_path / "run",
+        machine=Machine(threads=1),
     )
     found = residuum.diff(small_run, other.folder)
     assert not found.same_meaning
@@ -308,6 +335,8 @@ def test_signals_save_and_end_with_their_code(tmp_path, number, code):
 
 
 def test_a_closed_pipe_is_no_crash():
-    done = subprocess.run(f"{sys.executable} -m residuum ls | head -1", shell=True, capture_output=True, text=True)
+    done = subprocess.run(
+        f"{sys.executable} -m residuum ls | head -1", shell=True, capture_output=True, text=True
+    )
     assert "Traceback" not in done.stderr
     assert done.stdout.startswith("preset")

@@ -1,4 +1,4 @@
-"""Reading pictures, refusing what is broken, and randomness as a function of (seed, epoch, index)."""
+"""Reading images, refusing what is broken, randomness as a function of (seed, epoch, index)."""
 
 import io
 import os
@@ -97,7 +97,9 @@ def break_format(root):
     return "00.png"
 
 
-@pytest.mark.parametrize("damage", [break_truncated, break_text, break_size, break_class, break_link, break_format])
+@pytest.mark.parametrize(
+    "damage", [break_truncated, break_text, break_size, break_class, break_link, break_format]
+)
 def test_broken_folders_are_named(tmp_path, damage):
     root = class_folders(tmp_path / "set")
     expected = damage(root)
@@ -155,17 +157,28 @@ def test_a_bomb_is_refused_by_its_header():
     import zlib
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", 13000, 13000, 1, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
     with pytest.raises(DataError, match=r"refused|broken"):
         decode(bomb, "bomb.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "1"])
 def test_every_mode_becomes_rgb(mode):
-    picture = Image.new(mode, (5, 4), 0) if mode != "I;16" else Image.fromarray(np.full((4, 5), 0x8000, np.uint16))
+    picture = (
+        Image.new(mode, (5, 4), 0)
+        if mode != "I;16"
+        else Image.fromarray(np.full((4, 5), 0x8000, np.uint16))
+    )
     stream = io.BytesIO()
     picture.save(stream, "JPEG" if mode == "CMYK" else "PNG")
     found = decode(stream.getvalue(), "x")
@@ -181,7 +194,9 @@ def cifar_batches(kind: str, protocol: int = 2) -> dict[str, bytes]:
     source = np.random.default_rng(0)
 
     def batch(n, **labels):
-        return pickle.dumps({"data": source.integers(0, 256, (n, 3072), dtype=np.uint8)} | labels, protocol)
+        return pickle.dumps(
+            {"data": source.integers(0, 256, (n, 3072), dtype=np.uint8)} | labels, protocol
+        )
 
     if kind == "cifar10":
         files = {f"data_batch_{i}": batch(4, labels=[0, 1, 2, 3]) for i in range(1, 6)}
@@ -221,7 +236,13 @@ class Payload:
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_hostile_pickle_executes_nothing(tmp_path, monkeypatch, protocol):
     monkeypatch.chdir(tmp_path)
-    for content in (Payload(), {"data": Payload()}, [np.zeros(3), Payload()], print, np.array([Payload()], dtype=object)):
+    for content in (
+        Payload(),
+        {"data": Payload()},
+        [np.zeros(3), Payload()],
+        print,
+        np.array([Payload()], dtype=object),
+    ):
         with pytest.raises(DataError, match=r"asks for|not a CIFAR batch|damaged"):
             unpickle_arrays(pickle.dumps(content, protocol), "batch")
     assert not (tmp_path / "MARKER").exists()
@@ -236,10 +257,14 @@ def test_missing_and_wrong_cifar_files(tmp_path):
     (tmp_path / "data_batch_3").unlink()
     with pytest.raises(DataError, match="data_batch_3"):
         load(f"cifar10:{tmp_path}")
-    (tmp_path / "data_batch_3").write_bytes(pickle.dumps({"data": np.zeros((4, 10), np.uint8), "labels": [0] * 4}))
+    (tmp_path / "data_batch_3").write_bytes(
+        pickle.dumps({"data": np.zeros((4, 10), np.uint8), "labels": [0] * 4})
+    )
     with pytest.raises(DataError, match=r"data_batch_3.*3072"):
         load(f"cifar10:{tmp_path}")
-    (tmp_path / "data_batch_3").write_bytes(pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [10]}))
+    (tmp_path / "data_batch_3").write_bytes(
+        pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [10]})
+    )
     with pytest.raises(DataError, match="label 10"):
         load(f"cifar10:{tmp_path}")
 
@@ -250,7 +275,9 @@ def test_svhn(tmp_path):
     source = np.random.default_rng(0)
     for part, n in (("train", 5), ("test", 3)):
         pixels = source.integers(0, 256, (32, 32, 3, n), dtype=np.uint8)
-        savemat(tmp_path / f"{part}_32x32.mat", {"X": pixels, "y": np.array([[10]] + [[1]] * (n - 1))})
+        savemat(
+            tmp_path / f"{part}_32x32.mat", {"X": pixels, "y": np.array([[10]] + [[1]] * (n - 1))}
+        )
     data = load(f"svhn:{tmp_path}")
     assert data.train.labels.tolist() == [0, 1, 1, 1, 1]
     assert torch.equal(data.test.pixels[2], torch.from_numpy(pixels[..., 2].copy()))
@@ -282,7 +309,9 @@ def test_augmentation_depends_on_seed_epoch_and_index_alone():
     whole = pixels.batch(torch.arange(20), draws)[0]
     some = torch.tensor([13, 4, 19])
     assert torch.equal(pixels.batch(some, draws[some])[0], whole[some])
-    assert not torch.equal(crops_and_flips(Augmentation(), 7, 2, 20), crops_and_flips(Augmentation(), 7, 3, 20))
+    assert not torch.equal(
+        crops_and_flips(Augmentation(), 7, 2, 20), crops_and_flips(Augmentation(), 7, 3, 20)
+    )
 
 
 def test_crop_and_flip_equal_a_plain_computation():
@@ -314,7 +343,9 @@ def test_normalised_pictures_have_the_statistics_they_should(kind):
     x = Pixels(images, mean, std, 0, "cpu").batch(torch.arange(50))[0].double()
     if kind == "channel":
         torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0)
-        torch.testing.assert_close(x.var((0, 2, 3), correction=0), torch.ones(3).double(), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            x.var((0, 2, 3), correction=0), torch.ones(3).double(), atol=1e-4, rtol=0
+        )
     else:
         torch.testing.assert_close(x.mean(0), torch.zeros(3, 8, 8).double(), atol=1e-5, rtol=0)
     if kind == "pixel":
@@ -333,7 +364,13 @@ def test_digits_are_the_published_ones():
     data, bunch = load("digits"), load_digits()
     assert (len(data.train), len(data.test), data.size) == (1438, 359, 8)
     rows = {
-        (p.tobytes(), int(t)) for p, t in zip(np.rint(bunch.images * 255 / 16).astype(np.uint8), bunch.target, strict=True)
+        (p.tobytes(), int(t))
+        for p, t in zip(
+            np.rint(bunch.images * 255 / 16).astype(np.uint8), bunch.target, strict=True
+        )
     }
     for part in (data.train, data.test):
-        assert all((p[..., 0].numpy().tobytes(), int(t)) in rows for p, t in zip(part.pixels, part.labels, strict=True))
+        assert all(
+            (p[..., 0].numpy().tobytes(), int(t)) in rows
+            for p, t in zip(part.pixels, part.labels, strict=True)
+        )

@@ -1,4 +1,5 @@
-"""Jobs: what identifies one, the log that keeps them, the workers that carry them out, and what a kill leaves."""
+"""Jobs: what identifies one, the log that keeps them, the workers that carry them out, and what a
+kill leaves."""
 
 import json
 import os
@@ -18,7 +19,14 @@ from residuum.errors import CheckpointError, LockedError, NumericError, Resource
 from residuum.experiments.bench import Bench, Job, union
 from residuum.experiments.executors import Local
 from residuum.experiments.log import Finished, Log, job_key
-from residuum.experiments.probe import MEASUREMENTS, Probe, delete_each, delete_random, record, unit_map
+from residuum.experiments.probe import (
+    MEASUREMENTS,
+    Probe,
+    delete_each,
+    delete_random,
+    record,
+    unit_map,
+)
 from residuum.experiments.trial import Trial
 from residuum.storage import Lock, append_line, read_lines
 from residuum.training import find_recipe
@@ -29,7 +37,11 @@ from residuum.training import find_recipe
 def test_a_probe_is_its_word_and_what_differs_from_the_defaults():
     assert delete_each() == delete_each(None) == delete_each(examples=None) == Probe("delete each")
     assert delete_random([1, 2], 3) == delete_random(counts=(1, 2), repeats=3, seed=0)
-    assert delete_random((1, 2), 3, seed=1).arguments == (("counts", (1, 2)), ("repeats", 3), ("seed", 1))
+    assert delete_random((1, 2), 3, seed=1).arguments == (
+        ("counts", (1, 2)),
+        ("repeats", 3),
+        ("seed", 1),
+    )
     assert len({delete_each(), delete_each(5), delete_each(examples=5)}) == 2
     with pytest.raises(UsageError, match="delete each"):
         Probe("delete eahc").version  # noqa: B018
@@ -291,4 +303,8 @@ def test_workers_and_their_children_end_with_the_main_process(number):
 def test_a_killed_study_goes_on(tmp_path: Path):
     found = kill_and_go_on(3, 1, tmp_path, modes=(1,))
     assert found["kills"] >= 3
-    assert (found["different"], found["something done twice"], found["processes left"]) == (0, 0, False)
+    assert (found["different"], found["something done twice"], found["processes left"]) == (
+        0,
+        0,
+        False,
+    )

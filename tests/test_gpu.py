@@ -27,7 +27,8 @@ GPU = Machine(device="cuda", save_seconds=1e9)
 
 @pytest.fixture(autouse=True)
 def plain_arithmetic(monkeypatch):
-    """No TF32, and the same algorithms each time: laws are compared to float rounding, resuming to the bit."""
+    """No TF32, and the same algorithms each time: laws are compared to float rounding, resuming to
+    the bit."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
@@ -45,7 +46,11 @@ def data() -> Dataset:
 def test_sweeps_equal_the_naive_way(specimen):
     network, x = specimen.cuda(), image_batch(5)
     n = len(anatomy.unravel(network).units)
-    variants = [intact(network), *(without(network, [i]) for i in range(n)), without(network, [0, n - 1])]
+    variants = [
+        intact(network),
+        *(without(network, [i]) for i in range(n)),
+        without(network, [0, n - 1]),
+    ]
     expected, found = naive(network, x, variants), sweep(network, x, variants)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
     small = sweep(network, x, variants, memory=1)
@@ -59,7 +64,9 @@ def test_gradients_by_length_sum_to_the_gradient(specimen):
     assert same_fingerprint(before, fingerprint(network))
     there = x.cuda().requires_grad_()
     loss = F.cross_entropy(network(there), targets.cuda(), reduction="sum")
-    torch.testing.assert_close(found.sum(0), torch.autograd.grad(loss, there)[0], rtol=1e-8, atol=1e-11)
+    torch.testing.assert_close(
+        found.sum(0), torch.autograd.grad(loss, there)[0], rtol=1e-8, atol=1e-11
+    )
     on_the_cpu = anatomy.gradient_by_length(network.cpu(), x, targets)
     torch.testing.assert_close(found.cpu(), on_the_cpu, rtol=1e-7, atol=1e-11)
 
@@ -116,8 +123,26 @@ def test_a_stopped_run_ends_with_the_same_bits(data, tmp_path, monkeypatch, name
 
 def test_one_rank_of_nccl(tmp_path):
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", "-m", "residuum"),
-        *("train", "preresnet8", "--epochs", "1", "--device", "cuda", "--output", str(tmp_path / "run"), "--json"),
+        *(
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node=1",
+            "-m",
+            "residuum",
+        ),
+        *(
+            "train",
+            "preresnet8",
+            "--epochs",
+            "1",
+            "--device",
+            "cuda",
+            "--output",
+            str(tmp_path / "run"),
+            "--json",
+        ),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,7 @@
-"""The house: what stands on what, who writes, how large things may grow. Raising a budget is a deliberate edit."""
+"""The house: what stands on what, who writes, how large things may grow.
+
+Raising a budget is a deliberate edit.
+"""
 
 import ast
 import shutil
@@ -56,7 +59,9 @@ def test_columns():
 
 
 def test_floors_hold():
-    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -66,7 +71,18 @@ def calls(tree: ast.AST):
             yield ast.unparse(node.func), node
 
 
-WRITING = {"write_text", "write_bytes", "unlink", "mkdir", "rmdir", "rename", "touch", "save_file", "savez", "to_csv"}
+WRITING = {
+    "write_text",
+    "write_bytes",
+    "unlink",
+    "mkdir",
+    "rmdir",
+    "rename",
+    "touch",
+    "save_file",
+    "savez",
+    "to_csv",
+}
 
 
 def test_only_storage_writes():
@@ -74,7 +90,12 @@ def test_only_storage_writes():
         if path.parent.name == "storage":
             continue
         tree = ast.parse(path.read_text())
-        imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module for a in n.names}
+        imported = {
+            a.name
+            for n in ast.walk(tree)
+            if isinstance(n, ast.ImportFrom) and n.module
+            for a in n.names
+        }
         for function, node in calls(tree):
             last = function.split(".")[-1]
             assert not (last in WRITING and last not in imported), f"{path.name}: {function}"
@@ -118,7 +139,9 @@ QUICK = ("--help", "train --help", "ls", "info resnet110", "paths preresnet110 -
 @pytest.mark.parametrize("arguments", QUICK)
 def test_what_is_known_needs_no_torch(arguments):
     """Nor anything else that is slow to load."""
-    script = f"import sys; sys.argv = ['residuum', *{arguments.split()}]\nfrom residuum import cli\n"
+    script = (
+        f"import sys; sys.argv = ['residuum', *{arguments.split()}]\nfrom residuum import cli\n"
+    )
     script += "try: cli.main()\nexcept SystemExit as end: code = end.code\n"
     script += "slow = ('torch', 'matplotlib', 'scipy', 'sklearn', 'PIL', 'joblib')\n"
     script += "print(code, [name for name in slow if name in sys.modules])"
@@ -155,7 +178,10 @@ def test_every_verb_is_at_the_top():
             assert {"evaluate": "eval"}.get(name, name) in cli.app
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "docs/index.md", "docs/log.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "docs/index.md", "docs/log.md"],
+)
 def test_papers_are_there(name):
     assert (ROOT / name).stat().st_size > 300
 
@@ -163,5 +189,9 @@ def test_papers_are_there(name):
 def test_examples_run(tmp_path):
     for script in sorted((ROOT / "examples").glob("*.py")):
         start = time.monotonic()
-        done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, f"{script.name} after {time.monotonic() - start:.0f} s: {done.stderr[-1500:]}"
+        done = subprocess.run(
+            [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, (
+            f"{script.name} after {time.monotonic() - start:.0f} s: {done.stderr[-1500:]}"
+        )

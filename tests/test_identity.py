@@ -276,7 +276,9 @@ def test_a_changed_builder_is_not_taken_for_finished(data, tmp_path, monkeypatch
         return replace(row, network=build)
 
     monkeypatch.setattr(catalogue, "find", mended)
-    with pytest.raises(CheckpointError, match=r"another network(.|\n)*-.*eps=1e-05(.|\n)*\+.*eps=0.001"):
+    with pytest.raises(
+        CheckpointError, match=r"another network(.|\n)*-.*eps=1e-05(.|\n)*\+.*eps=0.001"
+    ):
         rebuild(run)
     assert trial.folder(tmp_path, data, CPU) != folder
     with pytest.raises(UsageError, match=r"something else(.|\n)*eps=0.001"):
@@ -296,7 +298,9 @@ def test_two_networks_of_ones_own_are_two_runs(data, tmp_path):
 def test_an_old_folder_is_refused_with_one_message(data, tmp_path):
     (tmp_path / "run.json").write_text('{"schema": 1, "network": {"preset": "resnet20"}}')
     for call in (Run.open, lambda folder: train(small(), data, RECIPE, folder, CPU)):
-        with pytest.raises(CheckpointError, match=r"schema 1; this version reads 2\. Train it again"):
+        with pytest.raises(
+            CheckpointError, match=r"schema 1; this version reads 2\. Train it again"
+        ):
             call(tmp_path)
 
 
@@ -305,7 +309,11 @@ def test_an_old_folder_is_refused_with_one_message(data, tmp_path):
     [
         ('"length": 1', '"length": "1"', r"run\.json: \$\.recipe\.length: expected int, got str"),
         ('"length": 1', '"lenght": 1, "length": 1', r"\$\.recipe: unknown word 'lenght'.*'length'"),
-        ('"kind": "sgd"', '"kind": "sdg"', r"\$\.recipe\.optimiser\.kind: unknown word 'sdg'.*'sgd'"),
+        (
+            '"kind": "sgd"',
+            '"kind": "sdg"',
+            r"\$\.recipe\.optimiser\.kind: unknown word 'sdg'.*'sgd'",
+        ),
         ('"digest": "', '"digest": 1, "x": "', r"\$\.data\.digest: expected str, got int"),
         ('"precision"', '"precison"', r"\$: (missing precision|unknown word 'precison')"),
     ],
@@ -318,13 +326,15 @@ def test_a_damaged_description_is_one_message(data, tmp_path, old, new, message)
     with pytest.raises(CheckpointError, match=message):
         Run.open(tmp_path)
     (tmp_path / "run.json").write_text(text)
-    (tmp_path / "done.json").write_text((tmp_path / "done.json").read_text().replace('"last"', '"lst"'))
+    (tmp_path / "done.json").write_text(
+        (tmp_path / "done.json").read_text().replace('"last"', '"lst"')
+    )
     with pytest.raises(CheckpointError, match=r"done\.json: \$: missing last"):
         _ = Run.open(tmp_path).outcome
 
 
 def test_any_one_change_of_the_files_is_one_message(data, tmp_path):
-    """A value of another kind at any place of any file: refused, or still whole; never a traceback."""
+    """A value of another kind at any place of any file: refused or still whole, no traceback."""
     train(small(), data, RECIPE, tmp_path, CPU)
     readers = {
         "run.json": lambda: Run.open(tmp_path).recipe.meaning(),
@@ -345,7 +355,13 @@ def test_any_one_change_of_the_files_is_one_message(data, tmp_path):
 def places(value, path=()):
     """Every place of a JSON value; of a mapping of digests the first alone."""
     yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, part in list(inner)[: 2 if path and path[-1] == "tensors" else None]:
         yield from places(part, (*path, key))
 

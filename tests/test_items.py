@@ -1,4 +1,5 @@
-"""Items shown from JSON: the numbers that claims name, what turns a verdict, and that none of it needs torch."""
+"""Items shown from JSON: the numbers that claims name, what turns a verdict, and that none of it
+needs torch."""
 
 import json
 import subprocess
@@ -70,7 +71,10 @@ def test_every_item_bears_its_name_and_shows_the_same_twice():
 def test_figure_3():
     found = shown("figure 3")
     assert found.claim.verdict == "reproduced"
-    assert "by +2.00 points (median of 6 units) in preresnet14 and by +76.5 points in vgg6" in found.finding
+    assert (
+        "by +2.00 points (median of 6 units) in preresnet14 and by +76.5 points in vgg6"
+        in found.finding
+    )
     assert "preresnet14: median +2.0 points, worst +10.0" in found.claim.ours
     assert found.table.rows[0] == ("preresnet14", 6, "10.00 %", "2.00 %", "10.00 % (unit 5)", 0)
     assert found.table.rows[2][:3] == ("vgg6", 4, "12.00 %")
@@ -102,7 +106,9 @@ def test_figure_3_is_not_decidable_where_vgg_did_not_learn():
 def test_figure_5a():
     found = shown("figure 5a")
     assert found.claim.verdict == "reproduced"
-    assert found.finding.startswith("Deleting 1 of 6 units at random gives 15.0 % [2.3, 27.7] error, 2 units 24.0 %")
+    assert found.finding.startswith(
+        "Deleting 1 of 6 units at random gives 15.0 % [2.3, 27.7] error, 2 units 24.0 %"
+    )
     assert found.claim.ours.endswith("Spearman 1.000")
     assert found.figure.series[0].y == pytest.approx((10.0, 15.0, 24.0, 45.0))
     assert found.figure.series[1].y == (10.0, 10.0)
@@ -110,7 +116,10 @@ def test_figure_5a():
 
 def test_figure_5a_needs_an_error_that_rises():
     def falls(value: Deletions) -> Deletions:
-        return replace(value, each=tuple(d if d.deleted else replace(d, error=Rate(44, 100)) for d in value.each))
+        return replace(
+            value,
+            each=tuple(d if d.deleted else replace(d, error=Rate(44, 100)) for d in value.each),
+        )
 
     values = changed("figure 5a", RESIDUAL, falls)
     assert shown("figure 5a", values=values).claim.verdict == "not reproduced"
@@ -163,8 +172,12 @@ def test_figure_6c_adds_counts_times_norms():
     assert found.figure.series[0].y[2] == pytest.approx(100 * 15 * 0.5 / total)
     assert found.claim.ours.startswith("published: 0-4 of 6")
     assert found.claim.verdict == "reproduced"
-    assert "at length 3 the gradient that really arrives is 0.8 of the sum of norms" in found.finding
-    late = changed("figure 6c", RESIDUAL, lambda v: replace(v, mean=(0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)))
+    assert (
+        "at length 3 the gradient that really arrives is 0.8 of the sum of norms" in found.finding
+    )
+    late = changed(
+        "figure 6c", RESIDUAL, lambda v: replace(v, mean=(0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
+    )
     assert shown("figure 6c", values=late).claim.verdict == "not reproduced"
 
 
@@ -179,7 +192,9 @@ def test_learning_curves():
     assert [s.name for s in found.figure.series[:2]] == ["preresnet14, test", "preresnet14, train"]
 
     def better(value):
-        return replace(value, epochs=(*value.epochs[:-1], replace(value.epochs[-1], train_error=0.04)))
+        return replace(
+            value, epochs=(*value.epochs[:-1], replace(value.epochs[-1], train_error=0.04))
+        )
 
     values = changed("learning curves", PLAIN, better)
     assert shown("learning curves", values=values).claim.verdict == "not reproduced"

@@ -1,4 +1,5 @@
-"""Our ImageNet networks against torchvision's, on copied weights: an independent implementation of the same papers."""
+"""Our ImageNet networks against torchvision's, on copied weights: an independent implementation of
+the same papers."""
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ models = pytest.importorskip("torchvision.models")
 
 
 def theirs_to_ours(name: str, theirs: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """torchvision's state under our names: both list a unit's layers in signal order, the projection apart."""
+    """torchvision's state under our names: both list a unit's layers in signal order, the
+    projection apart."""
     state, counts, unit = {}, [len(getattr(theirs, f"layer{s}")) for s in range(1, 5)], 0
 
     def copy(prefix: str, module: torch.nn.Module) -> None:
@@ -41,11 +43,15 @@ def test_same_logits_as_torchvision(name):
     x = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
         expected = theirs(x)
-        torch.testing.assert_close(ours(x), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+        torch.testing.assert_close(
+            ours(x), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item()
+        )
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
 def test_same_parameter_counts_as_torchvision(name):
     with torch.device("meta"):
-        counts = [sum(p.numel() for p in n.parameters()) for n in (preset(name), getattr(models, name)())]
+        counts = [
+            sum(p.numel() for p in n.parameters()) for n in (preset(name), getattr(models, name)())
+        ]
     assert counts[0] == counts[1]

@@ -29,7 +29,9 @@ def nest(units: list[ResidualUnit], plain: bool = False) -> ResidualUnit:
 
 
 shapes = st.recursive(
-    st.booleans(), lambda inner: st.tuples(st.lists(inner, min_size=1, max_size=3), st.booleans()), max_leaves=6
+    st.booleans(),
+    lambda inner: st.tuples(st.lists(inner, min_size=1, max_size=3), st.booleans()),
+    max_leaves=6,
 )
 
 
@@ -67,12 +69,21 @@ def test_polynomial_and_deletions_equal_a_walk_of_all_paths(forms, source):
     gone = [u for u in every if source.random() < 0.4]
     for deleted in ([], gone):
         found = list(polynomial(expression, [every.index(u) for u in deleted]))
-        assert found + [0] * (n + 1 - len(found)) == counted(walk(list(row), {id(u) for u in deleted}), n)
+        assert found + [0] * (n + 1 - len(found)) == counted(
+            walk(list(row), {id(u) for u in deleted}), n
+        )
     d = min(2, n)
     whole, total = counted(walk(list(row), set()), n), [0] * (n + 1)
     for chosen in itertools.combinations(every, d):
-        total = [a + b for a, b in zip(total, counted(walk(list(row), {id(u) for u in chosen}), n), strict=True)]
-    expected = [Fraction(t, w * comb(n, d)) if w else None for t, w in zip(total, whole, strict=True)]
+        total = [
+            a + b
+            for a, b in zip(
+                total, counted(walk(list(row), {id(u) for u in chosen}), n), strict=True
+            )
+        ]
+    expected = [
+        Fraction(t, w * comb(n, d)) if w else None for t, w in zip(total, whole, strict=True)
+    ]
     found = list(remaining(network, d))
     assert found + [None] * (n + 1 - len(found)) == expected
 
@@ -90,7 +101,9 @@ def test_numbers_of_the_paper():
 def test_equation_8_to_the_last_digit():
     network = preset("preresnet110", seed=0)
     for d in (0, 1, 10, 20, 54):
-        assert remaining(network, d) == tuple(Fraction(comb(54 - d, x), comb(54, x)) for x in range(55))
+        assert remaining(network, d) == tuple(
+            Fraction(comb(54 - d, x), comb(54, x)) for x in range(55)
+        )
     found = [round(float(remaining(network, 10)[x]), 3) for x in (5, 11, 17)]
     assert found == [0.343, 0.080, 0.015]
 
@@ -102,7 +115,8 @@ def test_plain_networks_have_one_path_and_nests_more():
     product = [1]
     for _ in range(3):
         product = [
-            sum(product[i] * stage[k - i] for i in range(len(product)) if 0 <= k - i < 3) for k in range(len(product) + 2)
+            sum(product[i] * stage[k - i] for i in range(len(product)) if 0 <= k - i < 3)
+            for k in range(len(product) + 2)
         ]
     product[0] += 1
     assert expected.counts == tuple(product)
@@ -110,12 +124,16 @@ def test_plain_networks_have_one_path_and_nests_more():
 
 def test_expressions_are_written_short():
     nest_of_two = nest([leaf(), leaf()])
-    network = ResidualNetwork(nn.Identity(), [leaf(), leaf(), leaf(plain=True), nest_of_two], nn.Identity())
+    network = ResidualNetwork(
+        nn.Identity(), [leaf(), leaf(), leaf(plain=True), nest_of_two], nn.Identity()
+    )
     expression = express(network.units)
     assert write(expression) == [[2, "1+t"], "t", {"around": [2, "1+t"]}]
     assert write(express(Row([leaf()]))) == "1+t"
     assert read(write(expression)) == expression
-    paths = count_paths(expression)  # (1 + t)^2 t (1 + (1 + t)^2): 20 paths, of 2.8 branches on average
+    paths = count_paths(
+        expression
+    )  # (1 + t)^2 t (1 + (1 + t)^2): 20 paths, of 2.8 branches on average
     assert (paths.total, paths.mean) == (20, Fraction(56, 20))
     for wrong in ("1-t", [2], {"round": "t"}, 3):
         with pytest.raises(ValueError, match="not an expression"):

@@ -25,7 +25,9 @@ def test_paired_bootstrap_is_the_bootstrap_over_examples():
     differences = np.repeat([1, -1, 0], [30, 10, 160])
     source = np.random.default_rng(1)
     means = [source.choice(differences, 200).mean() for _ in range(4000)]
-    assert Change(30, 10, 200).interval() == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.01)
+    assert Change(30, 10, 200).interval() == pytest.approx(
+        tuple(np.percentile(means, [2.5, 97.5])), abs=0.01
+    )
     assert Change(30, 10, 200).value == 0.1
 
 
@@ -49,7 +51,12 @@ def test_swaps_stay_among_the_pairs():
 
 @pytest.mark.parametrize(
     ("values", "share", "expected"),
-    [([1, 1, 8, 1, 1], 0.6, (2, 2)), ([1, 1, 1, 1], 1.0, (0, 3)), ([0, 5, 5, 0], 0.95, (1, 2)), ([9, 0, 0, 1], 0.9, (0, 0))],
+    [
+        ([1, 1, 8, 1, 1], 0.6, (2, 2)),
+        ([1, 1, 1, 1], 1.0, (0, 3)),
+        ([0, 5, 5, 0], 0.95, (1, 2)),
+        ([9, 0, 0, 1], 0.9, (0, 0)),
+    ],
 )
 def test_shortest_interval(values, share, expected):
     assert shortest_interval(values, share) == expected

@@ -36,7 +36,10 @@ def test_round_trip_is_exact(tmp_path):
     assert entry.sha256.startswith(entry.file.split("-")[1].split(".")[0])
     found = read_tensors(tmp_path / entry.file, entry)
     assert found.metadata == {"step": 3, "sum": 0.1}
-    assert all(torch.equal(found.tensors[k], v) and found.tensors[k].dtype == v.dtype for k, v in tensors().items())
+    assert all(
+        torch.equal(found.tensors[k], v) and found.tensors[k].dtype == v.dtype
+        for k, v in tensors().items()
+    )
 
 
 def test_every_flipped_bit_is_noticed_and_located(tmp_path):
@@ -135,7 +138,9 @@ try:
 except ResourceError as error:
     print(error.exit_code, store.latest().state.step, len(list(Path({str(tmp_path)!r}).glob(".*"))))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
     assert done.stdout.split() == ["6", "1", "0"], done.stderr
 
 
@@ -166,7 +171,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{", b"[]", b'{"schema": 2}', b'{"schema": 2, "checkpoints": [{"file": "../x", "sha256": "0"}]}']
+    "damage",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"schema": 2}',
+        b'{"schema": 2, "checkpoints": [{"file": "../x", "sha256": "0"}]}',
+    ],
 )
 def test_a_damaged_manifest_is_survived(tmp_path, damage):
     store = save_three(tmp_path)
@@ -182,15 +194,17 @@ def test_a_newer_manifest_is_refused(tmp_path):
 
 
 def test_one_writer_to_a_folder(tmp_path):
-    script = (
-        f"from residuum.storage import Lock; from pathlib import Path\nwith Lock(Path({str(tmp_path)!r})): print('held')"
-    )
+    script = "from residuum.storage import Lock; from pathlib import Path\n"
+    script += f"with Lock(Path({str(tmp_path)!r})): print('held')"
     with Lock(tmp_path):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         assert "LockedError" in done.stderr
         with pytest.raises(LockedError, match=f"process {os.getpid()}"), Lock(tmp_path):
             pass
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "held\n"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+        == "held\n"
+    )
 
 
 def test_folders_that_cannot_be(tmp_path):

@@ -1,4 +1,5 @@
-"""The whole way at smoke scale: two commands' worth of work, the page that comes out, and what a stranger may put in."""
+"""The whole way at smoke scale: two commands' worth of work, the page that comes out, and what a
+stranger may put in."""
 
 import json
 import re
@@ -22,13 +23,29 @@ CPU = Machine(device="cpu", threads=1)
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    return study("veit2016", scale="smoke", output=folder, machine=CPU, workers=2, store=folder.parent / "store")
+    return study(
+        "veit2016",
+        scale="smoke",
+        output=folder,
+        machine=CPU,
+        workers=2,
+        store=folder.parent / "store",
+    )
 
 
 def test_every_figure_is_there_with_the_papers_value(done):
     found, page = done
     items = [r.item for r in found.results]
-    wanted = ["figure 3", "figure 5a", "figure 5b", "figure 6a", "figure 6b", "figure 6c", "figure 7", "numbers in the text"]
+    wanted = [
+        "figure 3",
+        "figure 5a",
+        "figure 5b",
+        "figure 6a",
+        "figure 6b",
+        "figure 6c",
+        "figure 7",
+        "numbers in the text",
+    ]
     assert items[:8] == wanted
     assert all(r.claim.paper and r.claim.ours and r.claim.verdict and r.n for r in found.results)
     assert [n.role for n in found.networks] == ["residual", "plain twin", "VGG"]
@@ -60,17 +77,25 @@ def test_a_second_study_trains_and_measures_nothing(done, tmp_path, monkeypatch)
     log = (store / "jobs.jsonl").read_bytes()
     monkeypatch.setattr("residuum.training.loop.Trainer.advance", None)
     monkeypatch.setattr("residuum.experiments.probe.Probe.measure", None)
-    again, _ = study("veit2016", scale="smoke", output=tmp_path / "elsewhere", machine=CPU, store=store)
+    again, _ = study(
+        "veit2016", scale="smoke", output=tmp_path / "elsewhere", machine=CPU, store=store
+    )
     assert again.results == done[0].results
     assert again.networks == done[0].networks
     assert (store / "jobs.jsonl").read_bytes() == log
-    assert all(p.done and not p.to_measure for p in plan("veit2016", scale="smoke", machine=CPU, store=store))
+    assert all(
+        p.done and not p.to_measure
+        for p in plan("veit2016", scale="smoke", machine=CPU, store=store)
+    )
 
 
 def test_the_studys_folder_holds_what_it_shows_and_nothing_else(done):
     folder = done[1].parent
     assert sorted(p.name for p in folder.iterdir()) == ["figures", "report.html", "study.json"]
-    keys = [json.loads(line)["key"] for line in (folder.parent / "store" / "jobs.jsonl").read_text().splitlines()]
+    keys = [
+        json.loads(line)["key"]
+        for line in (folder.parent / "store" / "jobs.jsonl").read_text().splitlines()
+    ]
     assert len(keys) == len(set(keys)) == 14
 
 
@@ -123,7 +148,13 @@ def test_the_page_stands_alone(done):
     assert page.titles > 30  # what a pointer reads is in the page, scripts or not
 
 
-HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style><b>", "{{ 7*7 }}", "javascript:alert(1)"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style><b>",
+    "{{ 7*7 }}",
+    "javascript:alert(1)",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -133,8 +164,15 @@ def test_hostile_names_are_text(done, tmp_path, name):
     unit = replace(first.units[0], kind=name, shape=f"{name} to {name}")
     result = found.results[0]
     series = replace(result.figure.series[0], name=name, labels=(name,) * 9)
-    bad_result = replace(result, title=name, figure=replace(result.figure, series=(series,), x_label=name))
-    bad = replace(found, data=name, networks=(replace(first, name=name, units=(unit,)),), results=(bad_result,))
+    bad_result = replace(
+        result, title=name, figure=replace(result.figure, series=(series,), x_label=name)
+    )
+    bad = replace(
+        found,
+        data=name,
+        networks=(replace(first, name=name, units=(unit,)),),
+        results=(bad_result,),
+    )
     text = write_report(bad, tmp_path).read_text()
     page = Collector()
     page.feed(text)
@@ -144,14 +182,23 @@ def test_hostile_names_are_text(done, tmp_path, name):
 
 
 def test_studies_from_strangers_are_refused(tmp_path):
-    for content in ("", "[]", "{}", '{"schema": 1}', '{"schema": 9}', '{"schema": 1, "name": 3, "evil": 1}'):
+    for content in (
+        "",
+        "[]",
+        "{}",
+        '{"schema": 1}',
+        '{"schema": 9}',
+        '{"schema": 1, "name": 3, "evil": 1}',
+    ):
         (tmp_path / "study.json").write_text(content)
         with pytest.raises(UsageError):
             Study.load(tmp_path / "study.json")
 
 
 def test_holes_and_log_axes_are_drawn():
-    series = Series("a", (0, 1, 2, 3), (1.0, None, 1e-9, 2.0), labels=("zero", "one", "two", "three"))
+    series = Series(
+        "a", (0, 1, 2, 3), (1.0, None, 1e-9, 2.0), labels=("zero", "one", "two", "three")
+    )
     figure = Figure("x", "y", (series,), log_y=True)
     drawing = draw(figure)
     text = inline(drawing.svg, figure, "f")
@@ -161,7 +208,8 @@ def test_holes_and_log_axes_are_drawn():
 
 
 def test_fewer_examples_are_of_every_class():
-    """Class folders come sorted by class: a subset must be spread over them, or a figure shows one class alone."""
+    """Class folders come sorted by class: a subset must be spread over them, or a figure shows one
+    class alone."""
     import torch
 
     from residuum.anatomy import Examples

@@ -42,7 +42,9 @@ def short(epochs: int = 2) -> Recipe:
 
 def run(data, folder, recipe=None, machine=CPU, network=None):
     network = network or preset("preresnet8", 10, 0)
-    return train(network, data, recipe or short(), folder, machine, About(Blueprint("preresnet8", 10)))
+    return train(
+        network, data, recipe or short(), folder, machine, About(Blueprint("preresnet8", 10))
+    )
 
 
 # ---- recipes ----
@@ -50,14 +52,16 @@ def run(data, folder, recipe=None, machine=CPU, network=None):
 
 def test_published_numbers():
     he, fb = RECIPES["he-cifar"], RECIPES["fb-cifar"]
-    assert [he.learning_rate_at(s, 391) for s in (0, 31_999, 32_000, 47_999, 48_000)] == pytest.approx(
-        [0.1, 0.1, 0.01, 0.01, 0.001]
-    )
+    assert [
+        he.learning_rate_at(s, 391) for s in (0, 31_999, 32_000, 47_999, 48_000)
+    ] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
     assert he.iterations(he.length, 391) == 64_000
     assert not he.optimiser.nesterov
     assert he.weight_decay == 1e-4
     assert fb.optimiser.nesterov
-    assert [fb.learning_rate_at(391 * e, 391) for e in (80, 81, 121, 122)] == pytest.approx([0.1, 0.01, 0.01, 0.001])
+    assert [fb.learning_rate_at(391 * e, 391) for e in (80, 81, 121, 122)] == pytest.approx(
+        [0.1, 0.01, 0.01, 0.001]
+    )
     warm = RECIPES["preact-cifar"]
     assert [warm.learning_rate_at(s, 391) for s in (0, 399, 400)] == [0.01, 0.01, 0.1]
 
@@ -133,7 +137,9 @@ def test_hyper_parameters_arrive():
     ):
         groups = [{"params": [weight], "weight_decay": 0.25}]
         built = optimiser.build(groups, 0.125).param_groups[0]
-        assert wanted | {"lr": 0.125, "weight_decay": 0.25} == {k: built[k] for k in (*wanted, "lr", "weight_decay")}
+        assert wanted | {"lr": 0.125, "weight_decay": 0.25} == {
+            k: built[k] for k in (*wanted, "lr", "weight_decay")
+        }
 
 
 def test_schedules_are_functions_of_the_step():
@@ -192,7 +198,9 @@ def test_a_recipe_from_a_file(tmp_path):
 
 def test_recipes_need_no_torch():
     script = "import sys\nfrom residuum.training import RECIPES, Machine, recipe_from_file\n"
-    done = subprocess.run([sys.executable, "-c", script + "print('torch' in sys.modules)"], capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script + "print('torch' in sys.modules)"], capture_output=True
+    )
     assert done.stdout == b"False\n", done.stderr
 
 
@@ -237,7 +245,9 @@ def test_a_run_describes_itself_and_is_found_again(data, tmp_path):
     assert again.outcome == done.outcome
     assert done.recipe == short()
     assert [r.epoch for r in done.metrics] == [1, 2]
-    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == plain(done.metrics)
+    assert [
+        json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ] == plain(done.metrics)
     assert done.data == data.describe()
     assert str(Path.home()) not in (tmp_path / "run.json").read_text()
     network = preset("preresnet8", 10, 5)
@@ -281,7 +291,9 @@ def test_a_run_of_something_else_is_refused_with_the_difference(data, tmp_path):
     run(data, tmp_path)
     with pytest.raises(UsageError, match=r"recipe\.learning_rate was the default, is 0\.2"):
         run(data, tmp_path, replace(short(), learning_rate=0.2))
-    other = Dataset("digits", Images(255 - data.train.pixels, data.train.labels), data.test, data.classes)
+    other = Dataset(
+        "digits", Images(255 - data.train.pixels, data.train.labels), data.test, data.classes
+    )
     with pytest.raises(UsageError, match=r"data was"):
         run(other, tmp_path)
     (tmp_path / "foreign").mkdir()
@@ -292,7 +304,9 @@ def test_a_run_of_something_else_is_refused_with_the_difference(data, tmp_path):
 
 
 def test_an_explosion_stops_and_keeps_the_last_good_state(data, tmp_path):
-    recipe = replace(short(4), learning_rate=1e30, schedule=Steps(), warmup=replace(short().warmup, iterations=7))
+    recipe = replace(
+        short(4), learning_rate=1e30, schedule=Steps(), warmup=replace(short().warmup, iterations=7)
+    )
     with pytest.raises(NumericError, match=r"step \d+ .*1e\+30"):
         run(data, tmp_path, recipe)
     from residuum.training.checkpoint import Checkpoints
@@ -344,7 +358,10 @@ def test_mixed_precision_trains_and_keeps_float32_weights(data, tmp_path, machin
     assert done.metrics[-1].train_loss < done.metrics[0].train_loss
 
 
-@pytest.mark.parametrize("wrong", [{"device": "cuda"}, {"device": "tpu"}, {"precision": "float16"}, {"precision": "int8"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"device": "cuda"}, {"device": "tpu"}, {"precision": "float16"}, {"precision": "int8"}],
+)
 def test_machines_that_are_not_there(wrong):
     if wrong.get("device") == "cuda" and torch.cuda.is_available():
         pytest.skip("there is one here")
@@ -378,13 +395,27 @@ train(network, d, recipe, sys.argv[1], machine)
 
 
 def torchrun(script, processes, *arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", script]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={processes}",
+        script,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, env=environment)
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
 
 
 def test_two_processes_share_a_run(tmp_path):
-    """Every example evaluated once by sums over ranks; the same run twice gives the same bits; one writer."""
+    """Every example evaluated once by sums over ranks; the same run twice gives the same bits; one
+    writer."""
     (tmp_path / "team.py").write_text(TEAM_SCRIPT)
     for name in ("a", "b"):
         done = torchrun(tmp_path / "team.py", 2, tmp_path / name, 2, "residual")
@@ -403,7 +434,8 @@ def test_two_processes_share_a_run(tmp_path):
 
 
 def test_two_processes_take_the_same_steps_as_one(tmp_path):
-    """Without batch statistics the gradient is that of the global batch, also of the uneven last one (23 = 12 + 11)."""
+    """Without batch statistics the gradient is that of the global batch, also of the uneven last
+    one (23 = 12 + 11)."""
     (tmp_path / "team.py").write_text(TEAM_SCRIPT)
     for processes in (1, 2):
         done = torchrun(tmp_path / "team.py", processes, tmp_path / str(processes), 2, "linear")

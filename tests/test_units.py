@@ -35,7 +35,11 @@ def test_a_severed_shortcut_makes_a_plain_layer():
 MERGES = {  # each written out: m(h, F; z), and what is left without F
     "sum": (Sum, lambda h, f, t: h + f, lambda h, f, t: h),
     "gate": (lambda: Gate(TRANSFORM), lambda h, f, t: (1 - t) * h + t * f, lambda h, f, t: h),
-    "concat": (lambda: Concat(3), lambda h, f, t: torch.cat([h, f], 1), lambda h, f, t: F.pad(h, (0, 3))),
+    "concat": (
+        lambda: Concat(3),
+        lambda h, f, t: torch.cat([h, f], 1),
+        lambda h, f, t: F.pad(h, (0, 3)),
+    ),
     "mean": (Mean, lambda h, f, t: (h + f) / 2, lambda h, f, t: h / 2),
 }
 TRANSFORM = nn.Linear(3, 3)
@@ -138,7 +142,9 @@ def test_bottlenecks_stride_where_they_should():
     assert [m.stride[0] for m in paper if isinstance(m, nn.Conv2d)] == [2, 1, 1]
 
 
-@pytest.mark.parametrize(("depth", "block", "words"), [(21, None, "6n"), (2, None, "6n"), (30, bottleneck, "9n")])
+@pytest.mark.parametrize(
+    ("depth", "block", "words"), [(21, None, "6n"), (2, None, "6n"), (30, bottleneck, "9n")]
+)
 def test_wrong_depths_teach(depth, block, words):
     with pytest.raises(ValueError, match=words):
         cifar_resnet(depth, 10, residual(block or basic))

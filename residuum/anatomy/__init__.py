@@ -1,6 +1,9 @@
-"""Taking models apart: what to delete, reorder and follow. Stands on views and knows no network by name.
+"""Taking models apart: what to delete, reorder and follow.
 
-Names load when they are used: `anatomy.statistics` and `anatomy.measures`, the values that are measured, need no torch.
+Stands on views and knows no network by name.
+
+Names load when they are used: `anatomy.statistics` and `anatomy.measures`, the values that are
+measured, need no torch.
 """
 
 from importlib import import_module
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 _HOMES = {
     **dict.fromkeys(("at_rest", "replace", "unravel"), "..views"),
     **dict.fromkeys(("Examples", "delete", "delete_each", "delete_random"), ".deletions"),
-    **dict.fromkeys(("gradient_by_length", "path_gradients", "sampled_paths", "signed_sweep"), ".gradients"),
+    **dict.fromkeys(
+        ("gradient_by_length", "path_gradients", "sampled_paths", "signed_sweep"), ".gradients"
+    ),
     **dict.fromkeys(("Deletion", "PathGradients", "Reordering", "Response"), ".measures"),
     **dict.fromkeys(("Paths", "count_paths", "polynomial"), ".paths"),
     **dict.fromkeys(("reorder_random", "shapes"), ".reorder"),

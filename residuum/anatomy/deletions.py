@@ -1,4 +1,4 @@
-"""Lesions: delete each unit, any given set, or k at random; the same examples intact and lesioned."""
+"""Lesions: delete each unit, any given set, or k at random, on the same examples as intact."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ from .variants import Variant, intact, without
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs (N, ...) and targets (N, ...), those that every variant is evaluated on, and what they are for."""
+    """Inputs (N, ...) and targets (N, ...), those that every variant is evaluated on, and what they
+    are for."""
 
     inputs: Tensor
     targets: Tensor
@@ -29,7 +30,8 @@ class Examples:
         return len(self.targets)
 
     def spread(self, n: int | None) -> "Examples":
-        """n of them at equal distances (None: all): class folders come sorted, so the first n would be of one class."""
+        """n of them at equal distances (None: all): class folders come sorted, so the first n would
+        be of one class."""
         if n is None or n >= len(self):
             return self
         at = spread_out(len(self), n)
@@ -53,7 +55,9 @@ def compare(
     def wrong(output: Tensor, at: slice) -> Tensor:
         right = examples.task.right(output, targets[at])
         if right is None:
-            raise UsageError("this task knows no right and wrong answers, so there is no error to compare")
+            raise UsageError(
+                "this task knows no right and wrong answers, so there is no error to compare"
+            )
         return ~right
 
     everything = [intact(view), *variants]
@@ -68,11 +72,14 @@ def compare(
 def delete(
     model: Any, examples: Examples, sets: Iterable[Iterable[int]], title: str = "deleting sets"
 ) -> tuple[Rate, list[Deletion]]:
-    """The intact error, and one `Deletion` for each given set of unit numbers (counted from 0 in signal order)."""
+    """The intact error, and one `Deletion` for each given set of unit numbers (counted from 0 in
+    signal order)."""
     chosen = [tuple(sorted(s)) for s in sets]
     view = unravel(model)
     intact_error, found = compare(view, examples, [without(view, s) for s in chosen], title)
-    return intact_error, [Deletion(s, error, change) for s, (error, change) in zip(chosen, found, strict=True)]
+    return intact_error, [
+        Deletion(s, error, change) for s, (error, change) in zip(chosen, found, strict=True)
+    ]
 
 
 def delete_each(model: Any, examples: Examples) -> tuple[Rate, list[Deletion]]:
@@ -85,7 +92,8 @@ def delete_each(model: Any, examples: Examples) -> tuple[Rate, list[Deletion]]:
 def delete_random(
     model: Any, examples: Examples, counts: Sequence[int], repeats: int = 10, seed: int = 0
 ) -> tuple[Rate, dict[int, list[Deletion]], dict[int, Spread]]:
-    """k units at random, `repeats` times for each k (Veit et al. 2016, fig. 5a): every deletion, and their spread.
+    """k units at random, `repeats` times for each k (Veit et al. 2016, fig. 5a): every deletion,
+    and their spread.
 
     The draws are a function of (seed, k, repeat).
     """
@@ -94,7 +102,11 @@ def delete_random(
     for k in counts:
         if not 0 <= k <= n:
             raise UsageError(f"cannot delete {k} of {n} units")
-    sets = [np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist() for k in counts for r in range(repeats)]
+    sets = [
+        np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist()
+        for k in counts
+        for r in range(repeats)
+    ]
     base, deletions = delete(view, examples, sets, "deleting k units")
     grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
     return base, grouped, {k: Spread(tuple(d.error.value for d in g)) for k, g in grouped.items()}

@@ -1,13 +1,14 @@
 """Gradient by path length: sampled single paths, the exact gradient polynomial, the signed sweep.
 
-Linearise the model at its activations: J_i is the Jacobian of the half of unit i that goes through its branch, H_i of
-the half that goes round, g the gradient of the loss behind the last unit. What arrives through all paths of length k is
-the coefficient G_k of
+Linearise the model at its activations: J_i is the Jacobian of the half of unit i that goes through
+its branch, H_i of the half that goes round, g the gradient of the loss behind the last unit. What
+arrives through all paths of length k is the coefficient G_k of
 
     G(t) = (H_1 + t J_1)^T ... (H_n + t J_n)^T g.
 
-All three carry stacks of gradients backwards, unit by unit, through graphs that are built once. The loss is that of
-every example on its own, and gradients are taken with respect to the (normalised) inputs.
+All three carry stacks of gradients backwards, unit by unit, through graphs that are built once. The
+loss is that of every example on its own, and gradients are taken with respect to the (normalised)
+inputs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,8 +46,9 @@ class Recording:
     def polynomial(self, longest: int, signs: Tensor | None = None) -> Tensor:
         """G_0..G_longest at the inputs, (longest+1, N, ...).
 
-        `signs` (units and nests, N): one row multiplies the branch of each leaf, or the way round each nest, so that
-        no two paths carry the same set of signs. They are used from the last unit to the first.
+        `signs` (units and nests, N): one row multiplies the branch of each leaf, or the way round
+        each nest, so that no two paths carry the same set of signs. They are used from the last
+        unit to the first.
         """
         sign = None if signs is None else iter(signs)
         stack = self.gradient[None]
@@ -54,7 +56,9 @@ class Recording:
             stack = _pull(crossing, stack, longest, sign)
         pulled = _certain(self.tape.stem.pull(stack))
         missing = longest + 1 - len(pulled)
-        return torch.cat([pulled, pulled.new_zeros(missing, *pulled.shape[1:])]) if missing > 0 else pulled
+        if missing <= 0:
+            return pulled
+        return torch.cat([pulled, pulled.new_zeros(missing, *pulled.shape[1:])])
 
     def path(self, choices: tuple[Choice, ...]) -> Tensor | None:
         """The gradient through the one path of these choices; None where it is cut."""
@@ -73,7 +77,8 @@ def _pull(crossing: Crossing, stack: Tensor, longest: int, sign: Iterator[Tensor
             # a branch makes paths one longer: the coefficient of t^k moves to t^(k+1)
             through = torch.cat([through.new_zeros(1, *through.shape[1:]), through])
     else:
-        # signs on leaves alone do not tell apart paths that go round at different levels: both carry none
+        # signs on leaves alone do not tell apart paths that go round at different levels: both
+        # carry none
         around = None if around is None else _signed(around, sign)
         through = crossing.through(stack)
         for inner in reversed(crossing.inner):
@@ -81,7 +86,9 @@ def _pull(crossing: Crossing, stack: Tensor, longest: int, sign: Iterator[Tensor
     return _certain(crossing.before.pull(_sum(around, through)))
 
 
-def _pull_path(crossings: Sequence[Crossing], choices: Sequence[Choice], stack: Tensor | None) -> Tensor | None:
+def _pull_path(
+    crossings: Sequence[Crossing], choices: Sequence[Choice], stack: Tensor | None
+) -> Tensor | None:
     for crossing, choice in reversed(list(zip(crossings, choices, strict=True))):
         stack = None if stack is None else crossing.after.pull(stack)
         if stack is None:
@@ -117,8 +124,11 @@ def _certain(stack: Tensor | None) -> Tensor:
     return stack
 
 
-def _recordings(view: View, inputs: Tensor, targets: Tensor, task: Task, depth: int, memory: int) -> Iterator[Recording]:
-    """Of batches so small that `depth` gradients of the largest activation fit in `memory`, four times."""
+def _recordings(
+    view: View, inputs: Tensor, targets: Tensor, task: Task, depth: int, memory: int
+) -> Iterator[Recording]:
+    """Of batches so small that `depth` gradients of the largest activation fit in `memory`, four
+    times."""
     widest = Recording(view, inputs[:1], targets[:1], task).tape.widest()
     size = max(1, memory // (4 * (depth + 1) * widest))
     for start in range(0, len(inputs), size):
@@ -134,10 +144,12 @@ def gradient_by_length(
     memory: int = MEMORY,
     task: Task = CLASSIFICATION,
 ) -> Tensor:
-    """The exact gradient polynomial, (longest+1, N, ...): G_k is the gradient through all paths of length k.
+    """The exact gradient polynomial, (longest+1, N, ...): G_k is the gradient through all paths of
+    length k.
 
-    With `longest` left out, all of them: their sum is the ordinary gradient. n(n+1)/2 branch products an example.
-    `memory` bounds the stacks held, in bytes. UsageError: a negative length, a merge that is not linear.
+    With `longest` left out, all of them: their sum is the ordinary gradient. n(n+1)/2 branch
+    products an example. `memory` bounds the stacks held, in bytes. UsageError: a negative length, a
+    merge that is not linear.
     """
     view = unravel(model)
     longest = len(view.units) if longest is None else longest
@@ -154,7 +166,9 @@ def count_signs(view: View) -> int:
     def nests(expression: Any) -> int:
         if isinstance(expression, Leaf):
             return 0
-        own = isinstance(expression, Parallel) and not any(isinstance(p, Leaf) for p in expression.parts)
+        own = isinstance(expression, Parallel) and not any(
+            isinstance(p, Leaf) for p in expression.parts
+        )
         return own + sum(map(nests, expression.parts))
 
     return len(view.units) + nests(view.expression)
@@ -169,10 +183,11 @@ def signed_sweep(
     memory: int = MEMORY,
     task: Task = CLASSIFICATION,
 ) -> Tensor:
-    """Estimates of sum over paths of length k of |g_path|^2, (draws, n+1, N): independent over draws and examples.
+    """Estimates of sum over paths of length k of |g_path|^2, (draws, n+1, N): independent over
+    draws and examples.
 
-    Each example multiplies each branch by a random sign of its own; E |S_k|^2 is that sum, for every k at once, since
-    different paths carry different sets of independent signs.
+    Each example multiplies each branch by a random sign of its own; E |S_k|^2 is that sum, for
+    every k at once, since different paths carry different sets of independent signs.
     """
     view = unravel(model)
     n, estimates = len(view.units), []
@@ -185,7 +200,9 @@ def signed_sweep(
             here = signs[:, :, start : start + size].to(recording.gradient)
             squares = []
             for draw in here:
-                squares.append(recording.polynomial(n, draw).flatten(2).double().square().sum(2).cpu())
+                squares.append(
+                    recording.polynomial(n, draw).flatten(2).double().square().sum(2).cpu()
+                )
                 advance(size)
             estimates.append(torch.stack(squares))
             start += size
@@ -201,11 +218,12 @@ def sampled_paths(
     seed: int = 0,
     batch: int | None = None,
 ) -> Tensor:
-    """Norms of single paths, (len(lengths), samples, batch), as Veit et al. 2016 sample them (sec. 5, fig. 6b).
+    """Norms of single paths, (len(lengths), samples, batch), as Veit et al. 2016 sample them (sec.
+    5, fig. 6b).
 
-    Each sample draws one path of length k, all of them equally likely; a batch shares the path, and samples take the
-    batches of the inputs in turn (None: all in one; a last batch that is not full is left out). Zero where no path has
-    that length. UsageError: a length outside 0..n.
+    Each sample draws one path of length k, all of them equally likely; a batch shares the path, and
+    samples take the batches of the inputs in turn (None: all in one; a last batch that is not full
+    is left out). Zero where no path has that length. UsageError: a length outside 0..n.
     """
     view = unravel(model)
     n = len(view.units)
@@ -249,7 +267,9 @@ def path_gradients(
     per_draw = squares.mean(2) / counted  # (draws, n+1) of r_k^2
     rms = per_draw.mean(0).sqrt()
     spread = per_draw.std(0) / draws**0.5 if draws > 1 else torch.zeros(n + 1)
-    sampled = sampled_paths(view, inputs, targets, range(n + 1), samples, seed, batch).double().mean(2)
+    sampled = (
+        sampled_paths(view, inputs, targets, range(n + 1), samples, seed, batch).double().mean(2)
+    )
     error = sampled.std(1) / samples**0.5 if samples > 1 else torch.zeros(n + 1)
     return PathGradients(
         counts=counts,

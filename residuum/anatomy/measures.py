@@ -11,7 +11,8 @@ from .statistics import Change, Rate
 
 @dataclass(frozen=True)
 class Deletion:
-    """The numbers of the deleted units, the error without them, and its change against the intact network."""
+    """The numbers of the deleted units, the error without them, and its change against the intact
+    network."""
 
     deleted: tuple[int, ...]
     error: Rate
@@ -20,7 +21,8 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Reordering:
-    """`swaps` pairs were swapped; `tau` is Kendall's rank correlation of the order with the identity, over all units."""
+    """`swaps` pairs were swapped; `tau` is Kendall's rank correlation of the order with the
+    identity, over all units."""
 
     swaps: int
     permutation: tuple[int, ...]
@@ -31,7 +33,8 @@ class Reordering:
 
 @dataclass(frozen=True)
 class Response:
-    """The layer's name in the network and the standard deviation of its response, over images, pixels, channels."""
+    """The layer's name in the network and the standard deviation of its response, over images,
+    pixels, channels."""
 
     name: str
     std: float
@@ -42,10 +45,12 @@ Measure = Literal["published", "orthogonal", "exact"]
 
 @dataclass(frozen=True)
 class PathGradients:
-    """The measures of gradient by path length; every field is indexed by length 0..n, means over examples.
+    """The measures of gradient by path length; every field is indexed by length 0..n, means over
+    examples.
 
-    mean m_k: norm of one path, sampled (NaN where none was). rms r_k: root mean square norm of one path, from the
-    signed sweep. exact: norm of G_k. exact_rms: root mean square of it over examples. counts c_k: number of paths.
+    mean m_k: norm of one path, sampled (NaN where none was). rms r_k: root mean square norm of one
+    path, from the signed sweep. exact: norm of G_k. exact_rms: root mean square of it over
+    examples. counts c_k: number of paths.
     """
 
     counts: tuple[int, ...]
@@ -60,8 +65,9 @@ class PathGradients:
     n: int
 
     def total(self, measure: Measure) -> tuple[float, ...]:
-        """Total gradient of every length: "published" c_k m_k (Veit et al., fig. 6c: as if all paths pointed the same
-        way), "orthogonal" sqrt(c_k) r_k (as if at right angles), "exact" |G_k| (what arrives)."""
+        """Total gradient of every length: "published" c_k m_k (Veit et al., fig. 6c: as if all
+        paths pointed the same way), "orthogonal" sqrt(c_k) r_k (as if at right angles), "exact"
+        |G_k| (what arrives)."""
         counts = np.array([float(c) for c in self.counts])
         if measure == "published":
             return tuple(counts * np.array(self.mean))
@@ -75,7 +81,8 @@ class PathGradients:
 
 
 def shortest_interval(values: Sequence[float], share: float) -> tuple[int, int]:
-    """(first, last) of the shortest run of indices whose sum is at least `share` of all; of equals the heaviest."""
+    """(first, last) of the shortest run of indices whose sum is at least `share` of all; of equals
+    the heaviest."""
     sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values))])
     for width in range(1, len(values) + 1):
         runs = sums[width:] - sums[:-width]

@@ -1,8 +1,9 @@
 """Counting paths: the path polynomial of an expression, in exact integers.
 
-Give every branch the weight t and every way round it the weight 1 and read the model as an expression: series multiply,
-roads side by side add. The coefficient of t^k is the number of paths that take k branches. n residual units in a row:
-(1 + t)^n (Veit et al. 2016, sec. 3); a nest: 1 + P(its row); a plain layer: t. Needs no torch.
+Give every branch the weight t and every way round it the weight 1 and read the model as an
+expression: series multiply, roads side by side add. The coefficient of t^k is the number of paths
+that take k branches. n residual units in a row: (1 + t)^n (Veit et al. 2016, sec. 3); a nest: 1 +
+P(its row); a plain layer: t. Needs no torch.
 """
 
 from collections import Counter
@@ -21,8 +22,10 @@ Polynomial = tuple[int, ...]
 
 
 def polynomial(expression: Expression, deleted: Iterable[int] = ()) -> Polynomial:
-    """Coefficients of the path polynomial, index = length. A deleted leaf counts 1 where it leaves a way of its own,
-    else 0: of a residual unit only the way round is left."""
+    """Coefficients of the path polynomial, index = length.
+
+    A deleted leaf counts 1 where it leaves a way of its own, else 0: of a residual unit only the
+    way round is left."""
     return _fold(expression, frozenset(deleted))
 
 
@@ -103,11 +106,12 @@ def _expression(model: Any) -> Expression:
 
 
 def remaining(model: Any, d: int) -> tuple[Fraction | None, ...]:
-    """Of the paths of every length, the fraction left after deleting d units, averaged over all C(n, d) choices.
+    """Of the paths of every length, the fraction left after deleting d units, averaged over all
+    C(n, d) choices.
 
-    On a row of residual units C(n-d, k) / C(n, k), Veit et al. 2016, eq. 8; on nests the same average, from the
-    polynomial in t and s in which s marks a deletion. None where no path has that length.
-    UsageError: d outside 0..n.
+    On a row of residual units C(n-d, k) / C(n, k), Veit et al. 2016, eq. 8; on nests the same
+    average, from the polynomial in t and s in which s marks a deletion. None where no path has that
+    length. UsageError: d outside 0..n.
     """
     expression = _expression(model)
     n, counts = sum(1 for _ in leaves(expression)), polynomial(expression)
@@ -117,7 +121,9 @@ def remaining(model: Any, d: int) -> tuple[Fraction | None, ...]:
         return tuple(Fraction(comb(n - d, k), comb(n, k)) for k in range(n + 1))
     kept = _marked(expression, d)[d]
     pairs = zip(counts, kept, strict=False)
-    return tuple(Fraction(int(left), count * comb(n, d)) if count else None for count, left in pairs)
+    return tuple(
+        Fraction(int(left), count * comb(n, d)) if count else None for count, left in pairs
+    )
 
 
 def _is_unit(part: Expression) -> bool:
@@ -129,7 +135,8 @@ def _is_unit(part: Expression) -> bool:
 
 
 def _marked(expression: Expression, d: int) -> np.ndarray:
-    """(d+1, length+1) coefficients: [j, k] sums, over all choices of j deleted leaves, the paths of length k."""
+    """(d+1, length+1) coefficients: [j, k] sums, over all choices of j deleted leaves, the paths of
+    length k."""
     if isinstance(expression, Leaf):
         table = np.zeros((d + 1, 2), dtype=object)
         table[0, 1] = 1
@@ -143,7 +150,8 @@ def _marked(expression: Expression, d: int) -> np.ndarray:
         for table in tables:
             product = _multiply(product, table)
         return product
-    # a path through one part is there whatever is deleted in the others: times (1 + s)^(leaves of the others)
+    # a path through one part is there whatever is deleted in the others: times (1 + s)^(leaves of
+    # the others)
     sizes = [sum(1 for _ in leaves(part)) for part in expression.parts]
     total = np.zeros((d + 1, max(table.shape[1] for table in tables)), dtype=object)
     for table, size in zip(tables, sizes, strict=True):

@@ -1,4 +1,4 @@
-"""Reordering: swap units of the same shape and measure how far the order is from the trained one."""
+"""Reordering: swap units of the same shape and measure how far the order is from that trained."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,9 @@ def shapes(model: Any, inputs: Tensor) -> list[tuple[Shape, Shape]]:
     return [(unit.shape_in or (), unit.shape_out or ()) for unit in view.units]
 
 
-def swap_pairs(pairs: Sequence[tuple[int, int]], n: int, swaps: int, source: np.random.Generator) -> tuple[int, ...]:
+def swap_pairs(
+    pairs: Sequence[tuple[int, int]], n: int, swaps: int, source: np.random.Generator
+) -> tuple[int, ...]:
     """The identity of n places after `swaps` swaps, each of a pair of places drawn at random."""
     order = list(range(n))
     for choice in source.integers(len(pairs), size=swaps):
@@ -41,10 +43,11 @@ def kendall_tau(permutation: Sequence[int]) -> float:
 def reorder_random(
     model: Any, examples: Examples, swaps: Sequence[int], repeats: int = 10, seed: int = 0
 ) -> tuple[Rate, list[Reordering]]:
-    """Swap k random pairs of same-shape units, `repeats` times for each k (Veit et al. 2016, sec. 4.3 and fig. 5b).
+    """Swap k random pairs of same-shape units, `repeats` times for each k (Veit et al. 2016, sec.
+    4.3 and fig. 5b).
 
-    Units that change the shape stay, and units trade places within their innermost row. The draws are a function of
-    (seed, k, repeat). UsageError: no two units of a row have the same shape.
+    Units that change the shape stay, and units trade places within their innermost row. The draws
+    are a function of (seed, k, repeat). UsageError: no two units of a row have the same shape.
     """
     view = unravel(model)
     outlines = shapes(view, examples.inputs)
@@ -53,9 +56,15 @@ def reorder_random(
         fits = [i for i in row if outlines[i][0] == outlines[i][1]]
         pairs += [(a, b) for a in fits for b in fits if a < b and outlines[a] == outlines[b]]
     if not pairs:
-        raise UsageError("nothing to reorder: no two units of one row of this network have the same shape")
+        raise UsageError(
+            "nothing to reorder: no two units of one row of this network have the same shape"
+        )
     n = len(outlines)
-    draws = [(k, swap_pairs(pairs, n, k, np.random.default_rng([seed, k, r]))) for k in swaps for r in range(repeats)]
+    draws = [
+        (k, swap_pairs(pairs, n, k, np.random.default_rng([seed, k, r])))
+        for k in swaps
+        for r in range(repeats)
+    ]
     base, found = compare(view, examples, [reordered(p) for _, p in draws], "reordering units")
     return base, [
         Reordering(k, permutation, kendall_tau(permutation), error, change)

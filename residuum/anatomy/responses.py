@@ -32,8 +32,9 @@ class Tapped(nn.Module):
 
 @torch.no_grad()
 def layer_responses(model: Any, inputs: Tensor, batch: int = 250) -> list[Response]:
-    """Of every convolution of kernel 3 or more, in signal order: after its batch normalisation, before nonlinearity
-    and addition. Where no normalisation follows (pre-activation units) the convolution's own output."""
+    """Of every convolution of kernel 3 or more, in signal order: after its batch normalisation,
+    before nonlinearity and addition. Where no normalisation follows (pre-activation units) the
+    convolution's own output."""
     network = unravel(model).model
     taps: dict[str, Tapped] = {}
     edits = []
@@ -43,7 +44,9 @@ def layer_responses(model: Any, inputs: Tensor, batch: int = 250) -> list[Respon
         children = list(owner.named_children())
         for (name, module), following in zip(children, [*children[1:], ("", None)], strict=True):
             if isinstance(module, nn.Conv2d) and max(module.kernel_size) >= 3:
-                tap_name, tapped = following if isinstance(following[1], nn.BatchNorm2d) else (name, module)
+                tap_name, tapped = (
+                    following if isinstance(following[1], nn.BatchNorm2d) else (name, module)
+                )
                 taps[f"{path}.{name}"] = Tapped(tapped)  # type: ignore[arg-type]
                 edits.append((owner, tap_name, taps[f"{path}.{name}"]))
     with at_rest(network), replace(edits):

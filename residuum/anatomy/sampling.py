@@ -11,7 +11,8 @@ from ..views.view import Expression, Leaf, Series
 from .paths import Polynomial, polynomial
 
 Choice = tuple["Choice", ...] | None
-"""Of one unit: None goes round it, () through its branch, a tuple through its row with a choice for each unit there."""
+"""Of one unit: None goes round it, () through its branch, a tuple through its row with a choice for
+each unit there."""
 
 
 class PathSampler:
@@ -46,7 +47,10 @@ class PathSampler:
         choices = []
         for i, part in enumerate(self.parts):
             rest = self.behind[i + 1]
-            weights = [count * rest[length - k] if 0 <= length - k < len(rest) else 0 for k, count in enumerate(part.counts)]
+            weights = [
+                count * rest[length - k] if 0 <= length - k < len(rest) else 0
+                for k, count in enumerate(part.counts)
+            ]
             k = _pick(weights, source)
             choices.append(part._one(k, source))
             length -= k

@@ -39,7 +39,8 @@ class Change:
         return (self.worse - self.better) / self.n
 
     def interval(self, draws: int = 4000, seed: int = 0) -> tuple[float, float]:
-        """Paired bootstrap: examples drawn anew with replacement, which is one multinomial over worse, better, same."""
+        """Paired bootstrap: examples drawn anew with replacement, which is one multinomial over
+        worse, better, same."""
         shares = np.array([self.worse, self.better, self.n - self.worse - self.better]) / self.n
         drawn = np.random.default_rng(seed).multinomial(self.n, shares, size=draws)
         tail = 100 * (1 - CONFIDENCE) / 2

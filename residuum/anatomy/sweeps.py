@@ -1,8 +1,8 @@
 """Many variants of one model on the same inputs, at far less than one forward pass each.
 
-Variants form a tree: what two of them have in common from the start is computed once, and those alive at the same
-depth run together in larger batches. Singles cost n(n-1)/2 branch evaluations instead of n*n, whole subsets share as
-far as they agree.
+Variants form a tree: what two of them have in common from the start is computed once, and those
+alive at the same depth run together in larger batches. Singles cost n(n-1)/2 branch evaluations
+instead of n*n, whole subsets share as far as they agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,18 +25,22 @@ Keeping = Callable[[Tensor, slice], Tensor]
 
 
 class Level(NamedTuple):
-    """One depth of the tree: for each node alive behind it, its parent and the edit that led there."""
+    """One depth of the tree: for each node alive behind it, its parent and the edit between."""
 
     parents: list[int]
     edits: list[Edit]
 
 
 def tree(variants: Sequence[Variant]) -> tuple[list[Level], list[int]]:
-    """The prefix tree of the variants, level by level, and the node of the last level that each variant ends in."""
+    """The prefix tree of the variants, level by level, and the node of the last level that each
+    variant ends in."""
     levels, nodes = [], [0] * len(variants)
     for depth in range(len(variants[0])):
         found: dict[tuple[int, Edit], int] = {}
-        nodes = [found.setdefault((node, v[depth]), len(found)) for node, v in zip(nodes, variants, strict=True)]
+        nodes = [
+            found.setdefault((node, v[depth]), len(found))
+            for node, v in zip(nodes, variants, strict=True)
+        ]
         levels.append(Level([parent for parent, _ in found], [edit for _, edit in found]))
     return levels, nodes
 
@@ -60,12 +64,14 @@ def sweep(
     title: str = "sweep",
     keep: Keeping = lambda output, at: output,
 ) -> Tensor:
-    """Outputs (V, N, ...) of every variant on inputs (N, ...), on the CPU; or what `keep` makes of each batch of them.
+    """Outputs (V, N, ...) of every variant on inputs (N, ...), on the CPU; or what `keep` makes of
+    each batch of them.
 
-    `keep(output, at)` gets the output of one variant on inputs[at], on the CPU and in float32 where it was narrower:
-    `lambda output, at: output.argmax(1)` keeps predictions alone. `memory` bounds the activations held, in bytes:
-    inputs are taken in batches so small that all variants alive at one depth, of one batch, fit in it (at least one
-    example is taken). A model that cannot be cut is run once a variant, and that is said. The model is left as it was.
+    `keep(output, at)` gets the output of one variant on inputs[at], on the CPU and in float32 where
+    it was narrower: `lambda output, at: output.argmax(1)` keeps predictions alone. `memory` bounds
+    the activations held, in bytes: inputs are taken in batches so small that all variants alive at
+    one depth, of one batch, fit in it (at least one example is taken). A model that cannot be cut
+    is run once a variant, and that is said. The model is left as it was.
 
     UsageError: no variants, a variant of another length, a merge that is not linear.
     """
@@ -74,13 +80,17 @@ def sweep(
     if not variants:
         raise UsageError("no variants to sweep over")
     if any(len(variant) != n for variant in variants):
-        raise UsageError(f"a variant says what happens at each of the {n} units; one of these has another length")
+        raise UsageError(
+            f"a variant says what happens at each of the {n} units; one of these has another length"
+        )
     with at_rest(view.model):
         if len(inputs):
             view.tape(inputs[:1])  # refuses a merge that is not linear
         stages = view.stages()
         if stages is None:
-            progress.say(f"{title}: the model cannot be cut at its units; one forward pass a variant")
+            progress.say(
+                f"{title}: the model cannot be cut at its units; one forward pass a variant"
+            )
             return naive(view, inputs, variants, keep=keep)
         levels, ends = tree(variants)
         return _Walk(stages, levels, ends, device_of(view.model), memory).over(inputs, title, keep)
@@ -110,14 +120,31 @@ def naive(
 def _plain(output: Tensor) -> Tensor:
     """On the CPU, in at least float32."""
     output = output.cpu()
-    return output if output.dtype == torch.float64 or not output.is_floating_point() else output.float()
+    return (
+        output
+        if output.dtype == torch.float64 or not output.is_floating_point()
+        else output.float()
+    )
 
 
 class _Walk:
     """The tree of variants, walked for one batch of inputs after the other."""
 
-    def __init__(self, stages: Stages, levels: list[Level], ends: list[int], device: torch.device, memory: int):
-        self.stages, self.levels, self.ends, self.device, self.memory = stages, levels, ends, device, memory
+    def __init__(
+        self,
+        stages: Stages,
+        levels: list[Level],
+        ends: list[int],
+        device: torch.device,
+        memory: int,
+    ):
+        self.stages, self.levels, self.ends, self.device, self.memory = (
+            stages,
+            levels,
+            ends,
+            device,
+            memory,
+        )
         self.tile = TILE.get(device.type, LARGE_TILE)
 
     def over(self, inputs: Tensor, title: str, keep: Keeping) -> Tensor:
@@ -137,7 +164,8 @@ class _Walk:
         return kept
 
     def _held(self, example: Tensor) -> int:
-        """Bytes that one example takes at the depth where most is held: parents and children at once."""
+        """Bytes that one example takes at the depth where most is held: parents and children at
+        once."""
         signal, before, most = self.stages.begin(example.to(self.device)), 1, 1
         for place, level in enumerate(self.levels):
             signal = self.stages.step(place, signal)

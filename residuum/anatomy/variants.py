@@ -1,4 +1,4 @@
-"""Altered copies of a model, as data: for every place of the view, what is done to the unit there."""
+"""Altered copies of a model, as data: for every place of the view, what is done to its unit."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,10 @@ def intact(model: Any) -> Variant:
 
 
 def without(model: Any, numbers: Iterable[int], strict: bool = False) -> Variant:
-    """The units of these numbers deleted. UsageError: a number that no unit has, or one given twice."""
+    """The units of these numbers deleted.
+
+    UsageError: a number that no unit has, or one given twice.
+    """
     numbers, n = list(numbers), len(unravel(model).units)
     for number in numbers:
         if not 0 <= number < n:
@@ -30,7 +33,9 @@ def without(model: Any, numbers: Iterable[int], strict: bool = False) -> Variant
 
 def reordered(permutation: Sequence[int]) -> Variant:
     """Unit permutation[i] at place i."""
-    return tuple(KEEP if unit == place else Put(int(unit)) for place, unit in enumerate(permutation))
+    return tuple(
+        KEEP if unit == place else Put(int(unit)) for place, unit in enumerate(permutation)
+    )
 
 
 @contextmanager

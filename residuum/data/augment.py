@@ -41,10 +41,13 @@ class Pixels:
     """The images of one part on the device, ready to be gathered into normalised batches.
 
     The border of the padded images is zero in pixels and in the mean, so it is zero once
-    normalised: padding with the mean, as the papers' code does. Memory: N x (H + 2 pad) x (W + 2 pad) x 3 bytes.
+    normalised: padding with the mean, as the papers' code does. Memory: N x (H + 2 pad) x (W + 2
+    pad) x 3 bytes.
     """
 
-    def __init__(self, images: Images, mean: Tensor, std: Tensor, pad: int, device: torch.device | str):
+    def __init__(
+        self, images: Images, mean: Tensor, std: Tensor, pad: int, device: torch.device | str
+    ):
         border = (0, 0, pad, pad, pad, pad)
         self.size = images.pixels.shape[1:3]
         self.padded = torch.nn.functional.pad(images.pixels, border).to(device)

@@ -1,6 +1,8 @@
-"""Class folders, ImageFolder layout: [train|test/]CLASS/PICTURE in a folder, a tar (any compression) or a zip.
+"""Class folders, ImageFolder layout: [train|test/]CLASS/PICTURE in a folder, a tar (any
+compression) or a zip.
 
-Archives are read in place: nothing is unpacked to disk. Members that are links, devices or point outside are refused.
+Archives are read in place: nothing is unpacked to disk. Members that are links, devices or point
+outside are refused.
 """
 
 import io
@@ -26,12 +28,17 @@ PARTS = {"train": "train", "test": "test", "val": "test", "valid": "test", "vali
 
 
 def read_class_folders(path: Path, name: str, image_size: int | None = None) -> Dataset:
-    """All pictures as one uint8 tensor a part. Without train and test folders a fixed fifth of each class is the test.
+    """All pictures as one uint8 tensor a part.
 
-    Palette, grey, CMYK and 16-bit pictures become 8-bit RGB, transparency is dropped, EXIF rotation is applied.
-    DataError: a broken picture (named), pictures of several sizes, classes that differ between the parts.
+    Without train and test folders a fixed fifth of each class is the test.
+
+    Palette, grey, CMYK and 16-bit pictures become 8-bit RGB, transparency is dropped, EXIF rotation
+    is applied. DataError: a broken picture (named), pictures of several sizes, classes that differ
+    between the parts.
     """
-    files: dict[str, dict[str, list[tuple[bytes, np.ndarray]]]] = defaultdict(lambda: defaultdict(list))
+    files: dict[str, dict[str, list[tuple[bytes, np.ndarray]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     total = 0
     with progress.bar(f"reading {path.name}", total=0) as advance:
         for member, content in _pictures(path):
@@ -39,7 +46,10 @@ def read_class_folders(path: Path, name: str, image_size: int | None = None) -> 
             picture = decode(content, f"{path}: {member}", image_size)
             total += picture.nbytes
             if total > MOST_TOTAL_BYTES:
-                raise DataError(f"{path}: more than {MOST_TOTAL_BYTES / 1e9:.0f} GB of pixels. Give a smaller set")
+                raise DataError(
+                    f"{path}: more than {MOST_TOTAL_BYTES / 1e9:.0f} GB of pixels. "
+                    "Give a smaller set"
+                )
             files[part][label].append((str(member).encode(errors="surrogateescape"), picture))
             advance()
     if not files:
@@ -51,13 +61,18 @@ def _assemble(path: Path, name: str, files: dict) -> Dataset:
     split_given = set(files) >= {"train", "test"}
     if not split_given and set(files) & {"train", "test"}:
         only = (set(files) & {"train", "test"}).pop()
-        raise DataError(f"{path}: a {only} folder without its counterpart. Give both train/ and test/, or neither")
+        raise DataError(
+            f"{path}: a {only} folder without its counterpart. Give both train/ and "
+            "test/, or neither"
+        )
     parts = {p: files[p] for p in ("train", "test")} if split_given else {"": files[""]}
     classes = sorted(set().union(*parts.values()))
     for part, labels in parts.items():
         missing = [c for c in classes if c not in labels]
         if missing:
-            raise DataError(f"{path}: classes {', '.join(missing[:10])} have no pictures in {part or 'it'}/")
+            raise DataError(
+                f"{path}: classes {', '.join(missing[:10])} have no pictures in {part or 'it'}/"
+            )
     if len(classes) < 2:
         raise DataError(f"{path}: only one class folder, {classes[0]!r}; at least 2 are needed")
     images = {part: _stack(path, labels, classes) for part, labels in parts.items()}
@@ -65,7 +80,10 @@ def _assemble(path: Path, name: str, files: dict) -> Dataset:
         train, test = images["train"], images["test"]
     else:
         train, test = split(images[""], seed=0, test_share=0.2)
-        progress.say(f"{path}: no train and test folders; a fixed fifth of each class, {len(test)}, is the test part")
+        progress.say(
+            f"{path}: no train and test folders; a fixed fifth of each class, "
+            f"{len(test)}, is the test part"
+        )
     return Dataset(name, train, test, tuple(classes))
 
 
@@ -78,12 +96,16 @@ def _stack(path: Path, labels: dict, classes: list[str]) -> Images:
     shapes = {p.shape for p in pictures}
     if len(shapes) > 1:
         some = ", ".join(f"{w}x{h}" for h, w, _ in sorted(shapes)[:3])
-        raise DataError(f"{path}: pictures of {len(shapes)} sizes ({some}, ...). Pass --image-size to crop them alike")
+        raise DataError(
+            f"{path}: pictures of {len(shapes)} sizes ({some}, ...). Pass --image-size "
+            "to crop them alike"
+        )
     return Images(torch.from_numpy(np.stack(pictures)), torch.tensor(targets))
 
 
 def _place(member: PurePosixPath) -> tuple[str, str]:
-    """(part, class): the class is the folder the picture lies in, the part the folder above, if it is one."""
+    """(part, class): the class is the folder the picture lies in, the part the folder above, if it
+    is one."""
     folders = list(member.parts[:-1])
     part = PARTS.get(folders[-2].lower(), "") if len(folders) > 1 else ""
     return part, folders[-1]
@@ -110,7 +132,9 @@ def _from_folder(root: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
         if not _wanted(member):
             continue
         if not file.resolve().is_relative_to(base):
-            raise DataError(f"{file}: a link that leaves {root}. Copy the picture, or point at its own folder")
+            raise DataError(
+                f"{file}: a link that leaves {root}. Copy the picture, or point at its own folder"
+            )
         try:
             _check_size(file.stat().st_size, str(file))
             yield member, file.read_bytes()
@@ -126,13 +150,18 @@ def _from_tar(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 if info.isdir():
                     continue
                 if not info.isreg():
-                    raise DataError(f"{path}: member {info.name!r} is a link or device; only plain files are read")
+                    raise DataError(
+                        f"{path}: member {info.name!r} is a link or device; only plain "
+                        "files are read"
+                    )
                 if _wanted(member):
                     _check_size(info.size, f"{path}: {info.name}")
                     content = archive.extractfile(info)
                     yield member, content.read() if content else b""
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{path}: not a readable tar or zip archive, or cut short ({error})") from error
+        raise DataError(
+            f"{path}: not a readable tar or zip archive, or cut short ({error})"
+        ) from error
     except Exception as error:
         if type(error).__name__ in ("LZMAError", "error"):  # lzma.LZMAError, zlib.error
             raise DataError(f"{path}: the compressed archive is damaged ({error})") from error
@@ -165,17 +194,24 @@ def _check_size(size: int, where: str) -> None:
 
 
 def decode(content: bytes, where: str, image_size: int | None = None) -> np.ndarray:
-    """(H, W, 3) uint8. DataError with the file's name: not a picture of an allowed format, cut short, or too large."""
+    """(H, W, 3) uint8.
+
+    DataError with the file's name: not a picture of an allowed format, cut short, or too large.
+    """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
-                raise DataError(f"{where}: {width}x{height} pixels, more than {MOST_PIXELS}; refused unread")
+                raise DataError(
+                    f"{where}: {width}x{height} pixels, more than {MOST_PIXELS}; refused unread"
+                )
             picture.load()
             if picture.mode.startswith("I"):  # 16 bits a pixel
-                picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+                picture = Image.fromarray(
+                    (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+                )
             picture = ImageOps.exif_transpose(picture).convert("RGB")
             if image_size:
                 picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)

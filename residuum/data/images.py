@@ -28,7 +28,8 @@ class Images:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of shape, pixels and labels: the identity of the data, wherever they were read from."""
+        """sha256 of shape, pixels and labels: the identity of the data, wherever they were read
+        from."""
         digest = hashlib.sha256(str(tuple(self.pixels.shape)).encode())
         digest.update(self.pixels.cpu().contiguous().numpy().data)
         digest.update(self.labels.cpu().contiguous().numpy().data)
@@ -37,7 +38,10 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A train and a test part with the same classes. `name` is what figures say: "CIFAR-10 (JPEG)", "digits"."""
+    """A train and a test part with the same classes.
+
+    `name` is what figures say: "CIFAR-10 (JPEG)", "digits".
+    """
 
     name: str
     train: Images
@@ -51,10 +55,15 @@ class Dataset:
             highest, lowest = int(images.labels.max()), int(images.labels.min())
             if lowest < 0 or highest >= len(self.classes):
                 wrong = highest if highest >= len(self.classes) else lowest
-                raise DataError(f"{self.name}: label {wrong} in the {part} part, but {len(self.classes)} classes")
+                raise DataError(
+                    f"{self.name}: label {wrong} in the {part} part, but "
+                    f"{len(self.classes)} classes"
+                )
         if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
             ours, theirs = tuple(self.train.pixels.shape[1:3]), tuple(self.test.pixels.shape[1:3])
-            raise DataError(f"{self.name}: train pictures are {ours}, test pictures {theirs} pixels")
+            raise DataError(
+                f"{self.name}: train pictures are {ours}, test pictures {theirs} pixels"
+            )
 
     @property
     def size(self) -> int:

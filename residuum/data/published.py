@@ -1,4 +1,7 @@
-"""CIFAR-10, CIFAR-100 and SVHN in the archives their authors publish. Addresses and checksums are torchvision's."""
+"""CIFAR-10, CIFAR-100 and SVHN in the archives their authors publish.
+
+Addresses and checksums are torchvision's.
+"""
 
 import io
 import pickle
@@ -14,7 +17,13 @@ from .images import Dataset, Images
 
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN"}
 CIFAR_FILES = {
-    "cifar10": ([f"data_batch_{i}" for i in range(1, 6)], ["test_batch"], "batches.meta", "labels", "label_names"),
+    "cifar10": (
+        [f"data_batch_{i}" for i in range(1, 6)],
+        ["test_batch"],
+        "batches.meta",
+        "labels",
+        "label_names",
+    ),
     "cifar100": (["train"], ["test"], "meta", "fine_labels", "fine_label_names"),
 }
 _ALLOWED = {
@@ -27,11 +36,15 @@ _ALLOWED = {
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Builds containers, strings, numbers and numpy arrays of numbers; any other global is refused by name."""
+    """Builds containers, strings, numbers and numpy arrays of numbers; any other global is refused
+    by name."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise DataError(f"the pickle asks for {module}.{name}; only plain arrays are read. Nothing was executed")
+            raise DataError(
+                f"the pickle asks for {module}.{name}; only plain arrays are read. "
+                "Nothing was executed"
+            )
         if name == "_reconstruct":
             return _empty_array
         return super().find_class(module, name)
@@ -44,7 +57,10 @@ def _empty_array(kind: type, shape: tuple, code: bytes) -> np.ndarray:
 
 
 def unpickle_arrays(content: bytes, where: str) -> dict[str, Any]:
-    """The dictionary of one CIFAR batch. DataError names the file and, for a foreign pickle, the refused global."""
+    """The dictionary of one CIFAR batch.
+
+    DataError names the file and, for a foreign pickle, the refused global.
+    """
     try:
         value = ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
     except DataError as error:
@@ -57,7 +73,8 @@ def unpickle_arrays(content: bytes, where: str) -> dict[str, Any]:
 
 
 def read_cifar(kind: str, folder: Path, download: bool) -> Dataset:
-    """From `folder`, which holds the .tar.gz archive or its unpacked batches; or from the archive itself."""
+    """From `folder`, which holds the .tar.gz archive or its unpacked batches; or from the archive
+    itself."""
     train, test, meta, label_key, names_key = CIFAR_FILES[kind]
     wanted = {*train, *test, meta}
     files = _cifar_files(kind, folder, wanted, download)
@@ -66,7 +83,10 @@ def read_cifar(kind: str, folder: Path, download: bool) -> Dataset:
         raise DataError(f"{folder}: {NAMES[kind]} lacks the file {missing[0]}")
     batches = {name: unpickle_arrays(files[name], f"{folder}: {name}") for name in files}
     classes = tuple(str(c) for c in batches[meta].get(names_key, ()))
-    seen, held_out = (_cifar_images([(f"{folder}: {n}", batches[n]) for n in names], label_key) for names in (train, test))
+    seen, held_out = (
+        _cifar_images([(f"{folder}: {n}", batches[n]) for n in names], label_key)
+        for names in (train, test)
+    )
     return Dataset(NAMES[kind], seen, held_out, classes)
 
 
@@ -74,13 +94,20 @@ def _cifar_images(batches: list[tuple[str, dict]], label_key: str) -> Images:
     pixels, labels = [], []
     for where, batch in batches:
         data, targets = batch.get("data"), batch.get(label_key)
-        if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3072:
+        if (
+            not isinstance(data, np.ndarray)
+            or data.dtype != np.uint8
+            or data.ndim != 2
+            or data.shape[1] != 3072
+        ):
             raise DataError(f"{where}: 'data' is not an array of N x 3072 bytes")
         if not isinstance(targets, list) or len(targets) != len(data):
             raise DataError(f"{where}: {label_key!r} does not give one label a picture")
         pixels.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         labels.extend(targets)
-    return Images(torch.from_numpy(np.ascontiguousarray(np.concatenate(pixels))), torch.tensor(labels).long())
+    return Images(
+        torch.from_numpy(np.ascontiguousarray(np.concatenate(pixels))), torch.tensor(labels).long()
+    )
 
 
 def _cifar_files(kind: str, folder: Path, wanted: set[str], download: bool) -> dict[str, bytes]:
@@ -95,7 +122,9 @@ def _cifar_files(kind: str, folder: Path, wanted: set[str], download: bool) -> d
         return _from_archive(archive, wanted)
     found = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name in wanted}
     if not found:
-        raise DataError(f"{folder}: no {NAMES[kind]} archive or batches. Put it there, or add --download")
+        raise DataError(
+            f"{folder}: no {NAMES[kind]} archive or batches. Put it there, or add --download"
+        )
     return found
 
 
@@ -109,7 +138,10 @@ def _from_archive(archive: Path, wanted: set[str]) -> dict[str, bytes]:
 
 
 def read_svhn(kind: str, folder: Path, download: bool) -> Dataset:
-    """Train plus extra (where it is there) and test, from the .mat files of format 2. Label 10 means the digit 0."""
+    """Train plus extra (where it is there) and test, from the .mat files of format 2.
+
+    Label 10 means the digit 0.
+    """
     files = {part: folder / f"{part}_32x32.mat" for part in ("train", "extra", "test")}
     if download:
         for url, name, md5 in _torchvision().SVHN.split_list.values():
@@ -118,7 +150,9 @@ def read_svhn(kind: str, folder: Path, download: bool) -> Dataset:
     for part in ("train", "test"):
         if not files[part].exists():
             raise DataError(f"{files[part]}: no such file. Put it there, or add --download")
-    train = [_svhn_images(files["train"])] + ([_svhn_images(files["extra"])] if files["extra"].exists() else [])
+    train = [_svhn_images(files["train"])] + (
+        [_svhn_images(files["extra"])] if files["extra"].exists() else []
+    )
     joined = Images(torch.cat([t.pixels for t in train]), torch.cat([t.labels for t in train]))
     return Dataset(NAMES[kind], joined, _svhn_images(files["test"]), tuple("0123456789"))
 
@@ -133,7 +167,10 @@ def _svhn_images(file: Path) -> Images:
         raise DataError(f"{file}: not an SVHN file, or a damaged one ({error})") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != len(labels):
         raise DataError(f"{file}: 'X' is not H x W x 3 x N bytes with one label a picture")
-    return Images(torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 0, 1, 2))), torch.from_numpy(labels))
+    return Images(
+        torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 0, 1, 2))),
+        torch.from_numpy(labels),
+    )
 
 
 def _torchvision() -> Any:
@@ -153,4 +190,6 @@ def _fetch(url: str, folder: Path, name: str, md5: str) -> None:
     try:
         download_url(url, str(folder), name, md5)
     except Exception as error:  # network errors of every kind
-        raise DataError(f"{url}: could not be fetched ({error}). Put the file into {folder} by hand") from error
+        raise DataError(
+            f"{url}: could not be fetched ({error}). Put the file into {folder} by hand"
+        ) from error

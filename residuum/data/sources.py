@@ -1,4 +1,5 @@
-"""Where pictures come from: the embedded digits, class folders (or an archive of them), CIFAR and SVHN as published."""
+"""Where pictures come from: the embedded digits, class folders (or an archive of them), CIFAR and
+SVHN as published."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ from .published import read_cifar, read_svhn
 SOURCES = ("digits", "cifar10", "cifar100", "svhn")
 
 
-def load(source: str, title: str | None = None, download: bool = False, image_size: int | None = None) -> Dataset:
+def load(
+    source: str, title: str | None = None, download: bool = False, image_size: int | None = None
+) -> Dataset:
     """The data set that `source` names.
 
     - "digits": scikit-learn's 1,797 handwritten digits of 8x8 pixels, the one that needs no file;
-    - "cifar10:PATH", "cifar100:PATH", "svhn:PATH": the published archives in that folder; fetched only if `download`;
+    - "cifar10:PATH", "cifar100:PATH", "svhn:PATH": the published archives in that folder; fetched
+    only if `download`;
     - any other PATH: class folders (ImageFolder layout), or a tar, tar.xz, tar.gz or zip of them.
 
-    `title` is what figures will say; `image_size` resizes the short side and crops the centre (class folders only).
-    DataError: missing or broken files, named. UsageError: an unknown source.
+    `title` is what figures will say; `image_size` resizes the short side and crops the centre
+    (class folders only). DataError: missing or broken files, named. UsageError: an unknown source.
     """
     kind, colon, where = source.partition(":")
     if source == "digits":
@@ -31,24 +35,36 @@ def load(source: str, title: str | None = None, download: bool = False, image_si
         reader = read_svhn if kind == "svhn" else read_cifar
         return reader(kind, Path(where).expanduser(), download)
     if kind in SOURCES:
-        raise UsageError(f"{source}: say where it lies, {kind}:FOLDER (with --download it is fetched into that folder)")
+        raise UsageError(
+            f"{source}: say where it lies, {kind}:FOLDER (with --download it is "
+            "fetched into that folder)"
+        )
     path = Path(source).expanduser()
     if not path.exists():
         if "/" not in source and "." not in source:
-            raise UsageError(f"unknown data {source!r}.{nearest(source, SOURCES)} Or give a folder or archive")
-        raise DataError(f"{source}: no such folder or archive. Give class folders, an archive of them, or 'digits'")
+            raise UsageError(
+                f"unknown data {source!r}.{nearest(source, SOURCES)} Or give a folder or archive"
+            )
+        raise DataError(
+            f"{source}: no such folder or archive. Give class folders, an archive of "
+            "them, or 'digits'"
+        )
     return read_class_folders(path, title or path.name.split(".")[0], image_size)
 
 
 def digits() -> Dataset:
-    """scikit-learn's digits: 1,797 real 8x8 pictures, grey levels 0-16 stretched to 0-255 and repeated to three channels.
+    """scikit-learn's digits: 1,797 real 8x8 pictures, grey levels 0-16 stretched to 0-255 and
+    repeated to three channels.
 
-    A fixed fifth of each class, 359 pictures, is the test part (the published set has no split of its own).
+    A fixed fifth of each class, 359 pictures, is the test part (the published set has no split of
+    its own).
     """
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
     grey = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8))
-    pictures = Images(grey[..., None].expand(-1, -1, -1, 3).contiguous(), torch.from_numpy(bunch.target).long())
+    pictures = Images(
+        grey[..., None].expand(-1, -1, -1, 3).contiguous(), torch.from_numpy(bunch.target).long()
+    )
     train, test = split(pictures, seed=0, test_share=0.2)
     return Dataset("digits", train, test, tuple(str(d) for d in range(10)))

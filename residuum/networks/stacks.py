@@ -13,7 +13,9 @@ from ..units import ResidualNetwork, ResidualUnit
 VGG15_GROUPS = (2, 2, 3, 3, 3)
 
 
-def vgg(classes: int, groups: Sequence[int] = VGG15_GROUPS, width: int = 128, size: int = 32) -> ResidualNetwork:
+def vgg(
+    classes: int, groups: Sequence[int] = VGG15_GROUPS, width: int = 128, size: int = 32
+) -> ResidualNetwork:
     """13 convolutions in groups, a 2x2 max-pool behind each group, two linear layers.
 
     (N, 3, size, size) -> (N, K). Equal widths, so that the neighbours of a deleted layer fit.
@@ -29,7 +31,9 @@ def vgg(classes: int, groups: Sequence[int] = VGG15_GROUPS, width: int = 128, si
     """
     halvings = min(len(groups), size.bit_length() - 1)
     if size < 4 or size % 2**halvings:
-        raise UsageError(f"VGG halves its images {halvings} times: {size} pixels do not divide by {2**halvings}")
+        raise UsageError(
+            f"VGG halves its images {halvings} times: {size} pixels do not divide by {2**halvings}"
+        )
     pooled = {round(i * (len(groups) - 1) / max(halvings - 1, 1)) for i in range(halvings)}
     ends = [[nn.Sequential(nn.ReLU()) for _ in range(n)] for n in groups]
     for group in pooled:
@@ -38,7 +42,10 @@ def vgg(classes: int, groups: Sequence[int] = VGG15_GROUPS, width: int = 128, si
     side = size // 2**halvings
     afters[-1] = nn.Sequential(*afters[-1], nn.Flatten())
     stem = nn.Sequential(*branch(single(3, width, 1), ORIGINAL), afters[0])
-    units = [ResidualUnit(branch(single(width, width, 1), ORIGINAL), Severed(), after) for after in afters[1:]]
+    units = [
+        ResidualUnit(branch(single(width, width, 1), ORIGINAL), Severed(), after)
+        for after in afters[1:]
+    ]
     linear = nn.Sequential(nn.Linear(width * side * side, width), nn.BatchNorm1d(width))
     units.append(ResidualUnit(linear, Severed(), nn.ReLU()))
     return ResidualNetwork(stem, units, nn.Linear(width, classes))

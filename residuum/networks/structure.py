@@ -3,8 +3,8 @@
 A run is found again by it. Counted: each part's word (its class's name), the `version` that a class
 of ours raises when its formula is mended, settings that change numbers, names and shapes of
 parameters and buffers, what is shared or frozen, hooks, the initialisation rule. Not counted:
-Python paths, device, storage type, values, training mode. Classes and functions of one's own count with
-their code (not with that of other functions which they call by name).
+Python paths, device, storage type, values, training mode. Classes and functions of one's own count
+with their code (not with that of other functions which they call by name).
 """
 
 import difflib

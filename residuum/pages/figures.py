@@ -1,4 +1,5 @@
-"""A `Figure` drawn by matplotlib: SVG whose colours follow the page (light and dark), and PNG for papers."""
+"""A `Figure` drawn by matplotlib: SVG whose colours follow the page (light and dark), and PNG for
+papers."""
 
 import io
 import xml.etree.ElementTree as ET

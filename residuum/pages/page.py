@@ -1,4 +1,5 @@
-"""One self-contained HTML file: no outside request, light and dark, narrow and wide, readable with scripts off."""
+"""One self-contained HTML file: no outside request, light and dark, narrow and wide, readable with
+scripts off."""
 
 import base64
 import hashlib
@@ -68,7 +69,8 @@ def verdict_class(result: Result) -> str:
 
 
 def heat(error: float | None, network: Network) -> int:
-    """How far the error of a lesion lies between the intact error and 90 %, in percent, for a cell's colour."""
+    """How far the error of a lesion lies between the intact error and 90 %, in percent, for a
+    cell's colour."""
     if error is None:
         return 0
     return round(

@@ -48,7 +48,9 @@ class Arrangement:
 ORIGINAL = Arrangement("original", "a", "conv bn relu", "conv bn", after="relu")
 BN_AFTER_ADD = Arrangement("bn_after_add", "b", "conv bn relu", "conv", after="bn relu")
 RELU_BEFORE_ADD = Arrangement("relu_before_add", "c", "conv bn relu", "conv bn relu")
-RELU_PREACT = Arrangement("relu_preact", "d", "relu conv bn", "relu conv bn", stem="conv bn", head="relu")
+RELU_PREACT = Arrangement(
+    "relu_preact", "d", "relu conv bn", "relu conv bn", stem="conv bn", head="relu"
+)
 PREACT = Arrangement("preact", "e", "bn relu conv", "bn relu conv", stem="conv", head="bn relu")
 
 ARRANGEMENTS = {a.name: a for a in (ORIGINAL, BN_AFTER_ADD, RELU_BEFORE_ADD, RELU_PREACT, PREACT)}

@@ -17,7 +17,9 @@ class Layer(NamedTuple):
     stride: int = 1
 
     def build(self) -> nn.Conv2d:
-        return nn.Conv2d(self.c_in, self.c_out, self.kernel, self.stride, self.kernel // 2, bias=False)
+        return nn.Conv2d(
+            self.c_in, self.c_out, self.kernel, self.stride, self.kernel // 2, bias=False
+        )
 
     def arranged(self, words: str) -> list[nn.Module]:
         """The convolution with what the words put round it."""
@@ -58,7 +60,9 @@ def single(c_in: int, width: int, stride: int) -> list[Layer]:
     return [Layer(c_in, width, 3, stride)]
 
 
-def branch(layers: Sequence[Layer], arrangement: Arrangement, opened: bool = False) -> nn.Sequential:
+def branch(
+    layers: Sequence[Layer], arrangement: Arrangement, opened: bool = False
+) -> nn.Sequential:
     """F: the layers in the arrangement's order.
 
     `opened` leaves out the first activation, which stands ahead of the unit's two roads.

@@ -27,7 +27,9 @@ def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Modul
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             if not module.weight.is_meta:
-                nn.init.kaiming_normal_(module.weight, mode=FAN_MODES[fan], nonlinearity="relu", generator=generator)
+                nn.init.kaiming_normal_(
+                    module.weight, mode=FAN_MODES[fan], nonlinearity="relu", generator=generator
+                )
         elif isinstance(module, nn.Linear):
             if not module.weight.is_meta:
                 bound = module.in_features**-0.5

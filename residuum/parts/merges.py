@@ -1,7 +1,8 @@
 """m, how the two roads of a unit meet: sum, gate, concatenation, mean of the roads that are there.
 
-A merge is linear in its two roads, m(h, F; z) = m(h, 0; z) + m(0, F; z): that is what makes paths. The derivative falls
-into a part that goes round the branch and a part that goes through it, whatever the merge does with z.
+A merge is linear in its two roads, m(h, F; z) = m(h, 0; z) + m(0, F; z): that is what makes paths.
+The derivative falls into a part that goes round the branch and a part that goes through it,
+whatever the merge does with z.
 """
 
 import torch
@@ -10,14 +11,18 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 
-TOLERANCE = 1e-4  # of the largest value; the halves of a linear merge differ from the whole by rounding only
+# of the largest value; the halves of a linear merge differ from the whole by rounding only
+TOLERANCE = 1e-4
 
 
 class Merge(nn.Module):
-    """Base of every merge. A new one states `forward`; what else it may state has a default that fits most.
+    """Base of every merge.
 
-    `around` is h(z), `through` is F(z), `z` is what both roads read. Shapes: (N, C, H, W), or any that the merge
-    accepts. A road that carries nothing is `None`; a merge that is never given one need not expect it.
+    A new one states `forward`; what else it may state has a default that fits most.
+
+    `around` is h(z), `through` is F(z), `z` is what both roads read. Shapes: (N, C, H, W), or any
+    that the merge accepts. A road that carries nothing is `None`; a merge that is never given one
+    need not expect it.
     `needs_input`: whether z is read; where it is not, a nest need not keep it.
     """
 
@@ -26,8 +31,13 @@ class Merge(nn.Module):
     def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def halves(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """m(h, 0; z) and m(0, F; z), `None` for a road that carries nothing. Probed with zeros unless stated."""
+    def halves(
+        self, around: Tensor | None, through: Tensor | None, z: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """m(h, 0; z) and m(0, F; z), `None` for a road that carries nothing.
+
+        Probed with zeros unless stated.
+        """
         nothing_around = None if around is None else torch.zeros_like(around)
         nothing_through = None if through is None else torch.zeros_like(through)
         return (
@@ -38,7 +48,8 @@ class Merge(nn.Module):
     def bypass(self, around: Tensor, z: Tensor, strict: bool = False) -> Tensor:
         """What is left when the branch is deleted: m(h, 0; z), and with `strict` always that.
 
-        The default takes F to have the shape of h; a merge of roads of different shapes states its own.
+        The default takes F to have the shape of h; a merge of roads of different shapes states its
+        own.
         """
         return self(around, torch.zeros_like(around), z)
 
@@ -53,7 +64,9 @@ class Sum(Merge):
             return _only(around, through)
         return around + through
 
-    def halves(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def halves(
+        self, around: Tensor | None, through: Tensor | None, z: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         return around, through
 
     def bypass(self, around: Tensor, z: Tensor, strict: bool = False) -> Tensor:
@@ -61,10 +74,11 @@ class Sum(Merge):
 
 
 class Gate(Merge):
-    """(1 - T) h + T F with T = sigmoid(transform(z)), the coupled gate of Srivastava et al. 2015, eq. 3.
+    """(1 - T) h + T F with T = sigmoid(transform(z)), the coupled gate of Srivastava et al. 2015,
+    eq. 3.
 
-    `transform` maps z to the shape of F; its bias decides how much passes at first. Deleting the branch closes the
-    gate, T = 0, which leaves h itself.
+    `transform` maps z to the shape of F; its bias decides how much passes at first. Deleting the
+    branch closes the gate, T = 0, which leaves h itself.
     """
 
     def __init__(self, transform: nn.Module):
@@ -79,7 +93,9 @@ class Gate(Merge):
             return gate * through
         return torch.lerp(around, through, gate)
 
-    def halves(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def halves(
+        self, around: Tensor | None, through: Tensor | None, z: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         gate = torch.sigmoid(self.transform(z))
         return (
             None if around is None else (1 - gate) * around,
@@ -91,7 +107,8 @@ class Gate(Merge):
 
 
 class Concat(Merge):
-    """[h, F] along the channels (Huang et al. 2017, eq. 2): a sum of roads padded with zeros on either side.
+    """[h, F] along the channels (Huang et al. 2017, eq. 2): a sum of roads padded with zeros on
+    either side.
 
     `growth` is the number of channels of F.
     """
@@ -107,7 +124,9 @@ class Concat(Merge):
             return self._padded(around, 0, self.growth)
         return self._padded(_only(None, through), z.shape[1], 0)
 
-    def halves(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def halves(
+        self, around: Tensor | None, through: Tensor | None, z: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         channels = z.shape[1] if around is None else around.shape[1]
         return (
             None if around is None else self._padded(around, 0, self.growth),
@@ -126,10 +145,11 @@ class Concat(Merge):
 
 
 class Mean(Merge):
-    """The mean of the roads that are there, the join of a fractal network (Larsson et al. 2017, sec. 2).
+    """The mean of the roads that are there, the join of a fractal network (Larsson et al. 2017,
+    sec. 2).
 
-    `None` is a road that is not there and does not count. A deleted branch does: its road is there and carries zero,
-    which leaves h / 2.
+    `None` is a road that is not there and does not count. A deleted branch does: its road is there
+    and carries zero, which leaves h / 2.
     """
 
     needs_input = False
@@ -139,7 +159,9 @@ class Mean(Merge):
             return _only(around, through)
         return (around + through) / 2
 
-    def halves(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def halves(
+        self, around: Tensor | None, through: Tensor | None, z: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         if around is None or through is None:
             return around, through
         return around / 2, through / 2
@@ -157,8 +179,11 @@ def _only(around: Tensor | None, through: Tensor | None) -> Tensor:
     raise UsageError("neither road of this unit carries anything: shortcut and branch are both cut")
 
 
-def require_linear(merge: Merge, halves: tuple[Tensor | None, Tensor | None], whole: Tensor, where: str) -> None:
-    """UsageError where the two halves do not add up to the whole: paths are not defined for such a merge."""
+def require_linear(
+    merge: Merge, halves: tuple[Tensor | None, Tensor | None], whole: Tensor, where: str
+) -> None:
+    """UsageError where the two halves do not add up to the whole: paths are not defined for such a
+    merge."""
     parts = [half for half in halves if half is not None]
     total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     if total.shape == whole.shape:
@@ -167,6 +192,8 @@ def require_linear(merge: Merge, halves: tuple[Tensor | None, Tensor | None], wh
             return
     name = type(merge).__name__
     raise UsageError(
-        f"{where}: the merge {name} is not linear in its two roads: m(h, 0) + m(0, F) is not m(h, F). "
-        "Paths and lesions are defined for linear merges only (a sum, a gate, a concatenation, a mean)"
+        f"{where}: the merge {name} is not linear in its two roads: m(h, 0) + m(0, F) "
+        "is not m(h, F). "
+        "Paths and lesions are defined for linear merges only (a sum, a gate, a "
+        "concatenation, a mean)"
     )

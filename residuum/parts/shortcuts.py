@@ -71,7 +71,9 @@ def option_a_average(c_in: int, c_out: int, stride: int) -> nn.Module | None:
 
 def _padded(pad: type[Pad], c_in: int, c_out: int, stride: int) -> nn.Module | None:
     if c_out < c_in:
-        raise UsageError(f"option A appends channels; it cannot go from {c_in} to {c_out}. Use option B")
+        raise UsageError(
+            f"option A appends channels; it cannot go from {c_in} to {c_out}. Use option B"
+        )
     return None if same_shape(c_in, c_out, stride) else pad(c_in, c_out, stride)
 
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from .index import Listed
     from .published import Published
 
-_HOMES: dict[str, str] = dict.fromkeys(("CATALOGUE", "FAMILIES", "describe", "find", "preset"), "catalogue")
+_HOMES: dict[str, str] = dict.fromkeys(
+    ("CATALOGUE", "FAMILIES", "describe", "find", "preset"), "catalogue"
+)
 _HOMES |= {"preset_cost": "catalogue", "Family": "family", "Preset": "family"}
 _HOMES |= {"Listed": "index", "Published": "published"}
 

@@ -47,7 +47,9 @@ def find(name: str) -> Preset:
     raise UsageError(f"unknown preset {name!r}.{nearest(name, CATALOGUE)} `residuum ls` lists all")
 
 
-def preset(name: str, classes: int | None = None, seed: int | None = None, **options: Any) -> ResidualNetwork:
+def preset(
+    name: str, classes: int | None = None, seed: int | None = None, **options: Any
+) -> ResidualNetwork:
     """The network of that name with initial weights by its paper, in training mode.
 
     `classes`: the paper's own (10 or 1000) by default.

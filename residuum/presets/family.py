@@ -68,7 +68,9 @@ class Preset:
         UsageError: an option or value that it does not take (with the nearest), bad classes.
         """
         if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
-            raise UsageError(f"{self.name}: classes must be a whole number of at least 2, not {classes!r}")
+            raise UsageError(
+                f"{self.name}: classes must be a whole number of at least 2, not {classes!r}"
+            )
         parts = {option: self._part(option, value) for option, value in options.items()}
         try:
             if self.maker is None:
@@ -84,7 +86,9 @@ class Preset:
             raise UsageError(f"{self.name} has no option {option!r}.{valid}")
         if option == "size":
             if isinstance(value, bool) or not isinstance(value, int):
-                raise UsageError(f"{self.name}: size must be a whole number of pixels, not {value!r}")
+                raise UsageError(
+                    f"{self.name}: size must be a whole number of pixels, not {value!r}"
+                )
             return value
         table = {"shortcut": SHORTCUTS, "arrangement": ARRANGEMENTS}[option]
         if not isinstance(value, str) or value not in table:

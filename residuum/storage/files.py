@@ -15,7 +15,9 @@ from typing import Any
 from ..errors import CheckpointError, DataError, ResourceError, UsageError
 
 MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, as its reference reader allows
-_UMASK = os.umask(0o077)  # it can only be read by setting it; temporary files start private, finished ones follow it
+_UMASK = os.umask(
+    0o077
+)  # it can only be read by setting it; temporary files start private, finished ones follow it
 os.umask(_UMASK)
 
 
@@ -24,18 +26,28 @@ def sha256(data: bytes | memoryview) -> str:
 
 
 def make_folder(path: Path) -> Path:
-    """The folder, made with its parents. UsageError where a file stands in the way or writing is not allowed."""
+    """The folder, made with its parents.
+
+    UsageError where a file stands in the way or writing is not allowed.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"{path}: a file stands where the output folder should be. Choose another --output") from error
+        raise UsageError(
+            f"{path}: a file stands where the output folder should be. Choose another --output"
+        ) from error
     except OSError as error:
-        raise UsageError(f"{path}: cannot be made ({error.strerror}). Choose another --output") from error
+        raise UsageError(
+            f"{path}: cannot be made ({error.strerror}). Choose another --output"
+        ) from error
     return path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the file as a whole. ResourceError: the disk is full; what stood there before still stands."""
+    """Replace the file as a whole.
+
+    ResourceError: the disk is full; what stood there before still stands.
+    """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -71,11 +83,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_bytes(
+        path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
 def read_bytes(path: Path, wrong: type[Exception] = CheckpointError) -> bytes:
-    """What the file holds; `wrong` (an exception) where it is missing or too large to describe anything."""
+    """What the file holds; `wrong` (an exception) where it is missing or too large to describe
+    anything."""
     try:
         if path.stat().st_size > MOST_HEADER_BYTES:
             raise wrong(f"{path}: {path.stat().st_size} bytes is too large for a description")

@@ -7,7 +7,9 @@ from ..errors import LockedError
 
 
 class Lock:
-    """One writer to a folder. Held by the kernel (flock), so it is gone with the process, however that ends.
+    """One writer to a folder.
+
+    Held by the kernel (flock), so it is gone with the process, however that ends.
 
     `wait`: for another process to finish there, instead of a LockedError.
     """

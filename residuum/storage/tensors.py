@@ -20,7 +20,8 @@ DIGEST_IN_NAME = 16
 
 @dataclass(frozen=True)
 class Entry:
-    """A manifest's word on a tensor file: name, sha256 of the file (or its start), and of each tensor."""
+    """A manifest's word on a tensor file: name, sha256 of the file (or its start), and of each
+    tensor."""
 
     file: str
     sha256: str
@@ -28,16 +29,22 @@ class Entry:
 
 
 class TensorFile(NamedTuple):
-    """The content of a safetensors file. `metadata` is the JSON value that was written beside the tensors."""
+    """The content of a safetensors file.
+
+    `metadata` is the JSON value that was written beside the tensors.
+    """
 
     tensors: dict[str, "Tensor"]
     metadata: Any
 
 
-def write_tensors(folder: Path, name: str, tensors: Mapping[str, "Tensor"], metadata: Any = None) -> Entry:
+def write_tensors(
+    folder: Path, name: str, tensors: Mapping[str, "Tensor"], metadata: Any = None
+) -> Entry:
     """Write the file; what comes back goes into a manifest.
 
-    "{digest}" in the name stands for the start of the sha256, so that no file need ever be written over.
+    "{digest}" in the name stands for the start of the sha256, so that no file need ever be written
+    over.
     """
     from safetensors.torch import save
 
@@ -51,9 +58,11 @@ def write_tensors(folder: Path, name: str, tensors: Mapping[str, "Tensor"], meta
 
 
 def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
-    """The content, checked on the very bytes that are used against the manifest's `entry` (its sha256 may be a prefix).
+    """The content, checked on the very bytes that are used against the manifest's `entry` (its
+    sha256 may be a prefix).
 
-    CheckpointError: missing, not a regular file, not safetensors, or a digest that differs, with the tensor's name.
+    CheckpointError: missing, not a regular file, not safetensors, or a digest that differs, with
+    the tensor's name.
     """
     from safetensors.torch import load
 
@@ -85,14 +94,23 @@ def _damage(path: Path, data: bytes, digests: Mapping[str, str]) -> str:
         parts = _parse(data, str(path))[0]
     except CheckpointError:
         return "digest mismatch; the file is damaged or cut short"
-    wrong = [name for name, digest in digests.items() if name not in parts or sha256(parts[name]) != digest]
+    wrong = [
+        name
+        for name, digest in digests.items()
+        if name not in parts or sha256(parts[name]) != digest
+    ]
     if wrong:
-        return f"digest mismatch in tensor {wrong[0]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        return f"digest mismatch in tensor {wrong[0]}" + (
+            f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        )
     return "digest mismatch in the header"
 
 
 def _parse(data: bytes, where: str) -> tuple[dict[str, memoryview], dict[str, Any]]:
-    """Each tensor's bytes, and the header. It is checked before anything is allocated: size, JSON, offsets in range."""
+    """Each tensor's bytes, and the header.
+
+    It is checked before anything is allocated: size, JSON, offsets in range.
+    """
     view = memoryview(data)
     try:
         (length,) = struct.unpack("<Q", view[:8])
@@ -107,5 +125,7 @@ def _parse(data: bytes, where: str) -> tuple[dict[str, memoryview], dict[str, An
                     raise ValueError(f"tensor {name} lies outside the file")
                 parts[name] = body[start:end]
     except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{where}: not a safetensors file, or a damaged one ({error})") from error
+        raise CheckpointError(
+            f"{where}: not a safetensors file, or a damaged one ({error})"
+        ) from error
     return parts, header

@@ -92,7 +92,7 @@ class Checkpoints:
         return None
 
     def newest_step(self) -> int:
-        """How many steps the newest checkpoint has finished, by its name; 0 where none was saved."""
+        """Finished steps of the newest checkpoint, by its name; 0 where none was saved."""
         return max((int(e.file.split("-")[1]) for e in self._entries()), default=0)
 
     def _entries(self) -> tuple[Entry, ...]:
@@ -146,7 +146,9 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
     network.load_state_dict(given)
 
 
-def require_finite(tensors: Mapping[str, Tensor], where: str, wrong: Callable[[str], Exception]) -> None:
+def require_finite(
+    tensors: Mapping[str, Tensor], where: str, wrong: Callable[[str], Exception]
+) -> None:
     """Raises `wrong` with the first tensor's name that holds NaN or infinity."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -63,7 +63,9 @@ class Description:
     def load(folder: Path) -> "Description":
         """CheckpointError: no run there, a damaged one, or one of another schema."""
         if not (folder / "run.json").exists():
-            raise CheckpointError(f"{folder}: not a run folder (no run.json). `residuum train` makes one")
+            raise CheckpointError(
+                f"{folder}: not a run folder (no run.json). `residuum train` makes one"
+            )
         return read(folder / "run.json", Description, CheckpointError, SCHEMA, ADVICE)
 
     def save(self, folder: Path, network: nn.Module) -> None:
@@ -73,7 +75,9 @@ class Description:
 
     @property
     def identity(self) -> "Identity":
-        return Identity(self.network, self.structure, self.recipe, self.data.digest, self.precision, self.scheme)
+        return Identity(
+            self.network, self.structure, self.recipe, self.data.digest, self.precision, self.scheme
+        )
 
 
 @dataclass(frozen=True)

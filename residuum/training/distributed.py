@@ -94,7 +94,9 @@ def team(device: str) -> Iterator[Team]:
         dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(seconds=60))
     except Exception as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise DistributedError(f"rank {rank} of {size}: no contact at {where} ({error}). Start with torchrun") from error
+        raise DistributedError(
+            f"rank {rank} of {size}: no contact at {where} ({error}). Start with torchrun"
+        ) from error
     try:
         yield Team(rank, size, device)
     finally:

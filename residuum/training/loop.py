@@ -126,7 +126,8 @@ class Trainer:
 
     def check_due(self) -> bool:
         """Whether this step looks at its numbers: always on a CPU; elsewhere seldom, it waits."""
-        return self.team.device == "cpu" or self.step % 20 == 0 or self.step % self.steps_per_epoch == 0
+        seldom = self.step % 20 == 0 or self.step % self.steps_per_epoch == 0
+        return self.team.device == "cpu" or seldom
 
     def blown_up(self) -> bool:
         """Whether a loss of this epoch was not finite. Waits for the device."""
@@ -135,7 +136,8 @@ class Trainer:
     def autocast(self) -> AbstractContextManager[object]:
         """The machine's precision, for a forward pass."""
         precision = PRECISIONS.get(self.machine.precision)
-        return torch.autocast(self.team.device.split(":")[0], precision) if precision else nullcontext()
+        kind = self.team.device.split(":")[0]
+        return torch.autocast(kind, precision) if precision else nullcontext()
 
     # ---- an epoch's end ----
 
@@ -217,7 +219,9 @@ def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) ->
     """
     least = 2 * processes
     if recipe.batch_size < least:
-        raise UsageError(f"batch_size {recipe.batch_size}: too small for {processes} processes, at least 2 each")
+        raise UsageError(
+            f"batch_size {recipe.batch_size}: too small for {processes} processes, at least 2 each"
+        )
     if size < least:
         raise UsageError(f"{data}: {size} training images are too few for {processes} processes")
     whole, rest = divmod(size, recipe.batch_size)
@@ -255,7 +259,9 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
                 last_save = time.monotonic()
             if stop and trainer.step < total:
                 number = signals.received or int(signal.SIGTERM)
-                stopped = f"{title}: stopped at step {trainer.step} and saved; run it again to go on"
+                stopped = (
+                    f"{title}: stopped at step {trainer.step} and saved; run it again to go on"
+                )
                 raise Interrupted(stopped, number)
 
 
@@ -264,13 +270,16 @@ def _step(trainer: Trainer) -> None:
         trainer.advance()
     except torch.OutOfMemoryError as error:
         half = trainer.recipe.batch_size // 2
-        raise ResourceError(f"no memory for this step. Try --batch-size {half}. ({error})") from error
+        raise ResourceError(
+            f"no memory for this step. Try --batch-size {half}. ({error})"
+        ) from error
 
 
 def _tell(row: Row, title: str, team: Team) -> str:
     """A line for a person; gives the short form for the bar."""
     test, train = (
-        "no error" if error is None else f"error {100 * error:.2f} %" for error in (row.test_error, row.train_error)
+        "no error" if error is None else f"error {100 * error:.2f} %"
+        for error in (row.test_error, row.train_error)
     )
     if team.leads:
         loss = f"{title}: epoch {row.epoch}, train loss {row.train_loss:.4f}"

@@ -38,24 +38,31 @@ def remember(optimiser: Optimizer, network: nn.Module) -> tuple[dict[str, Tensor
                 what = f"{type(optimiser).__name__} remembers a {type(value).__name__} as {key!r}"
                 raise CheckpointError(f"{what}: only tensors and numbers can be saved")
     groups = (
-        {key: value for key, value in group.items() if isinstance(value, int | float)} for group in optimiser.param_groups
+        {key: value for key, value in group.items() if isinstance(value, int | float)}
+        for group in optimiser.param_groups
     )
     return tensors, Numbers(numbers, tuple(groups))
 
 
-def recall(optimiser: Optimizer, network: nn.Module, tensors: Mapping[str, Tensor], numbers: Numbers) -> None:
+def recall(
+    optimiser: Optimizer, network: nn.Module, tensors: Mapping[str, Tensor], numbers: Numbers
+) -> None:
     """Put back what `remember` gave. CheckpointError: it belongs to other parameters."""
     parameters = dict(network.named_parameters())
     for name, value in {**tensors, **numbers.parameters}.items():
         owner, _, key = name.rpartition(".")
         if owner not in parameters:
-            raise CheckpointError(f"the optimiser's {name!r} belongs to no parameter of the network")
+            raise CheckpointError(
+                f"the optimiser's {name!r} belongs to no parameter of the network"
+            )
         parameter = parameters[owner]
         if isinstance(value, Tensor):
             value = _placed(value, parameter, key, optimiser)
         optimiser.state[parameter][key] = value
     if len(numbers.groups) != len(optimiser.param_groups):
-        raise CheckpointError(f"{len(numbers.groups)} groups were saved, not {len(optimiser.param_groups)}")
+        raise CheckpointError(
+            f"{len(numbers.groups)} groups were saved, not {len(optimiser.param_groups)}"
+        )
     for group, remembered in zip(optimiser.param_groups, numbers.groups, strict=True):
         group.update(remembered)
 

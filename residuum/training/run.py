@@ -122,7 +122,8 @@ def train(
     about: About | None = None,
     scheme: Scheme | None = None,
 ) -> Run:
-    """Train `network` by `recipe` into `folder`; an unfinished run goes on, a finished one is found.
+    """Train `network` by `recipe` into `folder`; an unfinished run goes on, a finished one is
+    found.
 
     `scheme` replaces the plain loop (its task judges; default: classification with the recipe's
     smoothing). Under torchrun the processes share each batch. The caller's random state stays.
@@ -156,7 +157,9 @@ def _claim(folder: Path, description: Description, network: nn.Module) -> None:
     ours = (".lock", "structure.txt")
     strangers = [p.name for p in folder.iterdir() if p.name not in ours and p.suffix != ".tmp"]
     if strangers:
-        raise UsageError(f"{folder}: not empty and not a run ({strangers[0]}). Choose another --output")
+        raise UsageError(
+            f"{folder}: not empty and not a run ({strangers[0]}). Choose another --output"
+        )
     description.save(folder, network)
 
 
@@ -193,6 +196,10 @@ def _write_metrics(folder: Path, trainer: Trainer) -> None:
 
 
 def _finish(folder: Path, trainer: Trainer, seconds: float, steps: int) -> None:
-    _write_metrics(folder, trainer)  # a kill may have come between the last checkpoint and its metrics
+    _write_metrics(
+        folder, trainer
+    )  # a kill may have come between the last checkpoint and its metrics
     weights = write_tensors(folder, "weights.safetensors", trainer.network.state_dict())
-    write_json(folder / "done.json", plain(Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps)))
+    write_json(
+        folder / "done.json", plain(Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps))
+    )

@@ -1,4 +1,7 @@
-"""What is there: presets, recipes, studies, and what is known of a preset. Listed ones need no torch."""
+"""What is there: presets, recipes, studies, and what is known of a preset.
+
+Listed ones need no torch.
+"""
 
 import fnmatch
 from dataclasses import dataclass

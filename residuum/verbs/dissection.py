@@ -49,7 +49,9 @@ def evaluate(
     with torch.no_grad(), at_rest(subject.network):
         batches = zip(images.split(500), labels.split(500), strict=True)
         device = next(subject.network.parameters()).device
-        wrong = sum(int((subject.network(x.to(device)).argmax(1).cpu() != y).sum()) for x, y in batches)
+        wrong = sum(
+            int((subject.network(x.to(device)).argmax(1).cpu() != y).sum()) for x, y in batches
+        )
     rate = Rate(wrong, len(labels))
     name, data = Path(run).name, subject.data.name
     return Evaluation(name, subject.name, data, rate.value, rate.interval, rate.n)

@@ -25,7 +25,8 @@ class Source:
     """Where the images come from."""
 
     data: str | None = None
-    """digits (the default), class folders or an archive of them, cifar10:DIR, cifar100:DIR, svhn:DIR."""
+    """digits (the default), class folders or an archive of them, cifar10:DIR, cifar100:DIR,
+    svhn:DIR."""
     data_name: str | None = None
     """What figures call the data (class folders)."""
     image_size: int | None = None

@@ -46,7 +46,9 @@ def runs(folder: str | Path = "runs") -> list[RunEntry]:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UsageError(f"{folder}: no such folder. `residuum train` makes runs, by default in runs/")
+        raise UsageError(
+            f"{folder}: no such folder. `residuum train` makes runs, by default in runs/"
+        )
     found = {sign.parent for name in SIGNS for sign in root.rglob(name)}
     return [_entry(place) for place in sorted(found)]
 

@@ -1,6 +1,7 @@
 """What dissection stands on: a model seen as units in signal order, whatever it is made of.
 
-`unravel(model)` gives the `View`. Names load when they are used; `residuum.views.view` needs no torch.
+`unravel(model)` gives the `View`. Names load when they are used; `residuum.views.view` needs no
+torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,5 @@
-"""The one edit that every dissection is made of, and the state that a model is in while it is dissected."""
+"""The one edit that every dissection is made of, and the state that a model is in while it is
+dissected."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ Replacement = tuple[nn.Module, str, nn.Module]
 
 @contextmanager
 def replace(replacements: Iterable[Replacement]) -> Iterator[None]:
-    """Swap parts, given as (module, name of the part, new part). The old ones return at the end, even after an error."""
+    """Swap parts, given as (module, name of the part, new part).
+
+    The old ones return at the end, even after an error.
+    """
     replacements = list(replacements)
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
     try:
@@ -28,12 +32,16 @@ def replace(replacements: Iterable[Replacement]) -> Iterator[None]:
 
 @contextmanager
 def at_rest(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no parameter asking for gradients; modes, flags and gradients return as they were.
+    """Evaluation mode, no parameter asking for gradients; modes, flags and gradients return as they
+    were.
 
-    Evaluation mode keeps running statistics untouched and every example independent of the others in its batch.
+    Evaluation mode keeps running statistics untouched and every example independent of the others
+    in its batch.
     """
     modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+    flags = [
+        (parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()
+    ]
     try:
         model.eval()
         for parameter, _, _ in flags:
@@ -55,7 +63,8 @@ class Nothing(nn.Module):
 
 
 class Bypassed(Merge):
-    """The merge of a unit whose branch is deleted: what `unit.bypass` leaves, all of it round the branch."""
+    """The merge of a unit whose branch is deleted: what `unit.bypass` leaves, all of it round the
+    branch."""
 
     def __init__(self, unit: ResidualUnit, strict: bool = False):
         super().__init__()
@@ -64,7 +73,9 @@ class Bypassed(Merge):
     def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
         return self.unit.bypass(z, self.strict)
 
-    def halves(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def halves(
+        self, around: Tensor | None, through: Tensor | None, z: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         return self.unit.bypass(z, self.strict), None
 
 

@@ -1,7 +1,9 @@
-"""A copy of a network made for many evaluations. It swaps parts; what a unit computes is still said in `units.py`.
+"""A copy of a network made for many evaluations.
 
-Convolutions take the batch normalisation behind them into their weights, so outputs agree with a plain forward pass
-to float rounding, not to the bit.
+It swaps parts; what a unit computes is still said in `units.py`.
+
+Convolutions take the batch normalisation behind them into their weights, so outputs agree with a
+plain forward pass to float rounding, not to the bit.
 """
 
 import copy
@@ -31,7 +33,8 @@ class ChannelsLast(nn.Module):
 
 
 def prepared(network: ResidualNetwork) -> ResidualNetwork:
-    """The copy: normalisation folded, sums and activations in place where nobody else holds the tensor."""
+    """The copy: normalisation folded, sums and activations in place where nobody else holds the
+    tensor."""
     twin = copy.deepcopy(network)
     for module in list(twin.modules()):
         if isinstance(module, nn.Sequential) and not isinstance(module, Row):
@@ -57,13 +60,18 @@ def _ends_in_own(branch: nn.Module) -> bool:
 def _fold(sequence: nn.Sequential) -> None:
     """In place: each convolution takes the batch normalisation directly behind it into its weights,
 
-    W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta, and ReLUs behind another module work in place.
+    W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta, and ReLUs behind another module
+    work in place.
     """
     kept: list[nn.Module] = []
     for module in sequence:
         if isinstance(module, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d):
             kept[-1] = fuse_conv_bn_eval(kept[-1], module)
-        elif isinstance(module, nn.ReLU) and kept and isinstance(kept[-1], nn.Conv2d | nn.BatchNorm2d):
+        elif (
+            isinstance(module, nn.ReLU)
+            and kept
+            and isinstance(kept[-1], nn.Conv2d | nn.BatchNorm2d)
+        ):
             kept.append(nn.ReLU(inplace=True))
         else:
             kept.append(module)

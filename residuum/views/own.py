@@ -14,11 +14,26 @@ from ..units import ResidualNetwork, ResidualUnit, Row
 from . import fold
 from .edits import at_rest, deleted, device_of, replace
 from .tape import Tape
-from .view import KEEP, Delete, Edit, Expression, Keep, Leaf, Parallel, Put, Series, Signal, UnitInfo, View
+from .view import (
+    KEEP,
+    Delete,
+    Edit,
+    Expression,
+    Keep,
+    Leaf,
+    Parallel,
+    Put,
+    Series,
+    Signal,
+    UnitInfo,
+    View,
+)
 
 
 def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
-    """The model as units, in signal order: what every tool of `anatomy` stands on. A view is given back as it is.
+    """The model as units, in signal order: what every tool of `anatomy` stands on.
+
+    A view is given back as it is.
 
     With an example batch among `inputs` the view knows the units' shapes.
 
@@ -29,13 +44,15 @@ def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
     if hasattr(model, "expression") and hasattr(model, "edited"):
         return model  # type: ignore[return-value]
     raise UsageError(
-        f"{type(model).__name__} cannot be unraveled: give a residuum.ResidualNetwork (residuum.preset makes one), "
+        f"{type(model).__name__} cannot be unraveled: give a residuum.ResidualNetwork "
+        "(residuum.preset makes one), "
         "or a view of your own"
     )
 
 
 class Slot(NamedTuple):
-    """The place of a leaf: where it hangs, the nests that open ahead of it and those that close behind it."""
+    """The place of a leaf: where it hangs, the nests that open ahead of it and those that close
+    behind it."""
 
     row: Row
     key: str
@@ -82,7 +99,10 @@ def express(row: Row, first: int = 0) -> Series:
 
 
 class NetworkView:
-    """A `ResidualNetwork` as a view. Units are looked up when they are used, so edits of the network show."""
+    """A `ResidualNetwork` as a view.
+
+    Units are looked up when they are used, so edits of the network show.
+    """
 
     def __init__(self, network: ResidualNetwork, *inputs: Tensor):
         self.model = network
@@ -100,7 +120,8 @@ class NetworkView:
         if self._inputs:
             shapes = list(self._shapes(self._inputs[0][:1]))
         return tuple(
-            _describe(number, slot, *shape) for number, (slot, shape) in enumerate(zip(self.slots, shapes, strict=True))
+            _describe(number, slot, *shape)
+            for number, (slot, shape) in enumerate(zip(self.slots, shapes, strict=True))
         )
 
     @torch.no_grad()
@@ -124,7 +145,8 @@ class NetworkView:
                     raise UsageError(f"no unit {number}: this network has units 0 to {n - 1}")
         units = [slot.unit for slot in self.slots]
         moved = [
-            (self.slots[place].row, self.slots[place].key, _edited(units, place, edit)) for place, edit in edits.items()
+            (self.slots[place].row, self.slots[place].key, _edited(units, place, edit))
+            for place, edit in edits.items()
         ]
         with replace(moved):
             yield
@@ -137,7 +159,10 @@ class NetworkView:
 
 
 class NetworkStages:
-    """The network cut at its leaves. A nest opens at its first leaf: its two roads wait behind the stream."""
+    """The network cut at its leaves.
+
+    A nest opens at its first leaf: its two roads wait behind the stream.
+    """
 
     def __init__(self, network: ResidualNetwork):
         self.network = network
@@ -161,7 +186,8 @@ class NetworkStages:
 
 
 def _enter(nest: ResidualUnit, signal: Signal) -> Signal:
-    """The stream of the row inside, then what waits until the nest is left: h(z), and z where the merge reads it."""
+    """The stream of the row inside, then what waits until the nest is left: h(z), and z where the
+    merge reads it."""
     around, z = nest.enter(signal[0])
     waiting = (around, z if nest.merge.needs_input else None)
     return (z, *(road for road in waiting if road is not None), *signal[1:])
@@ -190,7 +216,9 @@ def _describe(number: int, slot: Slot, shape_in: Any, shape_out: Any) -> UnitInf
     kept = {id(p) for part in (unit.before, unit.shortcut, unit.after) for p in part.parameters()}
     removable = sum(p.numel() for p in unit.parameters() if id(p) not in kept)
     merge = type(unit.merge).__name__.lower()
-    return UnitInfo(number, slot.name, _shortcut(unit.shortcut), merge, 1, shape_in, shape_out, removable)
+    return UnitInfo(
+        number, slot.name, _shortcut(unit.shortcut), merge, 1, shape_in, shape_out, removable
+    )
 
 
 def _shortcut(road: nn.Module) -> str:

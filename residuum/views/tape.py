@@ -1,7 +1,9 @@
-"""A network linearised at its inputs: every unit ready to pull gradients back, round its branch or through it.
+"""A network linearised at its inputs: every unit ready to pull gradients back, round its branch or
+through it.
 
-Linearised at z, the merge of a unit falls into two halves, m(h(z), 0; z) and m(0, F(z); z). Their Jacobians are H and
-J: a gradient pulled through the first goes round the branch, pulled through the second it goes through.
+Linearised at z, the merge of a unit falls into two halves, m(h(z), 0; z) and m(0, F(z); z). Their
+Jacobians are H and J: a gradient pulled through the first goes round the branch, pulled through the
+second it goes through.
 """
 
 from collections.abc import Callable
@@ -22,7 +24,9 @@ def pull(output: Tensor | None, at: Tensor, stack: Tensor) -> Tensor | None:
         return stack
     if not len(stack):
         return stack.new_zeros(0, *at.shape)
-    return torch.autograd.grad(output, at, stack, retain_graph=True, is_grads_batched=True, allow_unused=True)[0]
+    return torch.autograd.grad(
+        output, at, stack, retain_graph=True, is_grads_batched=True, allow_unused=True
+    )[0]
 
 
 class Part:
@@ -39,10 +43,12 @@ class Part:
 
 
 class Crossing:
-    """A unit at one point: before, the two halves of the merge, after. `inner`: the units of a nest's branch.
+    """A unit at one point: before, the two halves of the merge, after.
 
-    In a nest the derivative of the merge itself by z belongs to the way round: it passes no branch inside. In a leaf
-    each half keeps its own.
+    `inner`: the units of a nest's branch.
+
+    In a nest the derivative of the merge itself by z belongs to the way round: it passes no branch
+    inside. In a leaf each half keeps its own.
     """
 
     def __init__(self, unit: ResidualUnit, x: Tensor, where: str):
@@ -77,7 +83,9 @@ def cross(row: Row, x: Tensor, where: str) -> list[Crossing]:
     """The units of a row, in signal order."""
     crossings: list[Crossing] = []
     for number, unit in enumerate(row):
-        crossings.append(Crossing(unit, crossings[-1].value if crossings else x, f"{where}.{number}"))
+        crossings.append(
+            Crossing(unit, crossings[-1].value if crossings else x, f"{where}.{number}")
+        )
     return crossings
 
 

@@ -1,7 +1,7 @@
 """The view of a model: its units, the expression that they stand in, and what can be done to them.
 
-Anatomy knows models through these types alone, so that it works on our own networks and on foreign ones alike.
-Nothing here needs torch.
+Anatomy knows models through these types alone, so that it works on our own networks and on foreign
+ones alike. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .tape import Tape
 
 Signal = tuple["Tensor", ...]
-"""What is alive between two units: the stream, then whatever waits (the outer shortcuts of a nest, say)."""
+"""What is alive between two units: the stream, then whatever waits (the outer shortcuts of a nest,
+say)."""
 
 
 # ---- the expression: how units stand to each other ----
@@ -25,7 +26,9 @@ Signal = tuple["Tensor", ...]
 
 @dataclass(frozen=True)
 class Leaf:
-    """The branch of one unit, weight t in the path polynomial. `number` counts leaves in signal order.
+    """The branch of one unit, weight t in the path polynomial.
+
+    `number` counts leaves in signal order.
 
     `opens`: deleting it leaves a way of its own (a plain unit, whose severed shortcut opens).
     """
@@ -61,7 +64,8 @@ def leaves(expression: Expression) -> Iterator[Leaf]:
 
 
 def rows(series: Series) -> list[tuple[int, ...]]:
-    """The leaves of each innermost row: those that stand directly in one series, and may trade places."""
+    """The leaves of each innermost row: those that stand directly in one series, and may trade
+    places."""
     direct, nested = [], []
     for part in series.parts:
         inside = list(leaves(part))
@@ -92,7 +96,10 @@ class Keep:
 
 @dataclass(frozen=True)
 class Delete:
-    """The branch taken out; the rest of the unit stays. `strict` keeps the merge too: (1 - T) h for a gate."""
+    """The branch taken out; the rest of the unit stays.
+
+    `strict` keeps the merge too: (1 - T) h for a gate.
+    """
 
     strict: bool = False
 
@@ -171,5 +178,8 @@ class View(Protocol):
         ...
 
     def tape(self, inputs: Any) -> Tape | None:
-        """The model linearised at these inputs; None where that is impossible. UsageError: a merge not linear."""
+        """The model linearised at these inputs; None where that is impossible.
+
+        UsageError: a merge not linear.
+        """
         ...

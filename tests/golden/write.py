@@ -1,4 +1,5 @@
-"""Write presets.json: parameters, FLOPs, depth and units of every preset, first losses of the small ones."""
+"""Write presets.json: parameters, FLOPs, depth and units of every preset, first losses of the small
+ones."""
 
 import json
 from dataclasses import asdict

@@ -1,6 +1,7 @@
 """Write recipes.json: what run folders are named by, beside the network's structure.
 
-A changed line orphans every run of that recipe. Write it anew only where a recipe was corrected or is new.
+A changed line orphans every run of that recipe. Write it anew only where a recipe was corrected or
+is new.
 """
 
 import hashlib

@@ -24,7 +24,16 @@ from conftest import (
 from torch import nn
 
 from residuum import anatomy
-from residuum.anatomy import applied, count_paths, intact, reordered, replace, sweep, unravel, without
+from residuum.anatomy import (
+    applied,
+    count_paths,
+    intact,
+    reordered,
+    replace,
+    sweep,
+    unravel,
+    without,
+)
 from residuum.anatomy.gradients import Recording, count_signs
 from residuum.anatomy.sweeps import cost, naive
 from residuum.errors import UsageError
@@ -48,7 +57,12 @@ def leaf_units(network):
     return [unit for unit in all_units(network.units) if not isinstance(unit.branch, Row)]
 
 
-LEFT = {"Sum": lambda h: h, "Gate": lambda h: h, "Concat": lambda h: F.pad(h, (0, 0, 0, 0, 0, 4)), "Mean": lambda h: h / 2}
+LEFT = {
+    "Sum": lambda h: h,
+    "Gate": lambda h: h,
+    "Concat": lambda h: F.pad(h, (0, 0, 0, 0, 0, 4)),
+    "Mean": lambda h: h / 2,
+}
 
 
 def test_a_lesion_leaves_the_way_round(specimen):
@@ -56,7 +70,9 @@ def test_a_lesion_leaves_the_way_round(specimen):
     view, x = unravel(specimen), image_batch(2)
     inputs = {}
     for number, unit in enumerate(leaf_units(specimen)):
-        unit.register_forward_pre_hook(lambda module, args, number=number: inputs.setdefault(number, args[0]))
+        unit.register_forward_pre_hook(
+            lambda module, args, number=number: inputs.setdefault(number, args[0])
+        )
     with torch.no_grad():
         specimen(x)
     for number, unit in enumerate(leaf_units(specimen)):
@@ -89,7 +105,8 @@ def taped_values(crossings, prefix="units"):
 
 
 def closing(name, last):
-    """The outermost nest that ends with the leaf of this name: its output is the stream behind the leaf."""
+    """The outermost nest that ends with the leaf of this name: its output is the stream behind the
+    leaf."""
     while name.endswith(f".branch.{last[name.rpartition('.')[0]]}"):
         name = name.rpartition(".branch")[0]
     return name
@@ -98,7 +115,10 @@ def closing(name, last):
 def test_tape_sweep_step_and_unit_agree(specimen):
     """Whole, and with each unit deleted: three ways to the stream behind every unit."""
     x, view = image_batch(2), unravel(specimen)
-    last = {row: len(specimen.get_submodule(row)) - 1 for row in {u.name.rpartition(".")[0] for u in view.units}}
+    last = {
+        row: len(specimen.get_submodule(row)) - 1
+        for row in {u.name.rpartition(".")[0] for u in view.units}
+    }
     last |= {n: len(m) - 1 for n, m in specimen.named_modules() if isinstance(m, Row)}
     stages = view.stages()
     for gone in [None, *range(len(view.units))]:
@@ -114,7 +134,9 @@ def test_tape_sweep_step_and_unit_agree(specimen):
             for place, unit in enumerate(view.units):
                 kept = [t.clone() for t in signal]
                 following = stages.step(place, signal, edits.get(place, KEEP))
-                assert all(torch.equal(a, b) for a, b in zip(kept, signal, strict=True))  # prefixes stay intact
+                assert all(
+                    torch.equal(a, b) for a, b in zip(kept, signal, strict=True)
+                )  # prefixes stay intact
                 signal = following
                 wanted = expected[closing(unit.name, last)]
                 scale = 1e-5 * wanted.abs().max().item()
@@ -143,20 +165,28 @@ def test_sweep_is_the_same_in_little_memory(specimen):
 
 def test_sweep_of_orders_equals_naive():
     network = lively(narrow(units=3))
-    variants = [reordered(p) for p in ([0, 1, 2, 3, 4, 5], [0, 2, 1, 3, 5, 4], [0, 1, 2, 3, 5, 4], [2, 1, 0, 3, 4, 5])]
+    variants = [
+        reordered(p)
+        for p in ([0, 1, 2, 3, 4, 5], [0, 2, 1, 3, 5, 4], [0, 1, 2, 3, 5, 4], [2, 1, 0, 3, 4, 5])
+    ]
     x = image_batch(4)
-    torch.testing.assert_close(sweep(network, x, variants), naive(network, x, variants), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        sweep(network, x, variants), naive(network, x, variants), rtol=1e-4, atol=1e-4
+    )
     shared, alone = cost(variants)
     assert alone == 24
     assert shared < alone
 
 
 def test_a_branch_that_gives_its_input_back_is_not_written_into():
-    """Dropout does so in evaluation mode: a sum in place would change the prefix that other variants share."""
+    """Dropout does so in evaluation mode: a sum in place would change the prefix that other
+    variants share."""
     units = [ResidualUnit(nn.Sequential(nn.Dropout())) for _ in range(3)]
     network, x = lively(headed(units, 8)), image_batch(3)
     variants = [without(network, s) for s in ([], [1], [2], [0, 1])]
-    torch.testing.assert_close(sweep(network, x, variants), naive(network, x, variants), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        sweep(network, x, variants), naive(network, x, variants), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("build", [MENAGERIE["pre-activation A"], nested], ids=["flat", "nested"])
@@ -168,7 +198,8 @@ def test_single_deletions_cost_half(build):
 
 
 def test_prefixes_are_shared_inside_nests(monkeypatch):
-    """Counted where it happens: units evaluated by a sweep of three images, its probes of one image left out."""
+    """Counted where it happens: units evaluated by a sweep of three images, its probes of one image
+    left out."""
     network, evaluated = lively(nested()), 0
     variants = [without(network, [i]) for i in range(6)]
     step = NetworkStages.step
@@ -195,7 +226,11 @@ def test_no_residue_even_after_an_error(specimen):
     anatomy.signed_sweep(specimen, x, targets, draws=1)
     anatomy.sampled_paths(specimen, x, targets, [1], 2)
     view = unravel(specimen)
-    with pytest.raises(RuntimeError, match="inside"), view.edited({0: DELETE, 1: DELETE}), view.edited({1: DELETE}):
+    with (
+        pytest.raises(RuntimeError, match="inside"),
+        view.edited({0: DELETE, 1: DELETE}),
+        view.edited({1: DELETE}),
+    ):
         raise RuntimeError("inside")
     for call in (
         anatomy.layer_responses,
@@ -216,7 +251,8 @@ def test_modes_and_flags_return(specimen):
     assert same_fingerprint(before, fingerprint(specimen))
 
 
-# ---- paths: the polynomial, the signed sweep and single paths against the enumeration of all of them ----
+# ---- paths: the polynomial, the signed sweep and single paths against the enumeration of all of
+# them ----
 
 
 def ordinary_gradient(network, x, targets):
@@ -230,11 +266,14 @@ def test_the_gradient_polynomial_sums_to_the_gradient(specimen):
     network, x, targets = specimen.double(), image_batch(3).double(), labels(3)
     found = anatomy.gradient_by_length(network, x, targets)
     assert len(found) == len(leaf_units(network)) + 1
-    torch.testing.assert_close(found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(
+        found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12
+    )
 
 
 class OneWay(Merge):
-    """The merge of a unit, gradient passing through one half alone; halves by their definition, zeros in the other."""
+    """The merge of a unit, gradient passing through one half alone; halves by their definition,
+    zeros in the other."""
 
     def __init__(self, merge: Merge, through: bool, nest: bool):
         super().__init__()
@@ -249,11 +288,14 @@ class OneWay(Merge):
             return self.merge(around, through, z)
         round_half = self.merge(around, torch.zeros_like(through), z)
         through_half = self.merge(torch.zeros_like(around), through, z)
-        return round_half.detach() + through_half if self.takes else round_half + through_half.detach()
+        return (
+            round_half.detach() + through_half if self.takes else round_half + through_half.detach()
+        )
 
 
 def enumerate_paths(network):
-    """(length, edits) of every path, by walking the nest: an independent derivation of which parts let gradient pass."""
+    """(length, edits) of every path, by walking the nest: an independent derivation of which parts
+    let gradient pass."""
 
     def of_unit(unit):
         nest = isinstance(unit.branch, Row)
@@ -298,10 +340,17 @@ def test_gradient_polynomial_and_signed_sweep_equal_enumeration(name):
     counts = tuple(len(found.get(k, ())) for k in range(n + 1))
     sums = torch.stack([sum(found.get(k, [torch.zeros_like(x)])) for k in range(n + 1)])
     squares = torch.stack(
-        [sum((g.flatten(1).square().sum(1) for g in found.get(k, ())), torch.zeros(6).double()) for k in range(n + 1)]
+        [
+            sum((g.flatten(1).square().sum(1) for g in found.get(k, ())), torch.zeros(6).double())
+            for k in range(n + 1)
+        ]
     )
-    assert counts == anatomy.polynomial(unravel(network).expression) + (0,) * counts[::-1].index(counts[-1] or 0)
-    torch.testing.assert_close(anatomy.gradient_by_length(network, x, targets), sums, rtol=1e-8, atol=1e-13)
+    assert counts == anatomy.polynomial(unravel(network).expression) + (0,) * counts[::-1].index(
+        counts[-1] or 0
+    )
+    torch.testing.assert_close(
+        anatomy.gradient_by_length(network, x, targets), sums, rtol=1e-8, atol=1e-13
+    )
     draws = anatomy.signed_sweep(network, x, targets, draws=60)
     estimate, error = draws.mean(0).mean(1), draws.mean(2).std(0) / 60**0.5
     distance = (estimate - squares.mean(1)).abs()
@@ -310,14 +359,18 @@ def test_gradient_polynomial_and_signed_sweep_equal_enumeration(name):
 
 @pytest.mark.parametrize("name", ["highway", "dense", "fractal", "gated nest", "pre"])
 def test_the_signed_sweep_over_all_patterns_is_exact(name):
-    """The mean over every set of signs, not an estimate: the sum over paths of |g|^2, at each length."""
+    """The mean over every set of signs, not an estimate: the sum over paths of |g|^2, at each
+    length."""
     build = {"pre": narrow}.get(name, SMALL[name])
     network, x, targets = lively(build()).double(), image_batch(2, 8).double(), labels(2)
     view = unravel(network)
     n, signs = len(view.units), count_signs(view)
     found = gradients_of_paths(network, x, targets)
     squares = torch.stack(
-        [sum((g.flatten(1).square().sum(1) for g in found.get(k, ())), torch.zeros(2).double()) for k in range(n + 1)]
+        [
+            sum((g.flatten(1).square().sum(1) for g in found.get(k, ())), torch.zeros(2).double())
+            for k in range(n + 1)
+        ]
     )
     with anatomy.at_rest(network):
         recording, mean = Recording(view, x, targets), torch.zeros_like(squares)
@@ -332,16 +385,23 @@ def test_sampled_paths_are_paths(name):
     """Every norm is that of a path of its length; all of them are found, about equally often."""
     build = {"pre": narrow, "nested": lambda: nested(units=1)}.get(name, SMALL[name])
     network, x, targets = lively(build()).double(), image_batch(2, 8).double(), labels(2)
-    expected = {k: [g.flatten(1).norm(dim=1) for g in found] for k, found in gradients_of_paths(network, x, targets).items()}
+    expected = {
+        k: [g.flatten(1).norm(dim=1) for g in found]
+        for k, found in gradients_of_paths(network, x, targets).items()
+    }
     lengths = sorted(expected)
     samples = 40 * max(map(len, expected.values()))
     norms = anatomy.sampled_paths(network, x, targets, lengths, samples)
     for row, length in zip(norms.double(), lengths, strict=True):
-        distances = torch.cdist(row, torch.stack(expected[length])) / row.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        distances = torch.cdist(row, torch.stack(expected[length])) / row.norm(
+            dim=1, keepdim=True
+        ).clamp_min(1e-12)
         assert (distances.min(1).values < 1e-5).all()
         times = distances.argmin(1).bincount(minlength=len(expected[length])).double()
         even = samples / len(times)
-        assert ((times - even).square() / even).sum() < len(times) + 6 * len(times) ** 0.5 + 12  # chi-square
+        assert ((times - even).square() / even).sum() < len(times) + 6 * len(
+            times
+        ) ** 0.5 + 12  # chi-square
 
 
 def test_longest_drops_only_the_tail():
@@ -356,7 +416,8 @@ def test_longest_drops_only_the_tail():
 
 
 def test_deletions_take_their_paths_away():
-    """Of a lesioned network the polynomial counts what is left, and the gradient that is left has no longer path."""
+    """Of a lesioned network the polynomial counts what is left, and the gradient that is left has
+    no longer path."""
     network, x, targets = lively(nested()).double(), image_batch(2, 8).double(), labels(2)
     view = unravel(network)
     left = anatomy.polynomial(view.expression, deleted=[1, 4])
@@ -367,7 +428,9 @@ def test_deletions_take_their_paths_away():
     )
     with view.edited({1: DELETE, 4: DELETE}):
         found = anatomy.gradient_by_length(network, x, targets)
-        torch.testing.assert_close(found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(
+            found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12
+        )
     assert found[: len(left)].flatten(1).any(1).all()
     assert not found[len(left) :].any()
 
@@ -417,14 +480,21 @@ def test_a_new_linear_merge_is_measured_rightly(merge):
     network, x, targets = merged(merge).double(), image_batch(4, 8).double(), labels(4)
     found = gradients_of_paths(network, x, targets)
     sums = torch.stack([sum(found[k]) for k in range(4)])
-    torch.testing.assert_close(anatomy.gradient_by_length(network, x, targets), sums, rtol=1e-9, atol=1e-13)
+    torch.testing.assert_close(
+        anatomy.gradient_by_length(network, x, targets), sums, rtol=1e-9, atol=1e-13
+    )
     norms = anatomy.sampled_paths(network, x, targets, [0, 3], 1)
     expected = torch.stack([found[k][0].flatten(1).norm(dim=1) for k in (0, 3)])
     torch.testing.assert_close(norms[:, 0].double(), expected, rtol=1e-5, atol=1e-9)
     variants = [without(network, s) for s in ([], [0], [1], [2], [0, 2])]
     kept = []
     for deleted in ([], [0], [1], [2], [0, 2]):  # naively: the branch's output is zero
-        with replace([(network.units[i], "branch", Zeroed(network.units[i].branch)) for i in deleted]), torch.no_grad():
+        with (
+            replace(
+                [(network.units[i], "branch", Zeroed(network.units[i].branch)) for i in deleted]
+            ),
+            torch.no_grad(),
+        ):
             kept.append(network(x))
     torch.testing.assert_close(sweep(network, x, variants), torch.stack(kept), rtol=1e-6, atol=1e-6)
 
@@ -472,7 +542,10 @@ def test_a_strict_deletion_keeps_the_gate():
         for row, left in zip(found, (expected, z), strict=True):
             rest = network.head(network.units[3](network.units[2](left)))
             torch.testing.assert_close(row, rest, rtol=1e-4, atol=1e-5)
-    with pytest.raises(UsageError, match="plain unit"), unravel(plain := MENAGERIE["plain"]()).edited({}):
+    with (
+        pytest.raises(UsageError, match="plain unit"),
+        unravel(plain := MENAGERIE["plain"]()).edited({}),
+    ):
         sweep(plain, x, [without(plain, [1], strict=True)])
 
 
@@ -513,7 +586,9 @@ def test_only_units_of_the_same_shape_trade_places():
     base, found = anatomy.reorder_random(network, examples, [0, 1, 9], repeats=4)
     stage = [0, 0, 0, 1, 2, 2, 3, 4, 4]  # units 3 and 6 change the shape and stay
     assert all([stage[u] for u in r.permutation] == stage for r in found)
-    assert all(r.tau == 1 and r.change.value == 0 and r.error == base for r in found if r.swaps == 0)
+    assert all(
+        r.tau == 1 and r.change.value == 0 and r.error == base for r in found if r.swaps == 0
+    )
     assert all(r.tau < 1 for r in found if r.swaps == 1)
     assert len({r.permutation for r in found}) > 6
 
@@ -534,13 +609,16 @@ def test_orders_change_inside_innermost_rows():
 
 
 def test_the_units_of_a_nest_are_its_leaves():
-    """Numbers, names and shapes belong together: unit 2 of a nest is the third leaf, not the third stage."""
+    """Numbers, names and shapes belong together: unit 2 of a nest is the third leaf, not the third
+    stage."""
     view = unravel(lively(nested()), image_batch(1, 16))
     assert [u.number for u in view.units] == list(range(6))
     assert [u.name for u in view.units[:3]] == [
         "units.0.branch.0.branch.0", "units.0.branch.0.branch.1", "units.0.branch.1.branch.0",
     ]  # fmt: skip
-    assert [u.shape_out for u in view.units] == [(8, 16, 16)] * 2 + [(16, 8, 8)] * 2 + [(32, 4, 4)] * 2
+    assert [u.shape_out for u in view.units] == [(8, 16, 16)] * 2 + [(16, 8, 8)] * 2 + [
+        (32, 4, 4)
+    ] * 2
     for unit in view.units:
         with view.edited({unit.number: DELETE}):
             assert type(view.model.get_submodule(unit.name).merge).__name__ == "Bypassed"
@@ -558,10 +636,14 @@ def test_one_unit_in_two_places():
     x, targets = image_batch(3, 8).double(), labels(3)
     assert count_paths(network).total == 8
     found = anatomy.gradient_by_length(network, x, targets)
-    torch.testing.assert_close(found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(
+        found.sum(0), ordinary_gradient(network, x, targets), rtol=1e-9, atol=1e-12
+    )
     with torch.no_grad():
         without_first = network.head(network.units[2](network.units[1](network.stem(x))))
-    torch.testing.assert_close(sweep(network, x, [without(network, [0])])[0], without_first, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(
+        sweep(network, x, [without(network, [0])])[0], without_first, rtol=1e-6, atol=1e-8
+    )
 
 
 def test_expressions_of_the_menagerie():
@@ -585,7 +667,9 @@ def test_random_deletions_are_a_function_of_the_seed():
     assert spread[3].mean == pytest.approx(sum(d.error.value for d in first[3]) / 5)
     for deletion in first[3]:
         with applied(network, without(network, deletion.deleted)), torch.no_grad():
-            assert deletion.error.count == int((network(examples.inputs).argmax(1) != examples.targets).sum())
+            assert deletion.error.count == int(
+                (network(examples.inputs).argmax(1) != examples.targets).sum()
+            )
 
 
 class Distance:

@@ -1,4 +1,7 @@
-"""Laws of every preset. The golden numbers are written anew by `python tests/golden/write.py`; a diff is reviewed."""
+"""Laws of every preset.
+
+The golden numbers are written anew by `python tests/golden/write.py`; a diff is reviewed.
+"""
 
 import json
 import re
@@ -22,11 +25,16 @@ from residuum.views.own import leaves
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "presets.json").read_text())
 # counted by hand in the papers' terms, independent of the golden file
 KNOWN = {
-    "resnet20": 269_722, "resnet32": 464_154, "resnet44": 658_586, "resnet56": 853_018, "resnet110": 1_727_962,
-    "resnet1202": 19_421_274, "preresnet110": 1_727_962, "preresnet1202": 19_421_274, "resnet164": 1_704_154,
-    "preresnet164": 1_703_258, "resnet1001": 10_328_602, "preresnet1001": 10_327_706, "vgg15": 1_794_314,
-    "plain20": 269_722, "plain110": 1_727_962, "resnet110-bn_after_add": 1_727_962, "resnet164-relu_preact": 1_704_154,
-    "resnet110-relu_before_add": 1_727_962, "resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032,
+    "resnet20": 269_722, "resnet32": 464_154, "resnet44": 658_586, "resnet56": 853_018,
+    "resnet110": 1_727_962,
+    "resnet1202": 19_421_274, "preresnet110": 1_727_962, "preresnet1202": 19_421_274,
+    "resnet164": 1_704_154,
+    "preresnet164": 1_703_258, "resnet1001": 10_328_602, "preresnet1001": 10_327_706,
+    "vgg15": 1_794_314,
+    "plain20": 269_722, "plain110": 1_727_962, "resnet110-bn_after_add": 1_727_962,
+    "resnet164-relu_preact": 1_704_154,
+    "resnet110-relu_before_add": 1_727_962, "resnet18": 11_689_512, "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
     "resnet101": 44_549_160, "resnet152": 60_192_808,
 }  # fmt: skip
 
@@ -44,7 +52,11 @@ def test_counts_shape_and_paths(name):
         logits = network.eval()(torch.empty(2, 3, row.size, row.size))
     assert logits.shape == (2, row.classes)
     units = list(leaves(network))
-    assert sum(p.numel() for p in network.parameters()) == golden["parameters"] == KNOWN.get(name, golden["parameters"])
+    assert (
+        sum(p.numel() for p in network.parameters())
+        == golden["parameters"]
+        == KNOWN.get(name, golden["parameters"])
+    )
     assert len(units) == golden["units"]
     weights = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     projections = [m for u in units for m in u.shortcut.modules() if isinstance(m, torch.nn.Conv2d)]
@@ -104,15 +116,24 @@ def test_weights_are_a_function_of_the_seed():
 
 @pytest.mark.parametrize(("name", "fan"), [("resnet110", 9 * 16), ("preresnet110", 9 * 32)])
 def test_he_initialisation(name, fan):
-    """Fan-in for the 2015 networks, fan-out for fb.resnet.torch's: seen where widths differ, 16 -> 32."""
+    """Fan-in for the 2015 networks, fan-out for fb.resnet.torch's: seen where widths differ, 16 ->
+    32."""
     network = preset(name, seed=0)
-    weights = [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.weight.shape[:2] == (32, 16)]
+    weights = [
+        m.weight
+        for m in network.modules()
+        if isinstance(m, torch.nn.Conv2d) and m.weight.shape[:2] == (32, 16)
+    ]
     assert len(weights) == 1
     assert weights[0].std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
 
 
 def test_the_network_names_its_initialisation():
-    assert preset("resnet20", seed=0).initialisation == find("resnet20").initialisation == "he_normal fan-in"
+    assert (
+        preset("resnet20", seed=0).initialisation
+        == find("resnet20").initialisation
+        == "he_normal fan-in"
+    )
     assert preset("preresnet20", seed=0).initialisation == "he_normal fan-out"
 
 
@@ -124,7 +145,8 @@ def test_the_index_is_true():
 
 
 def test_the_index_needs_no_torch():
-    script = "import sys; from residuum.presets.index import listed; listed(); print('torch' in sys.modules)"
+    script = "import sys; from residuum.presets.index import listed; listed(); "
+    script += "print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 

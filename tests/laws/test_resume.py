@@ -36,7 +36,9 @@ def data() -> Dataset:
 def recipe(optimiser: str = "sgd", **changes) -> Recipe:
     rate = 0.1 if optimiser == "sgd" else 0.003
     short = find_recipe("digits").shortened(2)
-    return replace(short, batch_size=32, optimiser=OPTIMISERS[optimiser], learning_rate=rate, **changes)
+    return replace(
+        short, batch_size=32, optimiser=OPTIMISERS[optimiser], learning_rate=rate, **changes
+    )
 
 
 def stop_at(monkeypatch, step):
@@ -155,7 +157,9 @@ def any_optimiser(name, parameters):
 
 @pytest.mark.parametrize("name", [*ANY, "Averaging"])
 def test_any_optimiser_of_torch_is_remembered_whole(tmp_path, name):
-    networks = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)) for _ in "ab"]
+    networks = [
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)) for _ in "ab"
+    ]
     for network in networks:
         network.to(memory_format=torch.channels_last)
     optimisers = [any_optimiser(name, network.parameters()) for network in networks]
@@ -274,7 +278,10 @@ def test_a_scheme_is_asked_in_order_and_draws_by_step(data, tmp_path, monkeypatc
             train(with_dropout(0), data, recipe(), tmp_path / "parts", CPU, scheme=parts)
     train(with_dropout(0), data, recipe(), tmp_path / "parts", CPU, scheme=parts)
     assert whole._asked == parts._asked
-    assert [a if isinstance(a, str) else a[0] for a in whole._asked] == ["prepare", *["draw", "settle"] * 10]
+    assert [a if isinstance(a, str) else a[0] for a in whole._asked] == [
+        "prepare",
+        *["draw", "settle"] * 10,
+    ]
     assert len({a[1] for a in whole._asked if a[0] == "draw"}) == 10
 
 
