@@ -4,6 +4,7 @@ Raising a budget is a deliberate edit.
 """
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def test_columns():
     folders = ("residuum", "tests", "benchmarks", "examples")
     for path in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
         for number, line in enumerate(path.read_text().splitlines(), 1):
+            line = re.sub(r"  # (type: ignore|noqa|fmt: skip).*", "", line)
             assert len(line) <= COLUMNS, f"{path.name}:{number}: {len(line)} columns"
 
 
