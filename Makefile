@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint check clean
+.PHONY: demo test lint mutants gpu check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/residuum study veit2016 --data digits --scale laptop --output runs/demo --workers 2
@@ -16,6 +16,14 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+# break one line at a time and see a test fail (about ten minutes)
+mutants: $(VENV)/.installed
+	$(BIN)/python tests/mutants.py
+
+# what must hold on a CUDA device; skipped where there is none
+gpu: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/test_gpu.py -q
 
 # every recorded kill of the full crash tests (about fifteen minutes); the suite itself does fewer
 check: $(VENV)/.installed

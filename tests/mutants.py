@@ -29,6 +29,8 @@ class Mutant(NamedTuple):
 
 
 LAWS, UNITS, PATHS = "tests/laws/test_anatomy.py", "tests/test_units.py", "tests/test_paths.py"
+RESUME, TRAINING, IDENTITY = "tests/laws/test_resume.py", "tests/test_training.py", "tests/test_identity.py"
+READER, PRESETS = "tests/test_reader.py", "tests/laws/test_presets.py"
 MERGES = "parts/merges.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
 MUTANTS = [
@@ -111,6 +113,40 @@ MUTANTS = [
         LAWS,
     ),
     Mutant("anatomy/sampling.py", "rest = self.behind[i + 1]", "rest = self.behind[i]", LAWS),
+    # ---- training ----
+    Mutant("training/randomness.py", "generator.manual_seed(seed)", "pass", RESUME),
+    Mutant("training/randomness.py", "generator.set_state(state)", "pass", f"{RESUME} {TRAINING}"),
+    Mutant(
+        "training/loop.py",
+        'drawing(team.device, seed, "step", self.step, team.rank)',
+        "drawing(team.device, seed)",
+        f"{RESUME} {TRAINING}",
+    ),
+    Mutant("training/memory.py", "optimiser.state[parameter][key] = value", "pass", RESUME),
+    Mutant("training/loop.py", "self.sums.copy_(sums[self.team.rank])", "pass", f"{RESUME} {TRAINING}"),
+    Mutant("training/schedules.py", "step >= milestone * tick", "step > milestone * tick", TRAINING),
+    # ---- identity ----
+    Mutant("training/recipe.py", 'if k not in ("name", "source")', 'if k not in ("name",)', IDENTITY),
+    Mutant("training/description.py", "if structure.digest(network) != recorded:", "if not recorded:", IDENTITY),
+    Mutant("training/description.py", "    if changed:\n", "    if changed is None:\n", IDENTITY),
+    Mutant("networks/structure.py", 'getattr(kind, "version", 1) if _ours(kind) else 1', "1", IDENTITY),
+    # ---- reader ----
+    Mutant("reader.py", '_refuse_unknown(value, built, "$", where, wrong)', "pass", READER),
+    Mutant(
+        "reader.py",
+        "if found != schema or isinstance(found, bool):",
+        "if found is None:",
+        f"{READER} {TRAINING} tests/test_study.py",
+    ),
+    # ---- presets ----
+    Mutant("networks/stages.py", "stride = stage_stride if u == 0 else 1", "stride = stage_stride", PRESETS),
+    Mutant(
+        "networks/stages.py",
+        '"shared" if place.number == 0 or projects else "own"',
+        '"shared" if place.number == 0 else "own"',
+        f"{UNITS} {PRESETS}",
+    ),
+    Mutant("networks/cost.py", "return sum(each[id(module)] for module in modules)", "return sum(each.values())", PRESETS),
 ]
 
 
