@@ -21,7 +21,7 @@ class UsageError(ResiduumError, ValueError):
 
 
 class DataError(ResiduumError):
-    """A picture, an archive or a data set that is missing, broken or does not fit."""
+    """An image, an archive or a data set that is missing, broken or does not fit."""
 
     exit_code = 3
 

@@ -68,7 +68,7 @@ def break_truncated(root):
 
 
 def break_text(root):
-    (root / "test" / "bee" / "00.png").write_text("not a picture")
+    (root / "test" / "bee" / "00.png").write_text("not an image")
     return "00.png"
 
 
@@ -115,7 +115,7 @@ def test_other_bad_sources(tmp_path):
     with pytest.raises(UsageError, match="cifar10:FOLDER"):
         load("cifar10")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         load(str(tmp_path / "empty"))
     with pytest.raises(DataError, match="only one class"):
         load(str(class_folders(tmp_path / "one", classes=("ant",))))
@@ -174,13 +174,13 @@ def test_a_bomb_is_refused_by_its_header():
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "1"])
 def test_every_mode_becomes_rgb(mode):
-    picture = (
+    image = (
         Image.new(mode, (5, 4), 0)
         if mode != "I;16"
         else Image.fromarray(np.full((4, 5), 0x8000, np.uint16))
     )
     stream = io.BytesIO()
-    picture.save(stream, "JPEG" if mode == "CMYK" else "PNG")
+    image.save(stream, "JPEG" if mode == "CMYK" else "PNG")
     found = decode(stream.getvalue(), "x")
     assert (found.shape, found.dtype) == ((4, 5, 3), np.uint8)
     if mode == "I;16":
@@ -319,11 +319,11 @@ def test_crop_and_flip_equal_a_plain_computation():
     mean, std = statistics(images, "pixel")
     pad, draws = 2, torch.tensor([[0, 4, 1], [3, 1, 0], [2, 2, 1]])
     found, _ = Pixels(images, mean, std, pad, "cpu").batch(torch.tensor([5, 6, 7]), draws)
-    for picture, index, (top, left, flip) in zip(found, (5, 6, 7), draws.tolist(), strict=True):
+    for image, index, (top, left, flip) in zip(found, (5, 6, 7), draws.tolist(), strict=True):
         normalised = (images.pixels[index].float() - mean) / std
         wide = torch.nn.functional.pad(normalised.permute(2, 0, 1), [pad] * 4)
         crop = wide[:, top : top + 8, left : left + 8]
-        torch.testing.assert_close(picture, crop.flip(2) if flip else crop)
+        torch.testing.assert_close(image, crop.flip(2) if flip else crop)
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -337,7 +337,7 @@ def test_draws_cover_their_range_evenly():
 
 
 @pytest.mark.parametrize("kind", ["channel", "pixel", "pixel-mean"])
-def test_normalised_pictures_have_the_statistics_they_should(kind):
+def test_normalised_images_have_the_statistics_they_should(kind):
     images = some_images(50)
     mean, std = statistics(images, kind)
     x = Pixels(images, mean, std, 0, "cpu").batch(torch.arange(50))[0].double()

@@ -1,4 +1,4 @@
-"""Class folders, ImageFolder layout: [train|test/]CLASS/PICTURE in a folder, a tar (any
+"""Class folders, ImageFolder layout: [train|test/]CLASS/IMAGE in a folder, a tar (any
 compression) or a zip.
 
 Archives are read in place: nothing is unpacked to disk. Members that are links, devices or point
@@ -28,12 +28,12 @@ PARTS = {"train": "train", "test": "test", "val": "test", "valid": "test", "vali
 
 
 def read_class_folders(path: Path, name: str, image_size: int | None = None) -> Dataset:
-    """All pictures as one uint8 tensor a part.
+    """All images as one uint8 tensor a part.
 
     Without train and test folders a fixed fifth of each class is the test.
 
-    Palette, grey, CMYK and 16-bit pictures become 8-bit RGB, transparency is dropped, EXIF rotation
-    is applied. DataError: a broken picture (named), pictures of several sizes, classes that differ
+    Palette, grey, CMYK and 16-bit images become 8-bit RGB, transparency is dropped, EXIF rotation
+    is applied. DataError: a broken image (named), images of several sizes, classes that differ
     between the parts.
     """
     files: dict[str, dict[str, list[tuple[bytes, np.ndarray]]]] = defaultdict(
@@ -41,19 +41,19 @@ def read_class_folders(path: Path, name: str, image_size: int | None = None) -> 
     )
     total = 0
     with progress.bar(f"reading {path.name}", total=0) as advance:
-        for member, content in _pictures(path):
+        for member, content in _images(path):
             part, label = _place(member)
-            picture = decode(content, f"{path}: {member}", image_size)
-            total += picture.nbytes
+            image = decode(content, f"{path}: {member}", image_size)
+            total += image.nbytes
             if total > MOST_TOTAL_BYTES:
                 raise DataError(
                     f"{path}: more than {MOST_TOTAL_BYTES / 1e9:.0f} GB of pixels. "
                     "Give a smaller set"
                 )
-            files[part][label].append((str(member).encode(errors="surrogateescape"), picture))
+            files[part][label].append((str(member).encode(errors="surrogateescape"), image))
             advance()
     if not files:
-        raise DataError(f"{path}: no pictures ({', '.join(sorted(SUFFIXES))}) in class folders")
+        raise DataError(f"{path}: no images ({', '.join(sorted(SUFFIXES))}) in class folders")
     return _assemble(path, name, files)
 
 
@@ -71,7 +71,7 @@ def _assemble(path: Path, name: str, files: dict) -> Dataset:
         missing = [c for c in classes if c not in labels]
         if missing:
             raise DataError(
-                f"{path}: classes {', '.join(missing[:10])} have no pictures in {part or 'it'}/"
+                f"{path}: classes {', '.join(missing[:10])} have no images in {part or 'it'}/"
             )
     if len(classes) < 2:
         raise DataError(f"{path}: only one class folder, {classes[0]!r}; at least 2 are needed")
@@ -88,23 +88,23 @@ def _assemble(path: Path, name: str, files: dict) -> Dataset:
 
 
 def _stack(path: Path, labels: dict, classes: list[str]) -> Images:
-    pictures, targets = [], []
+    images, targets = [], []
     for index, label in enumerate(classes):
-        for _, picture in sorted(labels[label], key=lambda pair: pair[0]):
-            pictures.append(picture)
+        for _, image in sorted(labels[label], key=lambda pair: pair[0]):
+            images.append(image)
             targets.append(index)
-    shapes = {p.shape for p in pictures}
+    shapes = {p.shape for p in images}
     if len(shapes) > 1:
         some = ", ".join(f"{w}x{h}" for h, w, _ in sorted(shapes)[:3])
         raise DataError(
-            f"{path}: pictures of {len(shapes)} sizes ({some}, ...). Pass --image-size "
+            f"{path}: images of {len(shapes)} sizes ({some}, ...). Pass --image-size "
             "to crop them alike"
         )
-    return Images(torch.from_numpy(np.stack(pictures)), torch.tensor(targets))
+    return Images(torch.from_numpy(np.stack(images)), torch.tensor(targets))
 
 
 def _place(member: PurePosixPath) -> tuple[str, str]:
-    """(part, class): the class is the folder the picture lies in, the part the folder above, if it
+    """(part, class): the class is the folder the image lies in, the part the folder above, if it
     is one."""
     folders = list(member.parts[:-1])
     part = PARTS.get(folders[-2].lower(), "") if len(folders) > 1 else ""
@@ -116,7 +116,7 @@ def _wanted(member: PurePosixPath) -> bool:
     return member.suffix.lower() in SUFFIXES and len(member.parts) > 1 and not hidden
 
 
-def _pictures(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _images(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     if path.is_dir():
         yield from _from_folder(path)
     elif zipfile.is_zipfile(path):
@@ -133,7 +133,7 @@ def _from_folder(root: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
             continue
         if not file.resolve().is_relative_to(base):
             raise DataError(
-                f"{file}: a link that leaves {root}. Copy the picture, or point at its own folder"
+                f"{file}: a link that leaves {root}. Copy the image, or point at its own folder"
             )
         try:
             _check_size(file.stat().st_size, str(file))
@@ -190,33 +190,33 @@ def _safe(name: str, archive: Path) -> PurePosixPath:
 
 def _check_size(size: int, where: str) -> None:
     if size > MOST_FILE_BYTES:
-        raise DataError(f"{where}: {size} bytes is too large for one picture")
+        raise DataError(f"{where}: {size} bytes is too large for one image")
 
 
 def decode(content: bytes, where: str, image_size: int | None = None) -> np.ndarray:
     """(H, W, 3) uint8.
 
-    DataError with the file's name: not a picture of an allowed format, cut short, or too large.
+    DataError with the file's name: not an image of an allowed format, cut short, or too large.
     """
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            width, height = picture.size
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
             if width * height > MOST_PIXELS:
                 raise DataError(
                     f"{where}: {width}x{height} pixels, more than {MOST_PIXELS}; refused unread"
                 )
-            picture.load()
-            if picture.mode.startswith("I"):  # 16 bits a pixel
-                picture = Image.fromarray(
-                    (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+            image.load()
+            if image.mode.startswith("I"):  # 16 bits a pixel
+                image = Image.fromarray(
+                    (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
                 )
-            picture = ImageOps.exif_transpose(picture).convert("RGB")
+            image = ImageOps.exif_transpose(image).convert("RGB")
             if image_size:
-                picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
-            return np.asarray(picture)
+                image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
+            return np.asarray(image)
     except DataError:
         raise
     except Exception as error:  # a decoder may raise anything on hostile bytes
-        raise DataError(f"{where}: broken picture ({error})") from error
+        raise DataError(f"{where}: broken image ({error})") from error

@@ -1,4 +1,4 @@
-"""What a data set is once it is read: one uint8 tensor of pictures, their labels, their names."""
+"""What a data set is once it is read: one uint8 tensor of images, their labels, their names."""
 
 import hashlib
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Dataset:
     def __post_init__(self) -> None:
         for part, images in (("train", self.train), ("test", self.test)):
             if not len(images):
-                raise DataError(f"{self.name}: no pictures in the {part} part")
+                raise DataError(f"{self.name}: no images in the {part} part")
             highest, lowest = int(images.labels.max()), int(images.labels.min())
             if lowest < 0 or highest >= len(self.classes):
                 wrong = highest if highest >= len(self.classes) else lowest
@@ -61,9 +61,7 @@ class Dataset:
                 )
         if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
             ours, theirs = tuple(self.train.pixels.shape[1:3]), tuple(self.test.pixels.shape[1:3])
-            raise DataError(
-                f"{self.name}: train pictures are {ours}, test pictures {theirs} pixels"
-            )
+            raise DataError(f"{self.name}: train images are {ours}, test images {theirs} pixels")
 
     @property
     def size(self) -> int:

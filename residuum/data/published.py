@@ -102,7 +102,7 @@ def _cifar_images(batches: list[tuple[str, dict]], label_key: str) -> Images:
         ):
             raise DataError(f"{where}: 'data' is not an array of N x 3072 bytes")
         if not isinstance(targets, list) or len(targets) != len(data):
-            raise DataError(f"{where}: {label_key!r} does not give one label a picture")
+            raise DataError(f"{where}: {label_key!r} does not give one label an image")
         pixels.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         labels.extend(targets)
     return Images(
@@ -166,7 +166,7 @@ def _svhn_images(file: Path) -> Images:
     except Exception as error:  # the parser may raise anything on damaged bytes
         raise DataError(f"{file}: not an SVHN file, or a damaged one ({error})") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != len(labels):
-        raise DataError(f"{file}: 'X' is not H x W x 3 x N bytes with one label a picture")
+        raise DataError(f"{file}: 'X' is not H x W x 3 x N bytes with one label an image")
     return Images(
         torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 0, 1, 2))),
         torch.from_numpy(labels),

@@ -1,4 +1,4 @@
-"""Where pictures come from: the embedded digits, class folders (or an archive of them), CIFAR and
+"""Where images come from: the embedded digits, class folders (or an archive of them), CIFAR and
 SVHN as published."""
 
 from pathlib import Path
@@ -53,18 +53,18 @@ def load(
 
 
 def digits() -> Dataset:
-    """scikit-learn's digits: 1,797 real 8x8 pictures, grey levels 0-16 stretched to 0-255 and
+    """scikit-learn's digits: 1,797 real 8x8 images, grey levels 0-16 stretched to 0-255 and
     repeated to three channels.
 
-    A fixed fifth of each class, 359 pictures, is the test part (the published set has no split of
+    A fixed fifth of each class, 359 images, is the test part (the published set has no split of
     its own).
     """
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
     grey = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8))
-    pictures = Images(
+    images = Images(
         grey[..., None].expand(-1, -1, -1, 3).contiguous(), torch.from_numpy(bunch.target).long()
     )
-    train, test = split(pictures, seed=0, test_share=0.2)
+    train, test = split(images, seed=0, test_share=0.2)
     return Dataset("digits", train, test, tuple(str(d) for d in range(10)))
