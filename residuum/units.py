@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor, nn
 
 from .errors import UsageError
-from .parts.merges import Merge, Sum
+from .parts.merges import Merge, Road, Sum
 from .parts.shortcuts import Severed
 
 
@@ -56,12 +56,12 @@ class ResidualUnit(nn.Module):
     # The two lines of the formula stand apart so that a nest can be entered, crossed leaf by leaf,
     # and left.
 
-    def enter(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
+    def enter(self, x: Tensor) -> tuple[Road, Tensor]:
         """h(z) and z = a(x)."""
         z = self.before(x)
         return self.shortcut(z), z
 
-    def leave(self, around: Tensor | None, through: Tensor | None, z: Tensor | None) -> Tensor:
+    def leave(self, around: Road, through: Road, z: Tensor | None) -> Tensor:
         """f(m(h, F; z))."""
         return self.after(self.merge(around, through, z))
 
@@ -77,7 +77,12 @@ class ResidualUnit(nn.Module):
                 "a plain unit has no strict deletion: nothing would be left of the signal"
             )
         road = self.shortcut.road if isinstance(self.shortcut, Severed) else self.shortcut
-        return self.merge.bypass(road(z), z, strict)
+        around = road(z)
+        left = self.merge.bypass(around, z, strict)
+        if left is None:
+            left, _ = self.merge.halves(around, self.branch(z), z)
+        assert left is not None  # the road carries something
+        return left
 
     @property
     def plain(self) -> bool:

@@ -35,7 +35,7 @@ MEMORY = 1 << 30
 class Recording:
     """A tape and the gradient of the loss at the end of its last unit."""
 
-    def __init__(self, view: View, inputs: Tensor, targets: Tensor, task: Task = CLASSIFICATION):
+    def __init__(self, view: View, inputs: Tensor, targets: Tensor, task: Task):
         tape = view.tape(inputs)
         if tape is None:
             raise UsageError("this model cannot be linearised unit by unit")
@@ -127,8 +127,7 @@ def _certain(stack: Tensor | None) -> Tensor:
 def _recordings(
     view: View, inputs: Tensor, targets: Tensor, task: Task, depth: int, memory: int
 ) -> Iterator[Recording]:
-    """Of batches so small that `depth` gradients of the largest activation fit in `memory`, four
-    times."""
+    """Of batches so small that four times `depth` gradients of the largest activation fit."""
     widest = Recording(view, inputs[:1], targets[:1], task).tape.widest()
     size = max(1, memory // (4 * (depth + 1) * widest))
     for start in range(0, len(inputs), size):
@@ -144,8 +143,7 @@ def gradient_by_length(
     memory: int = MEMORY,
     task: Task = CLASSIFICATION,
 ) -> Tensor:
-    """The exact gradient polynomial, (longest+1, N, ...): G_k is the gradient through all paths of
-    length k.
+    """The exact gradient polynomial, (longest+1, N, ...): G_k arrives by all paths of length k.
 
     With `longest` left out, all of them: their sum is the ordinary gradient. n(n+1)/2 branch
     products an example. `memory` bounds the stacks held, in bytes. UsageError: a negative length, a
@@ -183,8 +181,7 @@ def signed_sweep(
     memory: int = MEMORY,
     task: Task = CLASSIFICATION,
 ) -> Tensor:
-    """Estimates of sum over paths of length k of |g_path|^2, (draws, n+1, N): independent over
-    draws and examples.
+    """Estimates of the sum of |g|^2 over the paths of length k, (draws, n+1, N), all independent.
 
     Each example multiplies each branch by a random sign of its own; E |S_k|^2 is that sum, for
     every k at once, since different paths carry different sets of independent signs.
@@ -217,9 +214,9 @@ def sampled_paths(
     samples: int,
     seed: int = 0,
     batch: int | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Tensor:
-    """Norms of single paths, (len(lengths), samples, batch), as Veit et al. 2016 sample them (sec.
-    5, fig. 6b).
+    """Norms of single paths, (len(lengths), samples, batch), as Veit et al. 2016, sec. 5, fig. 6b.
 
     Each sample draws one path of length k, all of them equally likely; a batch shares the path, and
     samples take the batches of the inputs in turn (None: all in one; a last batch that is not full
@@ -237,7 +234,7 @@ def sampled_paths(
         for b in range(min(batches, samples)):
             # a batch from all over: examples may come sorted by class
             here = slice(b, batches * batch, batches)
-            recording = Recording(view, inputs[here], targets[here])
+            recording = Recording(view, inputs[here], targets[here], task)
             for row, k in enumerate(lengths):
                 for s in range(b, samples, batches):
                     choices = paths.draw(k, np.random.default_rng([seed, k, s]))
@@ -256,20 +253,20 @@ def path_gradients(
     batch: int = 8,
     draws: int = 4,
     seed: int = 0,
+    task: Task = CLASSIFICATION,
 ) -> PathGradients:
     """All measures on the same examples; single paths on batches of them in turn."""
     view = unravel(model)
     n = len(view.units)
     counts = polynomial(view.expression)
-    norms = _norms(view, inputs, targets)
-    squares = signed_sweep(view, inputs, targets, draws, seed)
+    norms = _norms(view, inputs, targets, task)
+    squares = signed_sweep(view, inputs, targets, draws, seed, task=task)
     counted = torch.tensor([float(c) for c in counts], dtype=torch.float64)
     per_draw = squares.mean(2) / counted  # (draws, n+1) of r_k^2
     rms = per_draw.mean(0).sqrt()
     spread = per_draw.std(0) / draws**0.5 if draws > 1 else torch.zeros(n + 1)
-    sampled = (
-        sampled_paths(view, inputs, targets, range(n + 1), samples, seed, batch).double().mean(2)
-    )
+    paths = sampled_paths(view, inputs, targets, range(n + 1), samples, seed, batch, task)
+    sampled = paths.double().mean(2)
     error = sampled.std(1) / samples**0.5 if samples > 1 else torch.zeros(n + 1)
     return PathGradients(
         counts=counts,
@@ -285,12 +282,12 @@ def path_gradients(
     )
 
 
-def _norms(view: View, inputs: Tensor, targets: Tensor) -> Tensor:
+def _norms(view: View, inputs: Tensor, targets: Tensor, task: Task) -> Tensor:
     """|G_k| of every example, (n+1, N) float64."""
     parts: list[Tensor] = []
     n = len(view.units)
     with at_rest(view.model), progress.bar("gradient polynomial", len(inputs)) as advance:
-        for recording in _recordings(view, inputs, targets, CLASSIFICATION, n, MEMORY):
+        for recording in _recordings(view, inputs, targets, task, n, MEMORY):
             parts.append(recording.polynomial(n).flatten(2).double().norm(dim=2).cpu())
             advance(len(recording.gradient))
     return torch.cat(parts, dim=1)

@@ -11,14 +11,12 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 
-# of the largest value; the halves of a linear merge differ from the whole by rounding only
-TOLERANCE = 1e-4
+Road = Tensor | None  # what a road carries; None: nothing
+TOLERANCE = 1e-4  # of the largest value: halves that add up differ from the whole by rounding
 
 
 class Merge(nn.Module):
-    """Base of every merge.
-
-    A new one states `forward`; what else it may state has a default that fits most.
+    """Base of every merge. A new one states `forward`; what else it may state has a default.
 
     `around` is h(z), `through` is F(z), `z` is what both roads read. Shapes: (N, C, H, W), or any
     that the merge accepts. A road that carries nothing is `None`; a merge that is never given one
@@ -28,12 +26,10 @@ class Merge(nn.Module):
 
     needs_input = True
 
-    def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
+    def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def halves(
-        self, around: Tensor | None, through: Tensor | None, z: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         """m(h, 0; z) and m(0, F; z), `None` for a road that carries nothing.
 
         Probed with zeros unless stated.
@@ -45,13 +41,12 @@ class Merge(nn.Module):
             None if through is None else self(nothing_around, through, z),
         )
 
-    def bypass(self, around: Tensor, z: Tensor, strict: bool = False) -> Tensor:
-        """What is left when the branch is deleted: m(h, 0; z), and with `strict` always that.
+    def bypass(self, around: Tensor, z: Tensor, strict: bool = False) -> Road:
+        """What is left when the branch is deleted; with `strict` always m(h, 0; z).
 
-        The default takes F to have the shape of h; a merge of roads of different shapes states its
-        own.
+        None, unless stated: that half, which then costs an evaluation of the branch for its shape.
         """
-        return self(around, torch.zeros_like(around), z)
+        return None
 
 
 class Sum(Merge):
@@ -59,14 +54,12 @@ class Sum(Merge):
 
     needs_input = False
 
-    def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
+    def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
         if around is None or through is None:
             return _only(around, through)
         return around + through
 
-    def halves(
-        self, around: Tensor | None, through: Tensor | None, z: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         return around, through
 
     def bypass(self, around: Tensor, z: Tensor, strict: bool = False) -> Tensor:
@@ -85,7 +78,7 @@ class Gate(Merge):
         super().__init__()
         self.transform = transform
 
-    def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
+    def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
         gate = torch.sigmoid(self.transform(z))
         if through is None:
             return (1 - gate) * _only(around, None)
@@ -93,9 +86,7 @@ class Gate(Merge):
             return gate * through
         return torch.lerp(around, through, gate)
 
-    def halves(
-        self, around: Tensor | None, through: Tensor | None, z: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         gate = torch.sigmoid(self.transform(z))
         return (
             None if around is None else (1 - gate) * around,
@@ -117,16 +108,14 @@ class Concat(Merge):
         super().__init__()
         self.growth = growth
 
-    def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
+    def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
         if around is not None and through is not None:
             return torch.cat([around, through], 1)
         if around is not None:
             return self._padded(around, 0, self.growth)
         return self._padded(_only(None, through), z.shape[1], 0)
 
-    def halves(
-        self, around: Tensor | None, through: Tensor | None, z: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         channels = z.shape[1] if around is None else around.shape[1]
         return (
             None if around is None else self._padded(around, 0, self.growth),
@@ -154,14 +143,12 @@ class Mean(Merge):
 
     needs_input = False
 
-    def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
+    def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
         if around is None or through is None:
             return _only(around, through)
         return (around + through) / 2
 
-    def halves(
-        self, around: Tensor | None, through: Tensor | None, z: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         if around is None or through is None:
             return around, through
         return around / 2, through / 2
@@ -170,7 +157,7 @@ class Mean(Merge):
         return around / 2
 
 
-def _only(around: Tensor | None, through: Tensor | None) -> Tensor:
+def _only(around: Road, through: Road) -> Tensor:
     """The one road that carries something."""
     if around is not None:
         return around
@@ -179,9 +166,7 @@ def _only(around: Tensor | None, through: Tensor | None) -> Tensor:
     raise UsageError("neither road of this unit carries anything: shortcut and branch are both cut")
 
 
-def require_linear(
-    merge: Merge, halves: tuple[Tensor | None, Tensor | None], whole: Tensor, where: str
-) -> None:
+def require_linear(merge: Merge, halves: tuple[Road, Road], whole: Tensor, where: str) -> None:
     """UsageError where the two halves do not add up to the whole: paths are not defined for such a
     merge."""
     parts = [half for half in halves if half is not None]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ..parts.merges import Merge
+from ..parts.merges import Merge, Road
 from ..units import ResidualUnit
 
 Replacement = tuple[nn.Module, str, nn.Module]
@@ -70,12 +70,10 @@ class Bypassed(Merge):
         super().__init__()
         self.unit, self.strict = unit, strict
 
-    def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
+    def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
         return self.unit.bypass(z, self.strict)
 
-    def halves(
-        self, around: Tensor | None, through: Tensor | None, z: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         return self.unit.bypass(z, self.strict), None
 
 

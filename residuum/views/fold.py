@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..parts.merges import Sum
+from ..parts.merges import Road, Sum
 from ..units import ResidualNetwork, ResidualUnit, Row
 
 
 class SumInPlace(Sum):
     """h + F written into F, for branches that end in a tensor of their own."""
 
-    def forward(self, around: Tensor | None, through: Tensor | None, z: Tensor) -> Tensor:
+    def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
         if around is None or through is None:
             return super().forward(around, through, z)
         return through.add_(around)

@@ -40,6 +40,7 @@ from residuum.errors import UsageError
 from residuum.parts.arrangements import ORIGINAL
 from residuum.parts.merges import Merge
 from residuum.parts.shortcuts import Severed
+from residuum.task import CLASSIFICATION
 from residuum.units import ResidualUnit, Row
 from residuum.views.own import NetworkStages
 from residuum.views.view import DELETE, KEEP, Leaf, Parallel, Put, Series, rows
@@ -373,7 +374,7 @@ def test_the_signed_sweep_over_all_patterns_is_exact(name):
         ]
     )
     with anatomy.at_rest(network):
-        recording, mean = Recording(view, x, targets), torch.zeros_like(squares)
+        recording, mean = Recording(view, x, targets, CLASSIFICATION), torch.zeros_like(squares)
         for pattern in itertools.product((-1.0, 1.0), repeat=signs):
             given = torch.tensor(pattern).double()[:, None].expand(signs, 2)
             mean += recording.polynomial(n, given).flatten(2).square().sum(2) / 2**signs
@@ -453,6 +454,13 @@ class Turned(Merge):
         return around.flip(1) * scale + through.roll(1, 1)
 
 
+class Stacked(Merge):
+    """F ahead of h: roads of different shapes, of which it says nothing."""
+
+    def forward(self, around, through, z):
+        return torch.cat([through, around], 1)
+
+
 class Product(Merge):
     def forward(self, around, through, z):
         return around * through
@@ -472,10 +480,14 @@ class Shifted(Merge):
 
 def merged(merge) -> nn.Module:
     torch.manual_seed(0)
-    return lively(headed([ResidualUnit(convolution(8, 8), merge=merge()) for _ in range(3)], 8))
+    growth = 4 if merge is Stacked else 0
+    units = [
+        ResidualUnit(convolution(8 + growth * i, growth or 8), merge=merge()) for i in range(3)
+    ]
+    return lively(headed(units, 8 + 3 * growth))
 
 
-@pytest.mark.parametrize("merge", [Weighted, Turned])
+@pytest.mark.parametrize("merge", [Weighted, Turned, Stacked])
 def test_a_new_linear_merge_is_measured_rightly(merge):
     network, x, targets = merged(merge).double(), image_batch(4, 8).double(), labels(4)
     found = gradients_of_paths(network, x, targets)
@@ -689,5 +701,9 @@ def test_another_task():
     z = x.clone().requires_grad_()
     Distance().loss(network(z), targets).sum().backward()
     torch.testing.assert_close(found.sum(0), z.grad, rtol=1e-9, atol=1e-12)
+    norms = anatomy.sampled_paths(network, x, targets, [0], 1, task=Distance())
+    torch.testing.assert_close(norms[0, 0].double(), found[0].flatten(1).norm(dim=1))
+    measured = anatomy.path_gradients(network, x, targets, 2, 3, 2, task=Distance())
+    assert measured.exact == pytest.approx(found.flatten(2).norm(dim=2).mean(1).tolist())
     with pytest.raises(UsageError, match="no right and wrong"):
         anatomy.delete_each(network, anatomy.Examples(x, targets, Distance()))
