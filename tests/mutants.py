@@ -39,6 +39,7 @@ RESUME, TRAINING, IDENTITY = (
 )
 READER, PRESETS = "tests/test_reader.py", "tests/laws/test_presets.py"
 MERGES = "parts/merges.py"
+CLI = "tests/test_cli.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
 MUTANTS = [
     # ---- jobs and items ----
@@ -100,6 +101,12 @@ MUTANTS = [
         ITEMS,
     ),
     Mutant("studies/veit2016_paths.py", 'ranges["published"]) / 2', 'ranges["exact"]) / 2', ITEMS),
+    # ---- the front desk ----
+    Mutant("verbs/comparison.py", " and not under(WORDS)", "", f"{CLI} -k diff"),
+    Mutant("verbs/catalogue.py", "not options and classes in", "classes in", f"{CLI} -k verb"),
+    Mutant("verbs/requests.py", "replace(request, **values)", "request", f"{CLI} -k verb"),
+    Mutant("storage/locks.py", "except BlockingIOError:", "except KeyError:", f"{CLI} -k listed"),
+    Mutant("training/checkpoint.py", 'split("-")[1]', 'split("-")[0][4:] or 0', f"{CLI} -k listed"),
     # ---- the merge ----
     Mutant(
         MERGES,
