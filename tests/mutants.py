@@ -191,7 +191,12 @@ MUTANTS = [
         LAWS,
     ),
     Mutant("anatomy/deletions.py", "return ~right", "return right", LAWS),
-    Mutant("views/view.py", "if len(inside) == 1 and not _holds_series(part):", "if inside:", LAWS),
+    Mutant(
+        "views/view.py",
+        "nests = [part for part in series.parts if not single(part)]",
+        "nests = []",
+        LAWS,
+    ),
     # ---- paths and gradients ----
     Mutant(
         "anatomy/paths.py",

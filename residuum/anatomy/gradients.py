@@ -24,7 +24,7 @@ from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
 from ..views.edits import at_rest
 from ..views.tape import Crossing, Tape
-from ..views.view import Leaf, Parallel
+from ..views.view import Expression, Parallel, single
 from .measures import PathGradients
 from .paths import polynomial
 from .sampling import Choice, PathSampler
@@ -161,13 +161,11 @@ def gradient_by_length(
 def count_signs(view: View) -> int:
     """One for every unit and every nest."""
 
-    def nests(expression: Any) -> int:
-        if isinstance(expression, Leaf):
+    def nests(expression: Expression) -> int:
+        if single(expression):
             return 0
-        own = isinstance(expression, Parallel) and not any(
-            isinstance(p, Leaf) for p in expression.parts
-        )
-        return own + sum(map(nests, expression.parts))
+        inside = sum(map(nests, expression.parts))  # type: ignore[union-attr] - not a leaf
+        return inside + isinstance(expression, Parallel)
 
     return len(view.units) + nests(view.expression)
 

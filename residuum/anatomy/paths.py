@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..views.view import Expression, Leaf, Parallel, Series, leaves
+from ..views.view import Expression, Leaf, Series, leaves, single
 
 Polynomial = tuple[int, ...]
 
@@ -117,21 +117,14 @@ def remaining(model: Any, d: int) -> tuple[Fraction | None, ...]:
     n, counts = sum(1 for _ in leaves(expression)), polynomial(expression)
     if not 0 <= d <= n:
         raise UsageError(f"cannot delete {d} of {n} units")
-    if isinstance(expression, Series) and all(map(_is_unit, expression.parts)):
+    parts = expression.parts if isinstance(expression, Series) else (expression,)
+    if all((leaf := single(part)) and not leaf.opens for part in parts):  # residual units alone
         return tuple(Fraction(comb(n - d, k), comb(n, k)) for k in range(n + 1))
     kept = _marked(expression, d)[d]
     pairs = zip(counts, kept, strict=False)
     return tuple(
         Fraction(int(left), count * comb(n, d)) if count else None for count, left in pairs
     )
-
-
-def _is_unit(part: Expression) -> bool:
-    """A residual unit, 1 + t, of which a deletion leaves 1."""
-    if not isinstance(part, Parallel) or len(part.parts) != 2:
-        return False
-    around, through = part.parts
-    return around == Series() and isinstance(through, Leaf) and not through.opens
 
 
 def _marked(expression: Expression, d: int) -> np.ndarray:

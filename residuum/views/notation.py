@@ -10,7 +10,7 @@
 from collections.abc import Iterator
 from itertools import count, groupby
 
-from .view import Expression, Leaf, Parallel, Series
+from .view import Expression, Leaf, Parallel, Series, single
 
 Part = str | list["Part | int"] | dict[str, "Part"]
 
@@ -23,7 +23,7 @@ def write(expression: Expression) -> Part:
         around, through = expression.parts
         if around != Series():
             raise ValueError("only units and nests have a short form")
-        return "1+t" if isinstance(through, Leaf) else {"around": write(through)}
+        return "1+t" if single(expression) else {"around": write(through)}
     runs = [(part, len(list(same))) for part, same in groupby(map(write, expression.parts))]
     series: list[Part | int] = [part if n == 1 else [n, part] for part, n in runs]
     return series[0] if len(series) == 1 else series  # type: ignore[return-value]

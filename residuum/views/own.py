@@ -33,9 +33,7 @@ from .view import (
 def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
     """The model as units, in signal order: what every tool of `anatomy` stands on.
 
-    A view is given back as it is.
-
-    With an example batch among `inputs` the view knows the units' shapes.
+    A view is given back as it is. With an example batch as `inputs` it knows the units' shapes.
 
     UsageError: a model that has no view, a nest without units.
     """
@@ -45,14 +43,12 @@ def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
         return model  # type: ignore[return-value]
     raise UsageError(
         f"{type(model).__name__} cannot be unraveled: give a residuum.ResidualNetwork "
-        "(residuum.preset makes one), "
-        "or a view of your own"
+        "(residuum.preset makes one), or a view of your own"
     )
 
 
 class Slot(NamedTuple):
-    """The place of a leaf: where it hangs, the nests that open ahead of it and those that close
-    behind it."""
+    """The place of a leaf: where it hangs, the nests that open ahead of it and close behind it."""
 
     row: Row
     key: str
@@ -99,10 +95,7 @@ def express(row: Row, first: int = 0) -> Series:
 
 
 class NetworkView:
-    """A `ResidualNetwork` as a view.
-
-    Units are looked up when they are used, so edits of the network show.
-    """
+    """A `ResidualNetwork` as a view. Units are looked up when they are used, so edits show."""
 
     def __init__(self, network: ResidualNetwork, *inputs: Tensor):
         self.model = network
@@ -159,10 +152,7 @@ class NetworkView:
 
 
 class NetworkStages:
-    """The network cut at its leaves.
-
-    A nest opens at its first leaf: its two roads wait behind the stream.
-    """
+    """A network cut at its leaves. A nest opens at its first; its roads wait behind the stream."""
 
     def __init__(self, network: ResidualNetwork):
         self.network = network
@@ -186,8 +176,7 @@ class NetworkStages:
 
 
 def _enter(nest: ResidualUnit, signal: Signal) -> Signal:
-    """The stream of the row inside, then what waits until the nest is left: h(z), and z where the
-    merge reads it."""
+    """The stream of the row inside, then what waits: h(z), and z where the merge reads it."""
     around, z = nest.enter(signal[0])
     waiting = (around, z if nest.merge.needs_input else None)
     return (z, *(road for road in waiting if road is not None), *signal[1:])

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from .tape import Tape
 
+# what is alive between two units: the stream, then what waits (the outer shortcuts of a nest, say)
 Signal = tuple["Tensor", ...]
-"""What is alive between two units: the stream, then whatever waits (the outer shortcuts of a nest,
-say)."""
 
 
 # ---- the expression: how units stand to each other ----
@@ -28,8 +27,7 @@ say)."""
 class Leaf:
     """The branch of one unit, weight t in the path polynomial.
 
-    `number` counts leaves in signal order.
-
+    `number`: of the leaf, in signal order.
     `opens`: deleting it leaves a way of its own (a plain unit, whose severed shortcut opens).
     """
 
@@ -63,27 +61,20 @@ def leaves(expression: Expression) -> Iterator[Leaf]:
             yield from leaves(part)
 
 
+def single(part: Expression) -> Leaf | None:
+    """The leaf of one unit, plain or residual; None for anything larger."""
+    if isinstance(part, Parallel) and len(part.parts) == 2 and part.parts[0] == Series():
+        part = part.parts[1]
+    return part if isinstance(part, Leaf) else None
+
+
 def rows(series: Series) -> list[tuple[int, ...]]:
-    """The leaves of each innermost row: those that stand directly in one series, and may trade
-    places."""
-    direct, nested = [], []
-    for part in series.parts:
-        inside = list(leaves(part))
-        if len(inside) == 1 and not _holds_series(part):
-            direct.append(inside[0].number)
-        else:
-            nested += [row for inner in _series_of(part) for row in rows(inner)]
-    return [tuple(direct), *nested] if direct else nested
-
-
-def _holds_series(part: Expression) -> bool:
-    return any(inner.parts for inner in _series_of(part))
-
-
-def _series_of(part: Expression) -> list[Series]:
-    if isinstance(part, Series):
-        return [part]
-    return [] if isinstance(part, Leaf) else [s for p in part.parts for s in _series_of(p)]
+    """The leaves that stand directly in one series, of each that has any: they may trade places."""
+    direct = tuple(leaf.number for part in series.parts if (leaf := single(part)))
+    nests = [part for part in series.parts if not single(part)]
+    inner = [p for nest in nests for p in (nest, *getattr(nest, "parts", ()))]
+    nested = [row for part in inner if isinstance(part, Series) for row in rows(part)]
+    return [direct, *nested] if direct else nested
 
 
 # ---- edits ----
