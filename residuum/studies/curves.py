@@ -35,13 +35,6 @@ def level(name: str, intact: Rate, first: float, last: float) -> Series:
     return Series(f"{name} intact", (first, last), (100 * intact.value,) * 2, style="level")
 
 
-def bars(name: str, shares: Sequence[float]) -> Series:
-    """Shares by path length."""
-    labels = tuple(f"length {k}: {100 * s:.4f} %" for k, s in enumerate(shares))
-    lengths, heights = tuple(range(len(shares))), tuple(100 * s for s in shares)
-    return Series(name, lengths, heights, labels=labels, style="bars")
-
-
 def spread_series(
     name: str, x: Sequence[float], spreads: Sequence[Spread], labels: Sequence[str]
 ) -> Series:

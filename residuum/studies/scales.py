@@ -44,23 +44,17 @@ def recipes(
     length = epochs or (scale.small_epochs if small else scale.epochs)
     if length is not None:
         residual = residual.shortened(length)
-        stacked = stacked.shortened(max(1, round((1.0 if small else VGG_SHARE) * length)))
+        stacked = stacked.shortened(length if small else max(1, round(VGG_SHARE * length)))
     return replace(residual, seed=seed), replace(stacked, seed=seed)
 
 
 def veit_trials(
-    scale: Scale,
-    data: "Dataset",
-    epochs: int | None = None,
-    seed: int = 0,
-    depth: int | None = None,
+    scale: Scale, data: "Dataset", epochs: int | None, seed: int, depth: int | None
 ) -> dict[str, Trial]:
     """A pre-activation residual network, its plain twin, VGG-15 with pools to fit the images."""
-    residual, stacked = recipes(scale, data, epochs, seed)
-    vgg_options = {} if data.size == 32 else {"size": data.size}
-    deep = depth or scale.depth
+    (residual, stacked), depth = recipes(scale, data, epochs, seed), depth or scale.depth
     return {
-        RESIDUAL: Trial(f"preresnet{deep}", residual),
-        PLAIN: Trial(f"preplain{deep}", residual),
-        VGG: Trial("vgg15", stacked, vgg_options),
+        RESIDUAL: Trial(f"preresnet{depth}", residual),
+        PLAIN: Trial(f"preplain{depth}", residual),
+        VGG: Trial("vgg15", stacked, {} if data.size == 32 else {"size": data.size}),
     }
