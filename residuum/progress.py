@@ -1,7 +1,4 @@
-"""Progress on stderr: a bar on a terminal, plain lines elsewhere, silence when asked for.
-
-Results never go through here.
-"""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, silence when asked for."""
 
 import sys
 from collections.abc import Callable, Iterator

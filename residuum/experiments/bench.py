@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import progress
 from ..errors import LockedError
-from ..storage import Lock
+from ..storage import Lock, holder
 from .log import Finished, Log, job_key
 from .probe import Probe
 from .trial import Trial
@@ -53,7 +53,6 @@ class Bench:
         return Log(self.store / "jobs.jsonl")
 
     def folder(self, trial: Trial) -> Path:
-        """The trial's run folder."""
         return trial.folder(self.store, self.data, self.machine)
 
     def finished(self, trial: Trial) -> "Run | None":
@@ -70,7 +69,7 @@ class Bench:
         torch.set_num_threads(self.machine.threads)
         run = self.finished(job.trial) or self._trained(job.trial)
         if self._missing(run, job.probes):
-            with self._lock(run.folder):
+            with _waiting(run.folder):
                 self._measure(run, self._missing(run, job.probes))
 
     def missing(self, job: Job) -> Sequence[Probe[Any]]:
@@ -97,16 +96,8 @@ class Bench:
             try:
                 return trial.train(self.data, self.folder(trial), self.machine)
             except LockedError:
-                with self._lock(self.folder(trial)):
+                with _waiting(self.folder(trial)):
                     pass
-
-    def _lock(self, folder: Path) -> Lock:
-        try:
-            with Lock(folder):
-                pass
-        except LockedError:
-            progress.say(f"{folder}: another process works there; waiting for it")
-        return Lock(folder, wait=True)
 
     def _measure(self, run: "Run", probes: Sequence[Probe[Any]]) -> None:
         from .subject import open_subject
@@ -120,3 +111,9 @@ class Bench:
             value, arguments = probe.measure(subject), dict(probe.arguments)
             key, seconds = self._key(run, probe), round(time.monotonic() - start, 3)
             self.log.add(Finished(key, run.folder.name, probe.what, arguments, value, seconds))
+
+
+def _waiting(folder: Path) -> Lock:
+    if holder(folder):
+        progress.say(f"{folder}: another process works there; waiting for it")
+    return Lock(folder, wait=True)

@@ -1,7 +1,4 @@
-"""Where jobs are carried out.
-
-An executor has one method, so that other backends can stand in for `Local`.
-"""
+"""Where jobs are carried out. Other backends can stand in for `Local`."""
 
 import os
 import signal

@@ -39,7 +39,7 @@ def job_key(run: str, weights: str, data: str, probe: Probe) -> str:
 
 @dataclass(frozen=True)
 class Log:
-    """The file `path`. Several processes may append to it and read it at the same time."""
+    """The file `path`. Several processes may append to it and read it at once."""
 
     path: Path
 

@@ -20,10 +20,7 @@ from ..units import ResidualNetwork
 
 @dataclass(frozen=True)
 class Subject:
-    """A network in evaluation mode, its run and the data set.
-
-    Images are normalised as in training and not augmented.
-    """
+    """A network in evaluation mode, its run and data. Images are normalised, not augmented."""
 
     run: Run
     network: ResidualNetwork

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import presets
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ class Trial:
 
     def build(self, classes: int) -> "ResidualNetwork":
         """The network with the initial weights of the recipe's seed."""
-        from ..presets import preset
-
-        return preset(self.preset, classes, self.recipe.seed, **self.options)
+        return presets.preset(self.preset, classes, self.recipe.seed, **self.options)
 
     def train(self, data: "Dataset", folder: Path, machine: "Machine") -> "Run":
         """Train, go on, or find it finished.

@@ -16,25 +16,13 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", SPAN: "--span"} | {
 }
 SVG = "http://www.w3.org/2000/svg"
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "residuum",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "text.color": INK,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "axes.unicode_minus": True,
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("axes.grid", "axes.unicode_minus"), True),
+    **dict.fromkeys(("svg.fonttype", "figure.facecolor", "axes.facecolor"), "none"),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), MUTED),
+    **dict.fromkeys(("axes.labelcolor", "text.color"), INK),
+    **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10},
+    **{"grid.color": GRID, "grid.linewidth": 0.7, "svg.hashsalt": "residuum"},
 }
 LOOKS: dict[str, dict[str, Any]] = {
     "line": {"linewidth": 1.7, "marker": "o", "markersize": 3.2},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import presets
 from ..errors import UsageError, nearest
 from ..experiments.bench import Bench, Job, union
 from ..experiments.executors import Executor, Local
@@ -47,22 +48,15 @@ class Request:
         return STUDIES[self.name]
 
     def trials(self, data: "Dataset") -> Trials:
-        """What is trained, by role. UsageError: a depth that the networks cannot have."""
-        from ..presets import find
-
+        """What is trained, by role."""
         scale = find_scale(self.scale)
-        trials = self.paper.trials(scale, data, self.epochs, self.seed, self.depth)
-        for trial in trials.values():
-            find(trial.preset)
-        return trials
+        return self.paper.trials(scale, data, self.epochs, self.seed, self.depth)
 
     def setting(self, trials: Trials, data: "Dataset") -> Setting:
-        """What items may know of these trials."""
-        from ..presets import preset_cost
-
+        """What items may know of these trials. UsageError: a depth that a network cannot have."""
         members, classes, test = [], len(data.classes), len(data.test)
         for role, trial in trials.items():
-            counted = preset_cost(trial.preset, classes, trial.options, data.size)
+            counted = presets.preset_cost(trial.preset, classes, trial.options, data.size)
             members.append(Member(role, trial.preset, counted.depth, counted.units))
         scale = find_scale(self.scale)
         return Setting(scale, self.seed, data.name, classes, test, tuple(members))

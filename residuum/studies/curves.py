@@ -36,13 +36,13 @@ def level(name: str, intact: Rate, first: float, last: float) -> Series:
 
 
 def spread_series(
-    name: str, x: Sequence[float], spreads: Sequence[Spread], labels: Sequence[str]
+    name: str, x: Sequence[float], spreads: Sequence[Spread], what: Sequence[str]
 ) -> Series:
-    """Means over draws with their intervals."""
+    """Means over draws with their intervals; `what` was drawn at each point."""
+    labels = tuple(f"{w}: {spread_words(s)}" for w, s in zip(what, spreads, strict=True))
     low = tuple(100 * max(0.0, s.interval[0]) for s in spreads)
     high = tuple(100 * min(1.0, s.interval[1]) for s in spreads)
-    means = tuple(100 * s.mean for s in spreads)
-    return Series(name, tuple(x), means, low, high, tuple(labels))
+    return Series(name, tuple(x), tuple(100 * s.mean for s in spreads), low, high, labels)
 
 
 def estimated(name: str, values: Sequence[float], errors: Sequence[float]) -> Series:

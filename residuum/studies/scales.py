@@ -33,7 +33,7 @@ def find_scale(name: str) -> Scale:
 
 def recipes(
     scale: Scale, data: "Dataset", epochs: int | None, seed: int
-) -> tuple["Recipe", "Recipe"]:
+) -> "tuple[Recipe, Recipe]":
     """For the residual network and its plain twin, and for VGG (not the pre-activation recipe)."""
     from ..training import find_recipe
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..anatomy.statistics import Rate
 from ..experiments.probe import Deletions, Probe, delete_each, record, unit_map
 from ..results import Network, Result, Unit
 
@@ -97,7 +98,7 @@ class Paper:
     items: tuple[Item, ...]
 
     def needs(self, setting: Setting) -> list[Need]:
-        """Of all items, and of the map of units; what several need is there several times."""
+        """Of the map of units and all items; what several need is there several times."""
         mapped = (record(), unit_map(), each_unit(setting))
         needs = [(member.role, probe) for member in setting.members for probe in mapped]
         return needs + [need for item in self.items for need in item.needs(setting)]
@@ -115,14 +116,18 @@ def network_map(setting: Setting, member: Member, values: Values) -> Network:
     """The member's units, with what each deletion does. Percent."""
     outline = values.of(member.role, unit_map())
     lesions = values.of(member.role, each_unit(setting))
-    by_number = {d.deleted[0]: d.error for d in lesions.each}
+    errors = {d.deleted[0]: _percent(d.error) for d in lesions.each}
     units = []
     for number, unit in enumerate(outline.units):
-        error = by_number[number]
-        low, high = (100 * v for v in error.interval)
         shape = " to ".join("x".join(map(str, s)) for s in (unit.shape_in, unit.shape_out))
-        units.append(Unit(number, shape, unit.parameters, unit.kind, 100 * error.value, low, high))
-    error, n, (low, high) = 100 * lesions.intact.value, lesions.intact.n, lesions.intact.interval
-    interval, parameters = (100 * low, 100 * high), outline.parameters
-    name, role, depth = member.preset, member.role, member.depth
-    return Network(name, role, parameters, depth, error, interval, n, tuple(units))
+        units.append(Unit(number, shape, unit.parameters, unit.kind, *errors[number]))
+    error, low, high = _percent(lesions.intact)
+    return Network(
+        *(member.preset, member.role, outline.parameters, member.depth),
+        *(error, (low, high), lesions.intact.n, tuple(units)),
+    )
+
+
+def _percent(rate: Rate) -> tuple[float, float, float]:
+    low, high = rate.interval
+    return 100 * rate.value, 100 * low, 100 * high

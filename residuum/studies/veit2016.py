@@ -120,9 +120,9 @@ def figure_5a(setting: Setting, values: Values) -> Result:
     found = values.of(RESIDUAL, random_units(setting))
     drawn = {k: [d.error.value for d in found.each if len(d.deleted) == k] for k in counts}
     spreads = {k: Spread(tuple(errors)) for k, errors in drawn.items()}
-    labels = [f"{k} deleted: {spread_words(s)}" for k, s in spreads.items()]
     name = f"{member.preset}, {repeats} random subsets each"
-    curve = spread_series(name, counts, list(spreads.values()), labels)
+    what = [f"{k} deleted" for k in counts]
+    curve = spread_series(name, counts, list(spreads.values()), what)
     at_ten, at_twenty = (round(n * part / PAPER_UNITS) for part in (10, 20))
     near = min(counts, key=lambda k: abs(k - at_twenty))
     rank = spearman(counts, [s.mean for s in spreads.values()])
@@ -212,9 +212,8 @@ def _order_series(name: str, drawn: Sequence[Reordering], repeats: int) -> tuple
     groups = [ordered[i : i + repeats] for i in range(0, len(ordered), repeats)]
     spreads = [Spread(tuple(r.error.value for r in group)) for group in groups]
     taus = [round(float(np.mean([r.tau for r in group])), 4) for group in groups]
-    labels = [f"{len(s.values)} orders: {spread_words(s)}" for s in spreads]
-    name = f"mean of {repeats} neighbouring orders"
-    return points, spread_series(name, taus, spreads, labels)
+    name, what = f"mean of {repeats} neighbouring orders", [f"{len(g)} orders" for g in groups]
+    return points, spread_series(name, taus, spreads, what)
 
 
 PAPER = Paper(
