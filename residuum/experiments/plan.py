@@ -44,7 +44,7 @@ def price(jobs: Sequence[Job], bench: Bench) -> list[Priced]:
         steps = recipe.iterations(recipe.length, -(-len(data.train) // recipe.batch_size))
         flops = 3.0 * cost.flops * batch * steps
         seconds = 0.0 if done else steps * _step_seconds(trial, data, machine)
-        left, folder = len(bench.missing(job)), bench.folder(trial)
+        folder, left = bench.folder(trial), len(bench.missing(job))
         measured = len(job.probes) - left
         priced.append(Priced(trial, folder, done, steps, flops, seconds, measured, left))
     return priced

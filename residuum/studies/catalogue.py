@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..experiments.plan import Priced
 
-STUDIES: dict[str, Paper] = {paper.name: paper for paper in (VEIT2016,)}
+STUDIES: dict[str, Paper] = {VEIT2016.name: VEIT2016}
 Trials = Mapping[str, Trial]
 
 
@@ -96,10 +96,7 @@ def run_study(
     values = Values(found)
     results = paper.show(setting, values)
     study = Study(
-        paper.name,
-        paper.title,
-        setting.data,
-        setting.scale.name,
+        *(paper.name, paper.title, setting.data, setting.scale.name),
         tuple(r.finding for r in results if r.claim.verdict != "exact"),
         tuple(network_map(setting, member, values) for member in setting.members),
         results,

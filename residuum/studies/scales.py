@@ -12,12 +12,9 @@ if TYPE_CHECKING:
     from ..training import Recipe
 
 SCALES = {
-    s.name: s
-    for s in (
-        Scale("smoke", 20, 1, 2, 100, 100, 8, 3, 3, 2),
-        Scale("laptop", 56, 20, None, None, 2000, 64, 64, 10),
-        Scale("paper", 110, None, None, None, 10_000, 128, 1000, 20),
-    )
+    "smoke": Scale("smoke", 20, 1, 2, 100, 100, 8, 3, 3, 2),
+    "laptop": Scale("laptop", 56, 20, None, None, 2000, 64, 64, 10),
+    "paper": Scale("paper", 110, None, None, None, 10_000, 128, 1000, 20),
 }
 # of the epochs, on laptops and images of 32 pixels: a step of VGG-15 costs six of the others there
 VGG_SHARE = 0.3
