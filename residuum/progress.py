@@ -1,7 +1,4 @@
-"""Progress on stderr: a bar on a terminal, plain lines elsewhere, silence when asked for.
-
-Results never go through here.
-"""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, silence when asked for."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -27,38 +24,28 @@ def say_plain(message: str) -> None:
 
 @contextmanager
 def bar(title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-    """Gives `advance(steps=1, note="")`.
-
-    Shows rate and time left; on no terminal it shows nothing.
-    """
+    """Gives `advance(steps=1, note="")`. Shows rate and time left, on a terminal only."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda steps=1, note="": None
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        "{task.description}",
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        "{task.fields[rate]}",
+        progress.TimeElapsedColumn(),
+        "left",
+        progress.TimeRemainingColumn(elapsed_when_finished=True),
+        "{task.fields[note]}",
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=total, completed=done, note="", rate="")
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(title, total=total, completed=done, note="", rate="")
 
         def advance(steps: int = 1, note: str = "") -> None:
-            speed = progress.tasks[0].speed
-            progress.update(task, advance=steps, note=note, rate=f"{speed:.1f}/s" if speed else "")
+            speed = shown.tasks[0].speed
+            shown.update(task, advance=steps, note=note, rate=f"{speed:.1f}/s" if speed else "")
 
         yield advance

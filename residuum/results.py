@@ -18,8 +18,7 @@ Number = float | int | None
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: y over x, an interval for each point where there is one, and what a pointer resting
-    on it reads."""
+    """A curve: y over x, with intervals where there are any, and what a pointer on it reads."""
 
     name: str
     x: tuple[Number, ...]
@@ -32,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Span:
-    """A range of x worth marking: an effective range, say."""
+    """A range of x worth marking."""
 
     first: float | int
     last: float | int
@@ -61,16 +60,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of a paper, its value there and here, and what follows.
-
-    `rule` says when it counts as reproduced.
-    """
+    """A statement of a paper, its value there and here, and what follows."""
 
     statement: str
     paper: str
     ours: str
     verdict: Verdict
-    rule: str = ""
+    rule: str = ""  # when it counts as reproduced
 
 
 @dataclass(frozen=True)
@@ -137,5 +133,4 @@ class Study:
     @staticmethod
     def load(path: Path) -> "Study":
         """UsageError: not a study, a damaged one, or one of another version."""
-        advice = "`residuum study` makes one"
-        return read(path, Study, UsageError, SCHEMA, advice)
+        return read(path, Study, UsageError, SCHEMA, "`residuum study` makes one")

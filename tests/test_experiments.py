@@ -212,7 +212,8 @@ def test_finished_jobs_are_found(bench, monkeypatch):
     assert list(bench.missing(more)) == [delete_each(20)]
     monkeypatch.setattr("residuum.training.loop.Trainer.advance", None)
     bench.carry_out(more)
-    assert [e.what for e in bench.log.read().values()] == ["record", "unit map", "delete each"]
+    lines, _ = read_lines(bench.log.path)
+    assert [json.loads(line)["what"] for line in lines] == ["record", "unit map", "delete each"]
 
 
 def test_a_job_of_another_process_is_waited_for_and_found(bench):

@@ -1,4 +1,4 @@
-"""Whatever is computed is a job, as data, and finished jobs are kept and found again.
+"""Whatever is computed is a job, as data; finished jobs are kept and found again.
 
 trial      preset x options x recipe, trained into a run folder
 probe      one measurement of a trained network, by its word, with its arguments

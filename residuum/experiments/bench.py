@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import progress
 from ..errors import LockedError
-from ..storage import Lock, make_folder
+from ..storage import Lock, holder
 from .log import Finished, Log, job_key
 from .probe import Probe
 from .trial import Trial
@@ -32,16 +32,12 @@ class Job:
 
 def union(needs: Iterable[tuple[Trial, Probe[Any]]]) -> list[Job]:
     """One job for each trial, with each of its probes once, in the order in which they come."""
-    trials: list[Trial] = []
-    probes: list[list[Probe[Any]]] = []
-    for trial, probe in needs:
-        if trial not in trials:
-            trials.append(trial)
-            probes.append([])
-        wanted = probes[trials.index(trial)]
-        if probe not in wanted:
-            wanted.append(probe)
-    return [Job(trial, tuple(wanted)) for trial, wanted in zip(trials, probes, strict=True)]
+    needs, jobs = list(needs), []
+    for trial, _ in needs:
+        if all(job.trial != trial for job in jobs):
+            probes = dict.fromkeys(probe for other, probe in needs if other == trial)
+            jobs.append(Job(trial, tuple(probes)))
+    return jobs
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,6 @@ class Bench:
         return Log(self.store / "jobs.jsonl")
 
     def folder(self, trial: Trial) -> Path:
-        """The trial's run folder."""
         return trial.folder(self.store, self.data, self.machine)
 
     def finished(self, trial: Trial) -> "Run | None":
@@ -68,18 +63,14 @@ class Bench:
         return Run.open(folder) if (folder / "done.json").exists() else None
 
     def carry_out(self, job: Job) -> None:
-        """Do of the job what is not done.
-
-        Raises what training, opening a run and measuring raise.
-        """
+        """Do of the job what is not done. Raises what training, opening and measuring raise."""
         import torch
 
         torch.set_num_threads(self.machine.threads)
         run = self.finished(job.trial) or self._trained(job.trial)
-        if not self._missing(run, job.probes):
-            return
-        with self._lock(run.folder):
-            self._measure(run, self._missing(run, job.probes))
+        if self._missing(run, job.probes):
+            with _waiting(run.folder):
+                self._measure(run, self._missing(run, job.probes))
 
     def missing(self, job: Job) -> Sequence[Probe[Any]]:
         """Which of the job's probes are not measured yet."""
@@ -87,10 +78,7 @@ class Bench:
         return job.probes if run is None else self._missing(run, job.probes)
 
     def values(self, job: Job) -> dict[Probe[Any], Any]:
-        """What a job that was carried out has measured.
-
-        CheckpointError: a damaged line of the log.
-        """
+        """What a job that was carried out has measured. CheckpointError: a damaged log."""
         run, entries = self.finished(job.trial), self.log.read()
         assert run is not None
         return {probe: probe.read(entries[self._key(run, probe)].value) for probe in job.probes}
@@ -108,35 +96,24 @@ class Bench:
             try:
                 return trial.train(self.data, self.folder(trial), self.machine)
             except LockedError:
-                with self._lock(self.folder(trial)):
+                with _waiting(self.folder(trial)):
                     pass
-
-    def _lock(self, folder: Path) -> Lock:
-        try:
-            with Lock(folder):
-                pass
-        except LockedError:
-            progress.say(f"{folder}: another process works there; waiting for it")
-        return Lock(folder, wait=True)
 
     def _measure(self, run: "Run", probes: Sequence[Probe[Any]]) -> None:
         from .subject import open_subject
 
         if not probes:
             return
-        make_folder(self.store)
         subject = open_subject(run, self.data, self.machine.device)
         for probe in probes:
             progress.say(f"{subject.name}: {probe.what}")
             start = time.monotonic()
-            value = probe.measure(subject)
-            self.log.add(
-                Finished(
-                    self._key(run, probe),
-                    run.folder.name,
-                    probe.what,
-                    dict(probe.arguments),
-                    value,
-                    round(time.monotonic() - start, 3),
-                )
-            )
+            value, arguments = probe.measure(subject), dict(probe.arguments)
+            key, seconds = self._key(run, probe), round(time.monotonic() - start, 3)
+            self.log.add(Finished(key, run.folder.name, probe.what, arguments, value, seconds))
+
+
+def _waiting(folder: Path) -> Lock:
+    if holder(folder):
+        progress.say(f"{folder}: another process works there; waiting for it")
+    return Lock(folder, wait=True)

@@ -1,7 +1,4 @@
-"""Where jobs are carried out.
-
-An executor has one method, so that other backends can stand in for `Local`.
-"""
+"""Where jobs are carried out. Other backends can stand in for `Local`."""
 
 import os
 import signal
@@ -11,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from .. import progress
@@ -25,27 +23,24 @@ class Executor(Protocol):
     """Carries jobs out, somewhere."""
 
     def map(self, work: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """`work(job)` of every job as they finish, in any order.
-
-        The first error stops the others and is raised.
-        """
+        """`work(job)` of every job as they finish. The first error stops the others, is raised."""
         ...
 
 
+@dataclass(frozen=True)
 class Local:
     """In this process, or in `workers` processes, which end when this one does, however it ends."""
 
-    def __init__(self, workers: int = 1):
-        self.workers = workers
+    workers: int = 1
 
     def map(self, work: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         """ResourceError: a worker was killed, which is what happens when memory runs out."""
-        if min(self.workers, len(jobs)) <= 1:
+        at_a_time = min(self.workers, len(jobs))
+        if at_a_time <= 1:
             yield from map(work, jobs)
             return
         from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
-        at_a_time = min(self.workers, len(jobs))
         greeting = (os.getpid(), progress.quiet)
         pool = ProcessPoolExecutor(at_a_time, initializer=begin_worker, initargs=greeting)
         try:

@@ -37,11 +37,11 @@ def job_key(run: str, weights: str, data: str, probe: Probe) -> str:
     return _digest([run, weights, data, probe.what, probe.version, dict(probe.arguments)])
 
 
+@dataclass(frozen=True)
 class Log:
-    """The file `path`. Several processes may append to it and read it at the same time."""
+    """The file `path`. Several processes may append to it and read it at once."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    path: Path
 
     def read(self) -> dict[str, Finished]:
         """The finished jobs by key; none where there is no file yet.
@@ -51,17 +51,16 @@ class Log:
         lines, torn = read_lines(self.path)
         if torn:
             progress.say(f"warning: {self.path}: the last line is cut short; its job is done again")
-        found: dict[str, Finished] = {}
-        numbers: dict[str, int] = {}
+        found: dict[str, tuple[int, Finished]] = {}
         for number, line in enumerate(lines, 1):
-            entry = self._parse(line, number)
-            known = found.setdefault(entry.key, entry)
-            first = numbers.setdefault(entry.key, number)
+            entry = _parse(line, f"{self.path}: line {number}")
+            first, known = found.setdefault(entry.key, (number, entry))
             if known.value != entry.value:
-                which = f"line {number} has another value than line {first}"
-                job = f"the same job ({entry.what} of {entry.run})"
-                raise CheckpointError(f"{self.path}: {which} for {job}. Delete the wrong one")
-        return found
+                raise CheckpointError(
+                    f"{self.path}: line {number} has another value than line {first} for the same "
+                    f"job ({entry.what} of {entry.run}). Delete the wrong one"
+                )
+        return {key: entry for key, (_, entry) in found.items()}
 
     def add(self, entry: Finished) -> None:
         """Append it.
@@ -77,27 +76,27 @@ class Log:
         make_folder(self.path.parent)
         append_line(self.path, line)
 
-    def _parse(self, line: bytes, number: int) -> Finished:
-        where = f"{self.path}: line {number}"
-        advice = "Delete the line: its job is then done again"
-        try:
-            content = parse_json(line)
-            digest = content.pop("sha256")
-            damaged = digest != _digest(content)
-        except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
-            damaged = True
-        if damaged:
-            raise CheckpointError(f"{where} is damaged. {advice}")
-        schema = content.pop("schema", None)
-        if schema != SCHEMA:
-            said = f"made by log schema {schema}; this version reads {SCHEMA}"
-            raise CheckpointError(f"{where}: {said}. {advice}")
-        return build(content, Finished, where, CheckpointError)
+
+def _parse(line: bytes, where: str) -> Finished:
+    advice = "Delete the line: its job is then done again"
+    try:
+        content = parse_json(line)
+        digest = content.pop("sha256")
+        damaged = digest != _digest(content)
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        damaged = True
+    if damaged:
+        raise CheckpointError(f"{where} is damaged. {advice}")
+    schema = content.pop("schema", None)
+    if schema != SCHEMA:
+        said = f"made by log schema {schema}; this version reads {SCHEMA}"
+        raise CheckpointError(f"{where}: {said}. {advice}")
+    return build(content, Finished, where, CheckpointError)
 
 
-def _canonical(value: Any) -> str:
-    short = (",", ":")
-    return json.dumps(value, sort_keys=True, separators=short, ensure_ascii=False, allow_nan=False)
+_canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
 
 
 def _digest(value: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..data import Dataset, Images
+from ..data import Dataset
 from ..presets import preset_cost
 from ..training import Machine
 from ..training.distributed import Team
@@ -33,10 +33,7 @@ class Priced:
 
 
 def price(jobs: Sequence[Job], bench: Bench) -> list[Priced]:
-    """Each trial's cost on this machine.
-
-    Trains a few steps of each unfinished one in memory, to time them.
-    """
+    """Each trial's cost here; a few steps of each unfinished one are trained in memory, timed."""
     machine, data, priced = replace(bench.machine, compile=False), bench.data, []
     torch.set_num_threads(machine.threads)
     for job in jobs:
@@ -47,17 +44,15 @@ def price(jobs: Sequence[Job], bench: Bench) -> list[Priced]:
         steps = recipe.iterations(recipe.length, -(-len(data.train) // recipe.batch_size))
         flops = 3.0 * cost.flops * batch * steps
         seconds = 0.0 if done else steps * _step_seconds(trial, data, machine)
-        left = len(bench.missing(job))
+        folder, left = bench.folder(trial), len(bench.missing(job))
         measured = len(job.probes) - left
-        folder = bench.folder(trial)
         priced.append(Priced(trial, folder, done, steps, flops, seconds, measured, left))
     return priced
 
 
 def _step_seconds(trial: Trial, data: Dataset, machine: Machine) -> float:
-    n = 4 * trial.recipe.batch_size
-    few = Images(data.train.pixels[:n], data.train.labels[:n])
-    small = Dataset(data.name, few, data.test.first(1), data.classes)
+    few = data.train.first(4 * trial.recipe.batch_size)
+    small = replace(data, train=few, test=data.test.first(1))
     network, team = trial.build(len(data.classes)), Team(device=machine.device)
     trainer = Trainer(network, small, trial.recipe, machine, team)
     trainer.advance()
@@ -77,8 +72,8 @@ def table(priced: Sequence[Priced], workers: int) -> str:
         state = "finished" if p.done else "to train"
         measured = f"{p.measured} of {p.measured + p.to_measure}"
         lines.append(f"{p.trial.preset:<14}{p.trial.recipe.name:<28}{cost}  {state:<10}{measured}")
-    longest = max((p.seconds for p in priced), default=0.0)
-    together = max(longest, sum(p.seconds for p in priced) / max(1, workers))
+    seconds = [p.seconds for p in priced]
+    together = max([*seconds, sum(seconds) / max(1, workers)])
     many = f"{workers} worker{'s' if workers > 1 else ''}"
     lines.append(f"training: about {clock(together)} with {many}; measuring comes on top")
     return "\n".join(lines)

@@ -5,16 +5,18 @@ Called with its arguments, a measurement gives its probe:
     probe = delete_random(counts=(1, 5), repeats=10)     plain data, Probe[Deletions]
     probe.measure(subject)                               Deletions
 
-A value is kept under its word and its arguments. Raise a measurement's version when its formula is
-mended: then what was kept before is not found any more. An argument that has its default is left
-out, so that a new one makes nothing be measured again.
+A value is kept under its word and arguments. Raise a measurement's version when its formula is
+mended: what was kept before is then not found. An argument that has its default is left out, so
+that a new one makes nothing be measured again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from .. import anatomy
 from ..anatomy.measures import Deletion, PathGradients, Reordering, Response
 from ..anatomy.statistics import Rate
 from ..errors import CheckpointError, UsageError, nearest
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Counts = Sequence[int]
 
 
 # ---- what measurements give ----
@@ -32,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Deletions:
-    """The error of the intact network, and what deletions of its units do, on the same examples."""
+    """The error of the intact network, and deletions of its units, on the same examples."""
 
     intact: Rate
     each: tuple[Deletion, ...]
@@ -40,7 +43,7 @@ class Deletions:
 
 @dataclass(frozen=True)
 class Reorderings:
-    """The error in the trained order, and in other orders of the units, on the same examples."""
+    """The error in the trained order, and other orders of the units, on the same examples."""
 
     intact: Rate
     orders: tuple[Reordering, ...]
@@ -105,25 +108,17 @@ class Probe(Generic[T]):
 
     def read(self, value: object) -> T:
         """What `measure` gave, from JSON. CheckpointError: something else."""
-        return build(value, find_measurement(self.what).kind, self.what, CheckpointError)
+        kind = signature(find_measurement(self.what).function).return_annotation
+        return build(value, kind, self.what, CheckpointError)
 
 
+@dataclass
 class Measurement(Generic[P, T]):
-    """A kind of measurement by its word.
+    """Called with arguments, it gives the `Probe` that asks for what `function` gives."""
 
-    Called with arguments, it gives the `Probe` that asks for it.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        kind: type[T],
-        function: "Callable[Concatenate[Subject, P], T]",
-        version: int,
-    ):
-        self.what, self.kind, self.version = what, kind, version
-        self.function: Callable[..., Any] = function
-        self.__doc__ = function.__doc__
+    what: str
+    function: "Callable[Concatenate[Subject, P], T]"
+    version: int
 
     def __call__(self, *values: P.args, **named: P.kwargs) -> Probe[T]:
         given = signature(self.function).bind(None, *values, **named)
@@ -146,11 +141,12 @@ def find_measurement(what: str) -> Measurement[..., Any]:
     return MEASUREMENTS[what]
 
 
-def measurement(what: str, kind: type[T], version: int = 1):
-    """Registers a function of a subject and plain arguments, named `what`, that gives a `kind`."""
+def measurement(what: str, version: int = 1):
+    """Registers a function of a subject and plain arguments that says what type it gives."""
 
     def register(function: "Callable[Concatenate[Subject, P], T]") -> Measurement[P, T]:
-        MEASUREMENTS[what] = found = Measurement(what, kind, function, version)
+        MEASUREMENTS[what] = found = Measurement(what, function, version)
+        found.__doc__ = function.__doc__
         return found
 
     return register
@@ -159,71 +155,51 @@ def measurement(what: str, kind: type[T], version: int = 1):
 # ---- the measurements; `examples`: how many images, at equal distances (None: all) ----
 
 
-@measurement("delete each", Deletions)
+@measurement("delete each")
 def delete_each(subject: "Subject", examples: int | None = None) -> Deletions:
     """Every unit on its own, on test images."""
-    from .. import anatomy
-
     intact, found = anatomy.delete_each(subject.network, anatomy.Examples(*subject.test(examples)))
     return Deletions(intact, tuple(found))
 
 
-@measurement("delete random", Deletions)
+@measurement("delete random")
 def delete_random(
-    subject: "Subject",
-    counts: tuple[int, ...],
-    repeats: int,
-    seed: int = 0,
-    examples: int | None = None,
+    subject: "Subject", counts: Counts, repeats: int, seed: int = 0, examples: int | None = None
 ) -> Deletions:
     """k units at random, `repeats` times for each k of `counts`, on test images."""
-    from .. import anatomy
-
     test = anatomy.Examples(*subject.test(examples))
     intact, groups, _ = anatomy.delete_random(subject.network, test, counts, repeats, seed)
-    return Deletions(intact, tuple(deletion for group in groups.values() for deletion in group))
+    return Deletions(intact, tuple(chain.from_iterable(groups.values())))
 
 
-@measurement("reorder", Reorderings)
+@measurement("reorder")
 def reorder(
-    subject: "Subject",
-    swaps: tuple[int, ...],
-    repeats: int,
-    seed: int = 0,
-    examples: int | None = None,
+    subject: "Subject", swaps: Counts, repeats: int, seed: int = 0, examples: int | None = None
 ) -> Reorderings:
     """k swaps of units of the same shape, `repeats` times for each k of `swaps`, on test images."""
-    from .. import anatomy
-
     test = anatomy.Examples(*subject.test(examples))
     intact, found = anatomy.reorder_random(subject.network, test, swaps, repeats, seed)
     return Reorderings(intact, tuple(found))
 
 
-@measurement("path gradients", PathGradients)
+@measurement("path gradients")
 def path_gradients(
     subject: "Subject", examples: int, samples: int, draws: int, seed: int = 0
 ) -> PathGradients:
     """All measures of gradient by path length, on training images without augmentation."""
-    from .. import anatomy
-
-    images, labels = subject.train(examples)
-    network = subject.network
+    network, (images, labels) = subject.network, subject.train(examples)
     return anatomy.path_gradients(network, images, labels, samples, draws=draws, seed=seed)
 
 
-@measurement("layer responses", tuple[Response, ...])
+@measurement("layer responses")
 def layer_responses(subject: "Subject", examples: int | None = None) -> tuple[Response, ...]:
     """The standard deviation of every layer's response, in signal order, on test images."""
-    from .. import anatomy
-
     return tuple(anatomy.layer_responses(subject.network, subject.test(examples)[0]))
 
 
-@measurement("unit map", UnitMap)
+@measurement("unit map")
 def unit_map(subject: "Subject") -> UnitMap:
     """Shapes, parameters and kind of every unit."""
-    from .. import anatomy
     from ..views.own import leaves
 
     network = subject.network
@@ -235,16 +211,13 @@ def unit_map(subject: "Subject") -> UnitMap:
     return UnitMap(sum(p.numel() for p in network.parameters()), tuple(units))
 
 
-@measurement("record", Record)
+@measurement("record")
 def record(subject: "Subject") -> Record:
     """Metrics of every epoch, and how the run was trained."""
     run, described = subject.run, subject.run.description
-    rows = ((r.epoch, r.train_error, r.test_error, r.watched_gradient) for r in run.metrics)
-    return Record(
-        run.outcome.weights.sha256,
-        run.outcome.seconds,
-        described.precision,
-        described.machine.compile,
-        run.recipe.seed,
-        tuple(Epoch(*row) for row in rows),
+    epochs = tuple(
+        Epoch(r.epoch, r.train_error, r.test_error, r.watched_gradient) for r in run.metrics
     )
+    weights, seconds = run.outcome.weights.sha256, run.outcome.seconds
+    precision, compiled = described.precision, described.machine.compile
+    return Record(weights, seconds, precision, compiled, run.recipe.seed, epochs)

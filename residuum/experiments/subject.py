@@ -20,10 +20,7 @@ from ..units import ResidualNetwork
 
 @dataclass(frozen=True)
 class Subject:
-    """A network in evaluation mode, its run and the data set.
-
-    Images are normalised as in training and not augmented.
-    """
+    """A network in evaluation mode, its run and data. Images are normalised, not augmented."""
 
     run: Run
     network: ResidualNetwork
@@ -52,14 +49,9 @@ class Subject:
 
 
 def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:
-    """The finished run's network with its data, on the device.
-
-    DataError: other data than it was trained on.
-    """
+    """The finished run's network on the device. DataError: other data than it was trained on."""
     require_data(run, data)
-    network = rebuild(run)
-    network.to(device)
-    return Subject(run, network, data)
+    return Subject(run, rebuild(run).to(device), data)
 
 
 def rebuild(run: Run) -> ResidualNetwork:
@@ -69,27 +61,27 @@ def rebuild(run: Run) -> ResidualNetwork:
     """
     words = run.network
     if words is None:
-        advice = "build the network and load run.weights()"
-        raise CheckpointError(f"{run.folder}: run.json does not name a preset; {advice}")
+        raise CheckpointError(
+            f"{run.folder}: run.json does not name a preset; build the network and load "
+            "run.weights()"
+        )
     network = preset(words.preset, words.classes, seed=0, **words.options)
     require_structure(run.folder, run.description.structure, network)
     load_weights(network, run.weights(), str(run.folder))
-    network.eval()
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def require_data(run: Run, data: Dataset) -> None:
-    """DataError: other classes or another size than the run was trained on.
-
-    Warns of other images.
-    """
+    """DataError: other classes or another size than in training. Warns of other images."""
     trained, given = run.data, data.describe()
     for what in ("classes", "size"):
-        both = getattr(given, what), getattr(trained, what)
-        if both[0] != both[1]:
-            ours, theirs = (f"{len(v)} {what} {list(v[:5])}" for v in both)
-            said = f"trained on {theirs}, but {data.name} has {ours}"
-            raise DataError(f"{run.folder}: {said}. Give the same data")
+        ours, theirs = getattr(given, what), getattr(trained, what)
+        if ours != theirs:
+            raise DataError(
+                f"{run.folder}: trained on {len(theirs)} {what} {list(theirs[:5])}, but "
+                f"{data.name} has {len(ours)} {what} {list(ours[:5])}. Give the same data"
+            )
     if trained.digest != given.digest:
-        which = f"the images that {run.folder} was trained on"
-        progress.say(f"warning: these are not {which} (another digest)")
+        progress.say(
+            f"warning: these are not the images that {run.folder} was trained on (another digest)"
+        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import presets
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,10 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained.
-
-    Two trials with the same content are the same run, in whatever study they occur.
-    """
+    """What is trained. Equal trials are one run, in whatever study they occur."""
 
     preset: str
     recipe: "Recipe"
@@ -37,18 +35,15 @@ class Trial:
         from ..networks.structure import digest
         from ..training.description import Identity
 
-        blueprint = self.blueprint(len(data.classes))
+        blueprint, content = self.blueprint(len(data.classes)), data.describe().digest
         with torch.device("meta"):
             structure = digest(self.build(len(data.classes)))
-        content = data.describe().digest
         identity = Identity(blueprint, structure, self.recipe, content, machine.precision)
         return root / f"{self.preset}-{identity.digest[:10]}"
 
     def build(self, classes: int) -> "ResidualNetwork":
         """The network with the initial weights of the recipe's seed."""
-        from ..presets import preset
-
-        return preset(self.preset, classes, self.recipe.seed, **self.options)
+        return presets.preset(self.preset, classes, self.recipe.seed, **self.options)
 
     def train(self, data: "Dataset", folder: Path, machine: "Machine") -> "Run":
         """Train, go on, or find it finished.
@@ -60,8 +55,8 @@ class Trial:
 
         network = self.build(len(data.classes))
         require_size(network, data, self.preset)
-        blueprint, watch = self.blueprint(len(data.classes)), first_convolution(network)
-        about = About(blueprint, watch, self.preset)
+        blueprint = self.blueprint(len(data.classes))
+        about = About(blueprint, first_convolution(network), self.preset)
         return train(network, data, self.recipe, folder, machine, about)
 
 
@@ -73,8 +68,7 @@ def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None
         with torch.no_grad():
             network.eval()(torch.zeros(1, 3, data.size, data.size))
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        size = f"{data.size}x{data.size} pixels"
+        size, reason = f"{data.size}x{data.size} pixels", str(error).splitlines()[0]
         raise UsageError(f"{name}: images of {size} do not pass ({reason})") from error
     finally:
         network.train()

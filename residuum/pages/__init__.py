@@ -1,7 +1,4 @@
-"""From results to figures and one self-contained page.
-
-Needs no torch: a study made elsewhere is reported here.
-"""
+"""From results to figures and one self-contained page, without torch."""
 
 from .page import write_report
 

@@ -1,5 +1,4 @@
-"""One self-contained HTML file: no outside request, light and dark, narrow and wide, readable with
-scripts off."""
+"""One self-contained HTML file: light and dark, narrow and wide, readable with scripts off."""
 
 import base64
 import hashlib
@@ -8,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..results import Network, Result, Study
+from ..results import Network, Study, Unit
 from ..storage import make_folder, write_bytes, write_text
 from .figures import Drawing, draw, inline
 
@@ -16,11 +15,10 @@ from .figures import Drawing, draw, inline
 def write_report(study: Study, folder: Path) -> Path:
     """`folder`/report.html, and every figure as SVG and PNG in `folder`/figures. Gives the page."""
     figures = make_folder(make_folder(folder) / "figures")
-    drawings = draw_all(study)
+    drawings, page = draw_all(study), folder / "report.html"
     for slug, drawing in drawings.items():
         write_bytes(figures / f"{study.name}-{slug}.svg", drawing.svg)
         write_bytes(figures / f"{study.name}-{slug}.png", drawing.png)
-    page = folder / "report.html"
     write_text(page, render(study, drawings))
     return page
 
@@ -31,10 +29,7 @@ def draw_all(study: Study) -> dict[str, Drawing]:
 
 
 def render(study: Study, drawings: Mapping[str, Drawing]) -> str:
-    """The page, its figures as `draw_all` gives them.
-
-    Everything that comes from outside (names of classes, files, networks) is escaped.
-    """
+    """The page. Everything that comes from outside (names of classes, networks) is escaped."""
     import jinja2
     from markupsafe import Markup
 
@@ -48,13 +43,14 @@ def render(study: Study, drawings: Mapping[str, Drawing]) -> str:
         for r in study.results
         if r.figure is not None
     }
-    return environment.from_string((templates / "report.html").read_text()).render(
+    template = environment.from_string((templates / "report.html").read_text())
+    return template.render(
         study=study,
         drawn=drawn,
         style=Markup((templates / "report.css").read_text()),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        verdict_class=verdict_class,
+        classes=CLASSES,
         heat=heat,
         unit_label=unit_label,
         flat=flat,
@@ -62,23 +58,17 @@ def render(study: Study, drawings: Mapping[str, Drawing]) -> str:
     )
 
 
-def verdict_class(result: Result) -> str:
-    return {"reproduced": "yes", "exact": "yes", "not reproduced": "no"}.get(
-        result.claim.verdict, "open"
-    )
+CLASSES = {"reproduced": "yes", "exact": "yes", "not reproduced": "no"}
 
 
 def heat(error: float | None, network: Network) -> int:
-    """How far the error of a lesion lies between the intact error and 90 %, in percent, for a
-    cell's colour."""
-    if error is None:
-        return 0
-    return round(
-        100 * min(1.0, max(0.0, (error - network.test_error) / max(1e-9, 90 - network.test_error)))
-    )
+    """How far a lesion's error lies from the intact one to 90 %, in percent: a cell's colour."""
+    intact = network.test_error
+    share = 0.0 if error is None else (error - intact) / max(1e-9, 90 - intact)
+    return round(100 * min(1.0, max(0.0, share)))
 
 
-def unit_label(unit: Any) -> str:
+def unit_label(unit: Unit) -> str:
     text = f"unit {unit.number}: {unit.shape}, {unit.kind}, {unit.parameters} parameters"
     if unit.error is None:
         return text
@@ -89,8 +79,8 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     """Nested provenance as lines of name and value."""
     if isinstance(value, dict):
         return [line for k, v in value.items() for line in flat(v, f"{prefix} {k}".strip())]
-    if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+    if not isinstance(value, list | tuple):
+        return [(prefix, str(value))]
+    if value and isinstance(value[0], dict):
         return [line for i, v in enumerate(value, 1) for line in flat(v, f"{prefix} {i}")]
-    if isinstance(value, list | tuple):
-        return [(prefix, ", ".join(map(str, value)))]
-    return [(prefix, str(value))]
+    return [(prefix, ", ".join(map(str, value)))]

@@ -1,7 +1,4 @@
-"""One paper a file: an item for every table or figure, the paper's value beside ours.
-
-No torch is needed to show one.
-"""
+"""One paper a file: an item for every table or figure, shown without torch."""
 
 from .catalogue import STUDIES, Request, run_study, study_plan
 

@@ -7,22 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import presets
 from ..errors import UsageError, nearest
 from ..experiments.bench import Bench, Job, union
 from ..experiments.executors import Executor, Local
+from ..experiments.probe import record
 from ..experiments.trial import Trial
 from ..reader import plain
 from ..results import Study
 from ..storage import make_folder
 from .scales import find_scale
-from .study import Member, Paper, Setting, Values, member_record, network_map
+from .study import Member, Paper, Setting, Values, network_map
 from .veit2016 import PAPER as VEIT2016
 
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..experiments.plan import Priced
 
-STUDIES: dict[str, Paper] = {paper.name: paper for paper in (VEIT2016,)}
+STUDIES: dict[str, Paper] = {VEIT2016.name: VEIT2016}
 Trials = Mapping[str, Trial]
 
 
@@ -46,33 +48,22 @@ class Request:
         return STUDIES[self.name]
 
     def trials(self, data: "Dataset") -> Trials:
-        """What is trained on these data, by role.
-
-        UsageError: a depth that the networks cannot have.
-        """
-        from ..presets import find
-
+        """What is trained, by role."""
         scale = find_scale(self.scale)
-        trials = self.paper.trials(scale, data, self.epochs, self.seed, self.depth)
-        for trial in trials.values():
-            find(trial.preset)
-        return trials
+        return self.paper.trials(scale, data, self.epochs, self.seed, self.depth)
 
     def setting(self, trials: Trials, data: "Dataset") -> Setting:
-        """What items may know of these trials."""
-        from ..presets import preset_cost
-
-        members, classes = [], len(data.classes)
+        """What items may know of these trials. UsageError: a depth that a network cannot have."""
+        members, classes, test = [], len(data.classes), len(data.test)
         for role, trial in trials.items():
-            counted = preset_cost(trial.preset, classes, trial.options, data.size)
+            counted = presets.preset_cost(trial.preset, classes, trial.options, data.size)
             members.append(Member(role, trial.preset, counted.depth, counted.units))
-        scale, test = find_scale(self.scale), len(data.test)
+        scale = find_scale(self.scale)
         return Setting(scale, self.seed, data.name, classes, test, tuple(members))
 
-
-def study_jobs(paper: Paper, setting: Setting, trials: Trials) -> list[Job]:
-    """What the study asks for: each trial with all that is measured of it."""
-    return union((trials[role], probe) for role, probe in paper.needs(setting))
+    def jobs(self, setting: Setting, trials: Trials) -> list[Job]:
+        """Each trial with all that is measured of it."""
+        return union((trials[role], probe) for role, probe in self.paper.needs(setting))
 
 
 def study_plan(request: Request, bench: Bench) -> "list[Priced]":
@@ -80,8 +71,7 @@ def study_plan(request: Request, bench: Bench) -> "list[Priced]":
     from ..experiments.plan import price
 
     trials = request.trials(bench.data)
-    setting = request.setting(trials, bench.data)
-    return price(study_jobs(request.paper, setting, trials), bench)
+    return price(request.jobs(request.setting(trials, bench.data), trials), bench)
 
 
 def run_study(
@@ -93,26 +83,20 @@ def run_study(
     """
     paper, trials = request.paper, request.trials(bench.data)
     setting = request.setting(trials, bench.data)
-    jobs = study_jobs(paper, setting, trials)
+    jobs = request.jobs(setting, trials)
     make_folder(output)
     waiting = [job for job in jobs if bench.missing(job)]
     for _ in (executor or Local()).map(bench.carry_out, waiting):
         pass
-    values = Values(
-        {
-            (role, probe): value
-            for role, trial in trials.items()
-            for job in jobs
-            if job.trial == trial
-            for probe, value in bench.values(job).items()
-        }
-    )
+    found = {}
+    for job in jobs:
+        measured = bench.values(job).items()
+        roles = [role for role, trial in trials.items() if trial == job.trial]
+        found |= {(role, probe): value for role in roles for probe, value in measured}
+    values = Values(found)
     results = paper.show(setting, values)
     study = Study(
-        paper.name,
-        paper.title,
-        setting.data,
-        setting.scale.name,
+        *(paper.name, paper.title, setting.data, setting.scale.name),
         tuple(r.finding for r in results if r.claim.verdict != "exact"),
         tuple(network_map(setting, member, values) for member in setting.members),
         results,
@@ -130,7 +114,7 @@ def provenance(bench: Bench, trials: Trials, values: Values, seed: int) -> dict[
 
     described = []
     for role, trial in trials.items():
-        trained = member_record(values, role)
+        trained = values.of(role, record())
         described.append(
             {
                 "preset": trial.preset,
@@ -142,17 +126,13 @@ def provenance(bench: Bench, trials: Trials, values: Values, seed: int) -> dict[
                 "compiled": trained.compiled,
             }
         )
-    machine = bench.machine
-    cuda = machine.device.startswith("cuda")
+    device, threads = bench.machine.device, bench.machine.threads
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else device
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "data": plain(bench.data.describe()),
         "seed": seed,
         "trials": described,
         "versions": versions(),
-        "machine": {
-            "device": torch.cuda.get_device_name() if cuda else machine.device,
-            "threads": machine.threads,
-            "processor": platform.machine(),
-        },
+        "machine": {"device": name, "threads": threads, "processor": platform.machine()},
     }

@@ -35,21 +35,14 @@ def level(name: str, intact: Rate, first: float, last: float) -> Series:
     return Series(f"{name} intact", (first, last), (100 * intact.value,) * 2, style="level")
 
 
-def bars(name: str, shares: Sequence[float]) -> Series:
-    """Shares by path length."""
-    labels = tuple(f"length {k}: {100 * s:.4f} %" for k, s in enumerate(shares))
-    lengths, heights = tuple(range(len(shares))), tuple(100 * s for s in shares)
-    return Series(name, lengths, heights, labels=labels, style="bars")
-
-
 def spread_series(
-    name: str, x: Sequence[float], spreads: Sequence[Spread], labels: Sequence[str]
+    name: str, x: Sequence[float], spreads: Sequence[Spread], what: Sequence[str]
 ) -> Series:
-    """Means over draws with their intervals."""
+    """Means over draws with their intervals; `what` was drawn at each point."""
+    labels = tuple(f"{w}: {spread_words(s)}" for w, s in zip(what, spreads, strict=True))
     low = tuple(100 * max(0.0, s.interval[0]) for s in spreads)
     high = tuple(100 * min(1.0, s.interval[1]) for s in spreads)
-    means = tuple(100 * s.mean for s in spreads)
-    return Series(name, tuple(x), means, low, high, tuple(labels))
+    return Series(name, tuple(x), tuple(100 * s.mean for s in spreads), low, high, labels)
 
 
 def estimated(name: str, values: Sequence[float], errors: Sequence[float]) -> Series:

@@ -1,20 +1,14 @@
-"""He, Zhang, Ren, Sun 2015: deep residual learning for image recognition.
+"""He, Zhang, Ren, Sun 2015: deep residual learning. Items that need only trained networks."""
 
-Items that need only trained networks.
-"""
-
-from collections.abc import Sequence
-
-from ..anatomy.measures import Response
-from ..experiments.probe import Probe, layer_responses, record
+from ..experiments.probe import layer_responses, record
 from ..results import Claim, Figure, Result, Series
 from .curves import percent, verdict
-from .study import PLAIN, RESIDUAL, Item, Need, Setting, Values, member_record
+from .study import PLAIN, RESIDUAL, Item, Need, Setting, Values
 
 RESPONSE_IMAGES = 500
 
 
-def records(setting: Setting) -> Sequence[Need]:
+def records(setting: Setting) -> list[Need]:
     """How every network was trained."""
     return [(member.role, record()) for member in setting.members]
 
@@ -23,16 +17,15 @@ def learning_curves(setting: Setting, values: Values) -> Result:
     """Train and test error of every network by epoch (fig. 6: dashed and solid there)."""
     series, last = [], []
     for member in setting.members:
-        rows = member_record(values, member.role).epochs
+        rows = values.of(member.role, record()).epochs
         epochs = tuple(r.epoch for r in rows)
         test = tuple(100 * (r.test_error or 0.0) for r in rows)
         train = tuple(100 * (r.train_error or 0.0) for r in rows)
         series.append(Series(f"{member.preset}, test", epochs, test))
         series.append(Series(f"{member.preset}, train", epochs, train, style="dashed"))
         last.append(f"{member.preset} {train[-1]:.2f} / {test[-1]:.2f} %")
-    residual = member_record(values, RESIDUAL)
-    plain = member_record(values, PLAIN).epochs[-1].train_error or 0.0
-    ours = residual.epochs[-1].train_error or 0.0
+    residual, twin = (values.of(role, record()) for role in (RESIDUAL, PLAIN))
+    ours, plain = (found.epochs[-1].train_error or 0.0 for found in (residual, twin))
     return Result(
         "learning curves",
         "How the networks learned",
@@ -51,30 +44,24 @@ def learning_curves(setting: Setting, values: Values) -> Result:
     )
 
 
-def _responses(setting: Setting) -> Probe[tuple[Response, ...]]:
-    return layer_responses(_response_images(setting))
-
-
 def _response_images(setting: Setting) -> int:
     return min(RESPONSE_IMAGES, setting.test, setting.scale.examples or setting.test)
 
 
-def responses_needed(setting: Setting) -> Sequence[Need]:
-    return [(role, _responses(setting)) for role in (RESIDUAL, PLAIN)]
+def responses_needed(setting: Setting) -> list[Need]:
+    return [(role, layer_responses(_response_images(setting))) for role in (RESIDUAL, PLAIN)]
 
 
 def responses(setting: Setting, values: Values) -> Result:
     """Standard deviation of every layer's response, in layer order (fig. 7)."""
-    series, medians = [], []
+    images, series = _response_images(setting), []
     for role in (RESIDUAL, PLAIN):
-        name, found = setting.member(role).preset, values.of(role, _responses(setting))
-        deviations = tuple(r.std for r in found)
-        medians.append(sorted(deviations)[len(deviations) // 2])
-        labels = tuple(f"{r.name}: {r.std:.3f}" for r in found)
-        layers = tuple(range(1, len(found) + 1))
-        series.append(Series(name, layers, deviations, labels=labels))
-    small, large = medians
-    residual, plain = (setting.member(role).preset for role in (RESIDUAL, PLAIN))
+        found = values.of(role, layer_responses(images))
+        layers, labels = range(1, len(found) + 1), (f"{r.name}: {r.std:.3f}" for r in found)
+        deviations, name = tuple(r.std for r in found), setting.member(role).preset
+        series.append(Series(name, tuple(layers), deviations, labels=tuple(labels)))
+    small, large = (sorted(s.y)[len(s.y) // 2] for s in series)
+    residual, plain = (s.name for s in series)
     return Result(
         "layer responses",
         "How much every layer changes the signal",
@@ -89,11 +76,10 @@ def responses(setting: Setting, values: Values) -> Result:
             "last convolution is measured without normalisation behind it",
         ),
         Figure(
-            "layer (3x3 convolutions, in signal order)",
-            "standard deviation of the response",
+            *("layer (3x3 convolutions, in signal order)", "standard deviation of the response"),
             tuple(series),
         ),
-        n=f"{_response_images(setting)} test images",
+        n=f"{images} test images",
     )
 
 

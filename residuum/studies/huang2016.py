@@ -1,18 +1,16 @@
-"""Huang, Sun, Liu, Sedra, Weinberger 2016: deep networks with stochastic depth.
+"""Huang, Sun, Liu, Sedra, Weinberger 2016: stochastic depth. The item of plain training."""
 
-The item that plain training gives.
-"""
-
+from ..experiments.probe import record
 from ..results import Claim, Figure, Result, Series
 from .he2015 import records
-from .study import Item, Setting, Values, member_record
+from .study import Item, Setting, Values
 
 
 def first_layer_gradient(setting: Setting, values: Values) -> Result:
     """Mean absolute gradient of the first unit's first convolution, by epoch (fig. 7)."""
     series, ends = [], []
     for member in setting.members:
-        rows = [r for r in member_record(values, member.role).epochs if r.gradient]
+        rows = [r for r in values.of(member.role, record()).epochs if r.gradient]
         if rows:
             epochs, gradients = zip(*((r.epoch, r.gradient) for r in rows), strict=True)
             series.append(Series(member.preset, epochs, gradients))

@@ -12,12 +12,9 @@ if TYPE_CHECKING:
     from ..training import Recipe
 
 SCALES = {
-    s.name: s
-    for s in (
-        Scale("smoke", 20, 1, 2, 100, 100, 8, 3, 3, 2),
-        Scale("laptop", 56, 20, None, None, 2000, 64, 64, 10),
-        Scale("paper", 110, None, None, None, 10_000, 128, 1000, 20),
-    )
+    "smoke": Scale("smoke", 20, 1, 2, 100, 100, 8, 3, 3, 2),
+    "laptop": Scale("laptop", 56, 20, None, None, 2000, 64, 64, 10),
+    "paper": Scale("paper", 110, None, None, None, 10_000, 128, 1000, 20),
 }
 # of the epochs, on laptops and images of 32 pixels: a step of VGG-15 costs six of the others there
 VGG_SHARE = 0.3
@@ -33,7 +30,7 @@ def find_scale(name: str) -> Scale:
 
 def recipes(
     scale: Scale, data: "Dataset", epochs: int | None, seed: int
-) -> tuple["Recipe", "Recipe"]:
+) -> "tuple[Recipe, Recipe]":
     """For the residual network and its plain twin, and for VGG (not the pre-activation recipe)."""
     from ..training import find_recipe
 
@@ -44,23 +41,17 @@ def recipes(
     length = epochs or (scale.small_epochs if small else scale.epochs)
     if length is not None:
         residual = residual.shortened(length)
-        stacked = stacked.shortened(max(1, round((1.0 if small else VGG_SHARE) * length)))
+        stacked = stacked.shortened(length if small else max(1, round(VGG_SHARE * length)))
     return replace(residual, seed=seed), replace(stacked, seed=seed)
 
 
 def veit_trials(
-    scale: Scale,
-    data: "Dataset",
-    epochs: int | None = None,
-    seed: int = 0,
-    depth: int | None = None,
+    scale: Scale, data: "Dataset", epochs: int | None, seed: int, depth: int | None
 ) -> dict[str, Trial]:
     """A pre-activation residual network, its plain twin, VGG-15 with pools to fit the images."""
-    residual, stacked = recipes(scale, data, epochs, seed)
-    vgg_options = {} if data.size == 32 else {"size": data.size}
-    deep = depth or scale.depth
+    (residual, stacked), depth = recipes(scale, data, epochs, seed), depth or scale.depth
     return {
-        RESIDUAL: Trial(f"preresnet{deep}", residual),
-        PLAIN: Trial(f"preplain{deep}", residual),
-        VGG: Trial("vgg15", stacked, vgg_options),
+        RESIDUAL: Trial(f"preresnet{depth}", residual),
+        PLAIN: Trial(f"preplain{depth}", residual),
+        VGG: Trial("vgg15", stacked, {} if data.size == 32 else {"size": data.size}),
     }

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..experiments.probe import Deletions, Probe, Record, UnitMap, delete_each, record, unit_map
+from ..anatomy.statistics import Rate
+from ..experiments.probe import Deletions, Probe, delete_each, record, unit_map
 from ..results import Network, Result, Unit
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ class Setting:
 Need = tuple[str, Probe[Any]]  # the role of a network, and a measurement of it
 
 
+@dataclass(frozen=True)
 class Values:
     """What was measured, by role and probe."""
 
-    def __init__(self, found: Mapping[Need, Any]):
-        self.found = found
+    found: Mapping[Need, Any]
 
     def of(self, role: str, probe: Probe[T]) -> T:
         return self.found[role, probe]
@@ -97,57 +98,36 @@ class Paper:
     items: tuple[Item, ...]
 
     def needs(self, setting: Setting) -> list[Need]:
-        """Of all items, and of the map of units; what several need is there several times."""
-        mapped = [need for member in setting.members for need in map_needs(setting, member.role)]
-        return mapped + [need for item in self.items for need in item.needs(setting)]
+        """Of the map of units and all items; what several need is there several times."""
+        mapped = (record(), unit_map(), each_unit(setting))
+        needs = [(member.role, probe) for member in setting.members for probe in mapped]
+        return needs + [need for item in self.items for need in item.needs(setting)]
 
     def show(self, setting: Setting, values: Values) -> tuple[Result, ...]:
-        """Every item's result."""
         return tuple(item.show(setting, values) for item in self.items)
 
 
-def nothing(setting: Setting) -> Sequence[Need]:
-    """The needs of an item that is computed, not measured."""
-    return ()
-
-
-# ---- the map of units, which every study shows ----
-
-
 def each_unit(setting: Setting) -> Probe[Deletions]:
-    """Every single deletion: for the map, and for figures about it."""
+    """Every single deletion: for the map of units, and for figures about it."""
     return delete_each(setting.scale.examples)
-
-
-def map_needs(setting: Setting, role: str) -> Sequence[Need]:
-    return [(role, record()), (role, unit_map()), (role, each_unit(setting))]
 
 
 def network_map(setting: Setting, member: Member, values: Values) -> Network:
     """The member's units, with what each deletion does. Percent."""
-    outline: UnitMap = values.of(member.role, unit_map())
+    outline = values.of(member.role, unit_map())
     lesions = values.of(member.role, each_unit(setting))
-    by_number = {d.deleted[0]: d.error for d in lesions.each}
+    errors = {d.deleted[0]: _percent(d.error) for d in lesions.each}
     units = []
     for number, unit in enumerate(outline.units):
-        error = by_number[number]
-        low, high = (100 * v for v in error.interval)
         shape = " to ".join("x".join(map(str, s)) for s in (unit.shape_in, unit.shape_out))
-        units.append(Unit(number, shape, unit.parameters, unit.kind, 100 * error.value, low, high))
-    intact = lesions.intact
-    low, high = (100 * v for v in intact.interval)
+        units.append(Unit(number, shape, unit.parameters, unit.kind, *errors[number]))
+    error, low, high = _percent(lesions.intact)
     return Network(
-        member.preset,
-        member.role,
-        outline.parameters,
-        member.depth,
-        100 * intact.value,
-        (low, high),
-        intact.n,
-        tuple(units),
+        *(member.preset, member.role, outline.parameters, member.depth),
+        *(error, (low, high), lesions.intact.n, tuple(units)),
     )
 
 
-def member_record(values: Values, role: str) -> Record:
-    """How the network of this role was trained."""
-    return values.of(role, record())
+def _percent(rate: Rate) -> tuple[float, float, float]:
+    low, high = rate.interval
+    return 100 * rate.value, 100 * low, 100 * high

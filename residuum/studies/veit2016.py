@@ -1,7 +1,6 @@
 """Veit, Wilber, Belongie 2016: residual networks behave like ensembles of shallow networks.
 
-The items where units are deleted and reordered, and the list of all; those about paths are in
-`veit2016_paths`. Errors in percent.
+The items where units are deleted and reordered; those about paths are in `veit2016_paths`.
 """
 
 from collections.abc import Sequence
@@ -13,17 +12,17 @@ from ..anatomy.measures import Deletion, Reordering
 from ..anatomy.statistics import Spread
 from ..experiments.probe import Deletions, Probe, Reorderings, delete_random, reorder
 from ..results import Claim, Figure, Result, Series, Table
-from .curves import level, percent, spearman, spread_series, spread_words, verdict
+from .curves import level, percent, rate_words, spearman, spread_series, spread_words, verdict
 from .he2015 import LAYER_RESPONSES, LEARNING_CURVES
 from .huang2016 import FIRST_LAYER_GRADIENT
 from .scales import veit_trials
 from .study import RESIDUAL, VGG, Item, Member, Need, Paper, Setting, Values, each_unit
-from .veit2016_paths import FIGURE_6A, FIGURE_6B, FIGURE_6C, FIGURE_7, PAPER_UNITS, TEXT_NUMBERS
+from .veit2016_paths import PAPER_UNITS, PATH_ITEMS
 
 # ---- figure 3: delete one unit ----
 
 
-def each_needed(setting: Setting) -> Sequence[Need]:
+def each_needed(setting: Setting) -> list[Need]:
     return [(member.role, each_unit(setting)) for member in setting.members]
 
 
@@ -39,8 +38,8 @@ def figure_3(setting: Setting, values: Values) -> Result:
         lines.append(f"{member.preset}: {words}")
     residual, vgg = lesions[0], lesions[-1]
     held = [d.change.value for d in residual.each]
-    broken = [d.error.value for d in vgg.each]
-    ok = median(held) <= 0.02 and median(broken) >= 0.8 * setting.chance
+    broken = median(d.error.value for d in vgg.each)
+    ok = median(held) <= 0.02 and broken >= 0.8 * setting.chance
     trained = max(residual.intact.value, vgg.intact.value) < 0.5 * setting.chance
     lost = median(d.change.value for d in vgg.each)
     first, last = setting.member(RESIDUAL).preset, setting.member(VGG).preset
@@ -61,16 +60,13 @@ def figure_3(setting: Setting, values: Values) -> Result:
             "the error of chance",
         ),
         Figure("position of the deleted unit (0 first, 1 last)", "test error (%)", tuple(series)),
-        Table(EACH_COLUMNS, tuple(rows)),
+        Table(tuple(DELETED.split(", ")), tuple(rows)),
         f"{residual.intact.n} test images, the same for every deletion; Wilson 95 % intervals; "
         "McNemar's test",
     )
 
 
-EACH_COLUMNS = (
-    *("network", "units", "intact", "median change", "worst change"),
-    "significant (Bonferroni)",
-)
+DELETED = "network, units, intact, median change, worst change, significant (Bonferroni)"
 
 
 def _each_series(member: Member, found: Deletions) -> Series:
@@ -86,11 +82,8 @@ def _each_series(member: Member, found: Deletions) -> Series:
 
 
 def _label(member: Member, deletion: Deletion) -> str:
-    low, high = deletion.error.interval
-    return (
-        f"{member.preset}, unit {deletion.deleted[0]}: error {percent(deletion.error.value)} "
-        f"[{percent(low)}, {percent(high)}], change {100 * deletion.change.value:+.2f} points"
-    )
+    where, change = f"{member.preset}, unit {deletion.deleted[0]}", 100 * deletion.change.value
+    return f"{where}: error {rate_words(deletion.error)}, change {change:+.2f} points"
 
 
 def _each_row(member: Member, found: Deletions) -> tuple[str | int, ...]:
@@ -127,13 +120,14 @@ def figure_5a(setting: Setting, values: Values) -> Result:
     found = values.of(RESIDUAL, random_units(setting))
     drawn = {k: [d.error.value for d in found.each if len(d.deleted) == k] for k in counts}
     spreads = {k: Spread(tuple(errors)) for k, errors in drawn.items()}
-    labels = [f"{k} deleted: {spread_words(spreads[k])}" for k in counts]
     name = f"{member.preset}, {repeats} random subsets each"
-    curve = spread_series(name, counts, [spreads[k] for k in counts], labels)
+    what = [f"{k} deleted" for k in counts]
+    curve = spread_series(name, counts, list(spreads.values()), what)
     at_ten, at_twenty = (round(n * part / PAPER_UNITS) for part in (10, 20))
     near = min(counts, key=lambda k: abs(k - at_twenty))
-    rank = spearman(counts, [spreads[k].mean for k in counts])
+    rank = spearman(counts, [s.mean for s in spreads.values()])
     ten, twenty = spreads[at_ten], spreads[near]
+    intact = level(member.preset, found.intact, 0, counts[-1])
     return Result(
         "figure 5a",
         "Deleting many units",
@@ -150,11 +144,7 @@ def figure_5a(setting: Setting, values: Values) -> Result:
             "Spearman correlation of mean error and number deleted at least 0.95, and less than "
             "half of chance at 10/54 of the units",
         ),
-        Figure(
-            f"units deleted of {n}",
-            "test error (%)",
-            (curve, level(member.preset, found.intact, 0, counts[-1])),
-        ),
+        Figure(f"units deleted of {n}", "test error (%)", (curve, intact)),
         n=f"{found.intact.n} test images, {repeats} subsets of each size, seed {setting.seed}; "
         "mean and Student 95 % interval over subsets",
     )
@@ -181,7 +171,7 @@ def figure_5b(setting: Setting, values: Values) -> Result:
     rank = spearman(taus, [r.error.value for r in drawn])
     ends = ([r.error.value for r in drawn if r.swaps == k] for k in (swaps[0], swaps[-1]))
     least, most = (spread_words(Spread(tuple(errors))) for errors in ends)
-    points, means = _order_series(member, drawn, repeats)
+    points, means = _order_series(member.preset, drawn, repeats)
     return Result(
         "figure 5b",
         "Reordering units",
@@ -207,12 +197,10 @@ def figure_5b(setting: Setting, values: Values) -> Result:
     )
 
 
-def _order_series(
-    member: Member, drawn: Sequence[Reordering], repeats: int
-) -> tuple[Series, Series]:
+def _order_series(name: str, drawn: Sequence[Reordering], repeats: int) -> tuple[Series, Series]:
     """Each order as a point, and means over neighbours in tau."""
     points = Series(
-        f"{member.preset}, one order each",
+        f"{name}, one order each",
         tuple(round(r.tau, 4) for r in drawn),
         tuple(100 * r.error.value for r in drawn),
         labels=tuple(
@@ -224,30 +212,19 @@ def _order_series(
     groups = [ordered[i : i + repeats] for i in range(0, len(ordered), repeats)]
     spreads = [Spread(tuple(r.error.value for r in group)) for group in groups]
     taus = [round(float(np.mean([r.tau for r in group])), 4) for group in groups]
-    labels = [f"{len(s.values)} orders: {spread_words(s)}" for s in spreads]
-    name = f"mean of {repeats} neighbouring orders"
-    return points, spread_series(name, taus, spreads, labels)
+    name, what = f"mean of {repeats} neighbouring orders", [f"{len(g)} orders" for g in groups]
+    return points, spread_series(name, taus, spreads, what)
 
-
-FIGURE_3 = Item("figure 3", each_needed, figure_3)
-FIGURE_5A = Item("figure 5a", lambda setting: [(RESIDUAL, random_units(setting))], figure_5a)
-FIGURE_5B = Item("figure 5b", lambda setting: [(RESIDUAL, orders(setting))], figure_5b)
 
 PAPER = Paper(
     "veit2016",
     "Residual networks behave like ensembles of relatively shallow networks",
     veit_trials,
     (
-        FIGURE_3,
-        FIGURE_5A,
-        FIGURE_5B,
-        FIGURE_6A,
-        FIGURE_6B,
-        FIGURE_6C,
-        FIGURE_7,
-        TEXT_NUMBERS,
-        LEARNING_CURVES,
-        FIRST_LAYER_GRADIENT,
-        LAYER_RESPONSES,
+        Item("figure 3", each_needed, figure_3),
+        Item("figure 5a", lambda setting: [(RESIDUAL, random_units(setting))], figure_5a),
+        Item("figure 5b", lambda setting: [(RESIDUAL, orders(setting))], figure_5b),
+        *PATH_ITEMS,
+        *(LEARNING_CURVES, FIRST_LAYER_GRADIENT, LAYER_RESPONSES),
     ),
 )

@@ -1,6 +1,5 @@
 """Veit, Wilber, Belongie 2016, the items about paths: how many, and what gradient they carry."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 from math import comb, log
 
@@ -9,12 +8,13 @@ import numpy as np
 from ..anatomy.measures import Measure, PathGradients
 from ..experiments.probe import Probe, path_gradients
 from ..results import Claim, Figure, Result, Series, Span, Table
-from .curves import bars, estimated, line, percent, rate_words, verdict
-from .study import RESIDUAL, Item, Need, Setting, Values, each_unit, nothing
+from .curves import estimated, line, percent, rate_words, verdict
+from .study import RESIDUAL, Item, Need, Setting, Values, each_unit
 
 PAPER_UNITS = 54
 EFFECTIVE = (5, 17)
 CENTRAL = (19, 35)
+PATH_LENGTH = "path length (units taken)"
 
 
 # ---- figures 6a and 7, the numbers of the text: exact ----
@@ -28,7 +28,12 @@ def share(units: int, shortest: int, longest: int) -> Fraction:
 def figure_6a(setting: Setting, values: Values) -> Result:
     """The distribution of path lengths of 54 units: binomial."""
     n, (first, last) = PAPER_UNITS, CENTRAL
+    shares = [float(share(n, k, k)) for k in range(n + 1)]
+    labels = tuple(f"length {k}: {100 * s:.4f} %" for k, s in enumerate(shares))
+    heights = tuple(100 * s for s in shares)
+    bars = Series("54 units", tuple(range(n + 1)), heights, labels=labels, style="bars")
     inside = percent(float(share(n, first, last)))
+    central = Span(first, last, f"{first}-{last}: {inside}")
     return Result(
         "figure 6a",
         "How long paths are",
@@ -42,21 +47,13 @@ def figure_6a(setting: Setting, values: Values) -> Result:
             "exact",
             "exact integers: the sum of C(54, k) over k = 19..35, over 2^54",
         ),
-        Figure(
-            "path length (units taken)",
-            "share of all paths (%)",
-            (bars("54 units", [float(share(n, k, k)) for k in range(n + 1)]),),
-            spans=(Span(first, last, f"{first}-{last}: {inside}"),),
-        ),
+        Figure(PATH_LENGTH, "share of all paths (%)", (bars,), spans=(central,)),
         n="exact",
     )
 
 
 def left(deleted: int, length: int) -> Fraction:
-    """Eq.
-
-    8: of the paths of this length through 54 units, the share that `deleted` deletions leave.
-    """
+    """Eq. 8: of the paths of this length through 54 units, the share that deletions leave."""
     return Fraction(comb(PAPER_UNITS - deleted, length), comb(PAPER_UNITS, length))
 
 
@@ -70,6 +67,7 @@ def figure_7(setting: Setting, values: Values) -> Result:
         series.append(Series(f"{d} deleted", lengths, tuple(100 * v for v in kept), labels=labels))
         rows.append((d, *(f"{kept[x]:.3f}" for x in (5, 11, 17, 27))))
     short, long = float(left(10, 5)), float(left(10, 17))
+    effective = Span(*EFFECTIVE, "paper's effective paths")
     return Result(
         "figure 7",
         "Which paths a deletion takes away",
@@ -82,19 +80,10 @@ def figure_7(setting: Setting, values: Values) -> Result:
             f"d = 10: {short:.3f} at length 5, {long:.3f} at 17",
             "exact",
         ),
-        Figure(
-            "path length (units taken)",
-            "paths left (%)",
-            tuple(series),
-            spans=(Span(*EFFECTIVE, "paper's effective paths"),),
-        ),
+        Figure(PATH_LENGTH, "paths left (%)", tuple(series), spans=(effective,)),
         Table(("deleted", "left at 5", "at 11", "at 17", "at 27"), tuple(rows)),
         "exact",
     )
-
-
-def text_needed(setting: Setting) -> Sequence[Need]:
-    return [(RESIDUAL, each_unit(setting)), (RESIDUAL, gradients(setting))]
 
 
 def text_numbers(setting: Setting, values: Values) -> Result:
@@ -102,7 +91,7 @@ def text_numbers(setting: Setting, values: Values) -> Result:
     member, intact = setting.member(RESIDUAL), values.of(RESIDUAL, each_unit(setting)).intact
     central = percent(float(share(PAPER_UNITS, *CENTRAL)))
     effective = percent(float(share(PAPER_UNITS, *EFFECTIVE)), 4)
-    remaining = f"2^44, {2.0**-10:.2e}"
+    counts, remaining = f"{central}; {effective}", f"2^44, {2.0**-10:.2e}"
     first, last = values.of(RESIDUAL, gradients(setting)).effective("published")
     ours = f"{rate_words(intact)}, {setting.data}, {member.preset}"
     same = member.preset == "preresnet110"
@@ -121,12 +110,7 @@ def text_numbers(setting: Setting, values: Values) -> Result:
         "Numbers in the text",
         f"Of the paths through 54 units {central} have length 19-35 and {effective} length 5-17; "
         f"ten deletions leave {2.0**-10:.1e} of them, not the 1e-6 of the text.",
-        Claim(
-            "The counts that the argument rests on.",
-            "> 95 %; 0.45 %",
-            f"{central}; {effective}",
-            "exact",
-        ),
+        Claim("The counts that the argument rests on.", "> 95 %; 0.45 %", counts, "exact"),
         table=Table(("quantity", "paper", "ours", "remark"), rows),
         n=f"exact but for the last two rows; {intact.n} test images",
     )
@@ -141,17 +125,17 @@ def gradients(setting: Setting) -> Probe[PathGradients]:
     return path_gradients(scale.gradient_examples, scale.samples, scale.signed_draws, setting.seed)
 
 
-def gradients_needed(setting: Setting) -> Sequence[Need]:
+def gradients_needed(setting: Setting) -> list[Need]:
     return [(RESIDUAL, gradients(setting))]
 
 
 def figure_6b(setting: Setting, values: Values) -> Result:
     """Gradient norm of a single path against its length."""
     units, found = setting.member(RESIDUAL).units, values.of(RESIDUAL, gradients(setting))
-    name = f"mean norm of a path, {found.samples} sampled of each length"
-    sampled = estimated(name, found.mean, found.mean_error)
-    name = f"root mean square norm, signed sweep, {found.draws} draws"
-    signed = estimated(name, found.rms, found.rms_error)
+    mean = f"mean norm of a path, {found.samples} sampled of each length"
+    rms = f"root mean square norm, signed sweep, {found.draws} draws"
+    sampled = estimated(mean, found.mean, found.mean_error)
+    signed = estimated(rms, found.rms, found.rms_error)
     slope, fit = line([(k, log(v)) for k, v in enumerate(found.mean) if k and v > 0])
     factor = float(np.exp(slope))
     return Result(
@@ -167,9 +151,7 @@ def figure_6b(setting: Setting, values: Values) -> Result:
             verdict(factor < 1 and fit >= 0.9),
             "a factor below 1 and R² of the log-linear fit at least 0.9",
         ),
-        Figure(
-            "path length (units taken)", "gradient norm at the image", (sampled, signed), log_y=True
-        ),
+        Figure(PATH_LENGTH, "gradient norm at the image", (sampled, signed), log_y=True),
         n=f"{found.samples} paths of each length, batches of 8 in turn; signed sweep on {found.n} "
         f"images, {found.draws} draws; seed {setting.seed}; 95 % intervals over paths and draws",
     )
@@ -208,9 +190,7 @@ def figure_6c(setting: Setting, values: Values) -> Result:
             "the middle of the published measure's 95 % range lies below 0.45 n, that is, clearly "
             "below the mean length",
         ),
-        Figure(
-            "path length (units taken)", "share of the measure's total (%)", series, spans=spans
-        ),
+        Figure(PATH_LENGTH, "share of the measure's total (%)", series, spans=spans),
         Table(("measure", "95 % range", "share of all paths in it", "total (norm)"), rows),
         f"{found.n} training images (exact), {found.samples} paths of each length (published), "
         f"{found.draws} draws (orthogonal); 95 % interval of the published measure over sampled "
@@ -236,8 +216,7 @@ def _total_series(found: PathGradients, measure: Measure) -> Series:
     low, high = (), ()
     if measure == "published":
         counts = np.array([float(c) for c in found.counts])
-        half = 1.96 * counts * np.array(found.mean_error)
-        half *= 100 / max(total.sum(), 1e-300)
+        half = 1.96 * counts * np.array(found.mean_error) * (100 / max(total.sum(), 1e-300))
         low = tuple(np.maximum(0, shares - half).tolist())
         high = tuple((shares + half).tolist())
     lengths = tuple(range(len(shares)))
@@ -251,8 +230,14 @@ def _total_row(found: PathGradients, measure: Measure) -> tuple[str, str, str, s
     return MEASURES[measure], f"{first}-{last}", percent(inside, 4), f"{total:.3g}"
 
 
-FIGURE_6A = Item("figure 6a", nothing, figure_6a)
-FIGURE_6B = Item("figure 6b", gradients_needed, figure_6b)
-FIGURE_6C = Item("figure 6c", gradients_needed, figure_6c)
-FIGURE_7 = Item("figure 7", nothing, figure_7)
-TEXT_NUMBERS = Item("numbers in the text", text_needed, text_numbers)
+PATH_ITEMS = (
+    Item("figure 6a", lambda setting: (), figure_6a),
+    Item("figure 6b", gradients_needed, figure_6b),
+    Item("figure 6c", gradients_needed, figure_6c),
+    Item("figure 7", lambda setting: (), figure_7),
+    Item(
+        "numbers in the text",
+        lambda setting: [(RESIDUAL, each_unit(setting)), *gradients_needed(setting)],
+        text_numbers,
+    ),
+)
