@@ -274,8 +274,8 @@ MUTANTS = [
     ),
     Mutant(
         "networks/cost.py",
-        "return sum(each[id(module)] for module in modules)",
-        "return sum(each.values())",
+        "units=sum(map(cache(_innermost), network.units))",
+        "units=sum(map(_innermost, {*network.units}))",
         PRESETS,
     ),
 ]
