@@ -50,19 +50,12 @@ def _json(found: tuple[Study, Path] | Planned) -> dict[str, Any]:
     if not isinstance(found, Planned):
         done, page = found
         return {"report": str(page)} | asdict(done)
+    numbers = ("done", "steps", "flops", "seconds", "folder", "measured", "to_measure")
     trials = [
-        {
-            "preset": p.trial.preset,
-            "recipe": p.trial.recipe.name,
-            "done": p.done,
-            "steps": p.steps,
-            "flops": p.flops,
-            "seconds": p.seconds,
-            "folder": str(p.folder),
-            "measured": p.measured,
-            "to_measure": p.to_measure,
-        }
-        for p in found.priced
+        {"preset": priced.trial.preset, "recipe": priced.trial.recipe.name}
+        | {name: getattr(priced, name) for name in numbers}
+        | {"folder": str(priced.folder)}
+        for priced in found.priced
     ]
     return {"study": found.name, "scale": found.scope.scale, "trials": trials}
 

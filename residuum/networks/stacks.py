@@ -1,6 +1,7 @@
 """Stacks of layers without shortcuts. VGG as Veit et al. 2016 need it: any layer can be deleted."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 
 from torch import nn
@@ -41,8 +42,8 @@ def vgg(
     first, *others = chain(*ends)
     side = size // 2**halvings
     stem = nn.Sequential(*branch(single(3, width, 1), ORIGINAL), first)
-    layers = (branch(single(width, width, 1), ORIGINAL) for _ in others)
-    units = [ResidualUnit(layer, Severed(), after) for layer, after in zip(layers, others)]
+    layer = partial(branch, single(width, width, 1), ORIGINAL)
+    units = [ResidualUnit(layer(), Severed(), after) for after in others]
     linear = nn.Sequential(nn.Linear(width * side * side, width), nn.BatchNorm1d(width))
     units.append(ResidualUnit(linear, Severed(), nn.ReLU()))
     return ResidualNetwork(stem, units, nn.Linear(width, classes))

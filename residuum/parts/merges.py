@@ -65,7 +65,7 @@ class Sum(Merge):
 
 
 class Gate(Merge):
-    """(1 - T) h + T F, T = sigmoid(transform(z)): the coupled gate of Srivastava et al. 2015, eq. 3.
+    """(1 - T) h + T F, T = sigmoid(transform(z)): Srivastava et al. 2015, eq. 3, coupled.
 
     `transform` maps z to the shape of F; its bias decides how much passes at first. Deleting the
     branch closes the gate, T = 0, which leaves h itself.
