@@ -73,9 +73,8 @@ def _study_words(found: tuple[Study, Path] | Planned) -> str:
         low, high = network.interval
         error = f"test error {network.test_error:.2f} % [{low:.2f}, {high:.2f}]"
         lines.append(f"  {network.name:<14} {network.role:<12} {error}")
-    lines.append("")
-    lines += [f"  {r.item:<22} {r.claim.verdict:<28} {r.finding}" for r in done.results]
-    return "\n".join([*lines, f"\nreport: {page}"])
+    items = [f"  {r.item:<22} {r.claim.verdict:<28} {r.finding}" for r in done.results]
+    return "\n".join([*lines, "", *items, f"\nreport: {page}"])
 
 
 @command(verbs.report, json=lambda page: {"report": str(page)})

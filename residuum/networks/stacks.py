@@ -12,11 +12,9 @@ from ..parts.branches import branch, single
 from ..parts.shortcuts import Severed
 from ..units import ResidualNetwork, ResidualUnit
 
-VGG15_GROUPS = (2, 2, 3, 3, 3)
-
 
 def vgg(
-    classes: int, groups: Sequence[int] = VGG15_GROUPS, width: int = 128, size: int = 32
+    classes: int, groups: Sequence[int] = (2, 2, 3, 3, 3), width: int = 128, size: int = 32
 ) -> ResidualNetwork:
     """13 convolutions in groups, a 2x2 max-pool behind each group, two linear layers.
 

@@ -80,15 +80,13 @@ def preset_cost(
 ) -> Cost:
     """Parameters, FLOPs, depth and units; FLOPs on images of `size` pixels, by default its own."""
     row, options = find(name), options or {}
-    pixels = options.get("size", row.size) if size is None else size
-    return cost(_outline(row, classes, options), pixels)
+    return cost(_outline(row, classes, options), size or options.get("size", row.size))
 
 
 def describe(name: str, classes: int | None = None, **options: Any) -> Listed:
     """What the index says of a preset, worked out anew: for other depths, classes and options."""
     row = find(name)
-    outline = _outline(row, classes, options)
-    size = options.get("size", row.size)
+    outline, size = _outline(row, classes, options), options.get("size", row.size)
     alike = ("name", "family", "initialisation", "recipe", "source", "published", "note")
     return Listed(
         **asdict(cost(outline, size)),

@@ -183,10 +183,17 @@ def paths(
         raise UsageError(f"between: the first length, {first}, is above the last, {last}")
     expression = read(_described(preset, None, network).expression)
     found = count_paths(expression)
-    total, counts = str(found.total), tuple(map(str, found.counts))
-    share = None if between is None else float(found.share(*between))
     left = None
     if delete is not None:
         left = tuple(None if f is None else float(f) for f in remaining(expression, delete))
-    mean = float(found.mean)
-    return PathCount(preset, found.units, total, counts, mean, between, share, delete, left)
+    return PathCount(
+        name=preset,
+        units=found.units,
+        total=str(found.total),
+        counts=tuple(map(str, found.counts)),
+        mean=float(found.mean),
+        between=between,
+        share=None if between is None else float(found.share(*between)),
+        deleted=delete,
+        remaining=left,
+    )

@@ -58,14 +58,11 @@ def diff(first: str | Path, second: str | Path) -> Comparison:
     """
     from ..training.description import Description
 
-    ours, theirs = Description.load(Path(first)), Description.load(Path(second))
-    return Comparison(
-        str(first),
-        str(second),
-        ours.identity.digest == theirs.identity.digest,
-        _differences(ours, theirs),
-        () if ours.structure == theirs.structure else _structure(Path(first), Path(second)),
-    )
+    folders = Path(first), Path(second)
+    ours, theirs = map(Description.load, folders)
+    same = ours.identity.digest == theirs.identity.digest
+    structure = () if ours.structure == theirs.structure else _structure(*folders)
+    return Comparison(str(first), str(second), same, _differences(ours, theirs), structure)
 
 
 def _differences(ours: "Description", theirs: "Description") -> tuple[Difference, ...]:
