@@ -103,8 +103,8 @@ MUTANTS = [
     # ---- the merge ----
     Mutant(
         MERGES,
-        "return torch.lerp(around, through, gate)",
-        "return torch.lerp(through, around, gate)",
+        "return torch.lerp(around, through, torch.sigmoid(self.transform(z)))",
+        "return torch.lerp(through, around, torch.sigmoid(self.transform(z)))",
         UNITS,
     ),
     Mutant(

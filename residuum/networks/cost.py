@@ -65,6 +65,5 @@ def _layers(module: nn.Module) -> int:
     return sum(_layers(part) for part in module.children())
 
 
-def _innermost(module: nn.Module) -> int:
-    branch = module.branch if isinstance(module, ResidualUnit) else None
-    return sum(_innermost(unit) for unit in branch) if isinstance(branch, Row) else 1
+def _innermost(unit: nn.Module) -> int:
+    return sum(map(_innermost, unit.branch)) if isinstance(unit.branch, Row) else 1

@@ -14,8 +14,11 @@ from ..units import ResidualNetwork
 from .published import Published
 
 SHORTCUTS = {
-    **{"A": option_a, "A-avg": option_a_average},
-    **{"B": option_b, "B-bare": option_b_bare, "C": option_c},
+    "A": option_a,
+    "A-avg": option_a_average,
+    "B": option_b,
+    "B-bare": option_b_bare,
+    "C": option_c,
 }
 
 

@@ -95,9 +95,7 @@ def info(
     """
     row = _described(preset, classes, network)
     found = count_paths(read(row.expression))
-    known = {
-        name: value for name, value in vars(row).items() if name not in ("family", "expression")
-    }
+    known = {k: v for k, v in vars(row).items() if k not in ("family", "expression")}
     return Info(
         **known,
         macs=row.flops // 2,
@@ -132,10 +130,9 @@ def polynomial_text(part: object) -> str:
 
 
 def _factor(part: object) -> str:
-    match part:
-        case "t" | [int(), _]:
-            return polynomial_text(part)
-    return f"({polynomial_text(part)})"
+    text = polynomial_text(part)
+    power = isinstance(part, list) and isinstance(part[0], int)
+    return text if power or text == "t" else f"({text})"
 
 
 @dataclass(frozen=True)
