@@ -36,20 +36,18 @@ if TYPE_CHECKING:
     from .verbs import diff, evaluate, info, lesion, ls, paths, plan, report, runs, study, train
     from .views import unravel
 
-_VERBS = ("diff", "evaluate", "info", "lesion", "ls", "paths", "plan", "report", "runs", "study")
-_HOMES = {
-    "preset": "presets",
-    "rebuild": "experiments.subject",
-    "Machine": "machine",
-    **dict.fromkeys(("Recipe", "Run"), "training"),
-    "unravel": "views",
-    **dict.fromkeys(("ResidualNetwork", "ResidualUnit", "Row"), "units"),
-    **dict.fromkeys((*_VERBS, "train"), "verbs"),
+_NAMES = {  # of a module: what stands at the top
+    "experiments.subject": "rebuild",
+    "machine": "Machine",
+    "presets": "preset",
+    "training": "Recipe Run",
+    "units": "ResidualNetwork ResidualUnit Row",
+    "verbs": "diff evaluate info lesion ls paths plan report runs study train",
+    "views": "unravel",
 }
-_MODULES = (
-    *("anatomy", "data", "experiments", "networks", "pages", "parts", "presets", "results"),
-    *("studies", "training", "units", "verbs", "views"),
-)
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+_MODULES = {*_NAMES} - {"experiments.subject", "machine"}
+_MODULES |= {"anatomy", "data", "experiments", "networks", "pages", "parts", "results", "studies"}
 
 
 def __getattr__(name: str) -> Any:

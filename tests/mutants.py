@@ -110,8 +110,8 @@ MUTANTS = [
     # ---- the merge ----
     Mutant(
         MERGES,
-        "return torch.lerp(around, through, gate)",
-        "return torch.lerp(through, around, gate)",
+        "return torch.lerp(around, through, torch.sigmoid(self.transform(z)))",
+        "return torch.lerp(through, around, torch.sigmoid(self.transform(z)))",
         UNITS,
     ),
     Mutant(
@@ -286,8 +286,8 @@ MUTANTS = [
     ),
     Mutant(
         "networks/cost.py",
-        "return sum(each[id(module)] for module in modules)",
-        "return sum(each.values())",
+        "units=sum(map(cache(_innermost), network.units))",
+        "units=sum(map(_innermost, {*network.units}))",
         PRESETS,
     ),
 ]

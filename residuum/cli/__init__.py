@@ -20,8 +20,8 @@ __all__ = ["app", "catalogue", "dissection", "main", "runs", "studies"]
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, else the code of the error, told in one message."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = bool({"-v", "--verbose"} & set(arguments)) or bool(os.environ.get("RESIDUUM_DEBUG"))
-    quiet = bool({"-q", "--quiet"} & set(arguments))
+    debug = not {"-v", "--verbose"}.isdisjoint(arguments) or os.environ.get("RESIDUUM_DEBUG")
+    quiet = not {"-q", "--quiet"}.isdisjoint(arguments)
     progress.quiet = quiet or os.environ.get("RANK", "0") != "0"
     code = 0
     try:

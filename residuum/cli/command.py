@@ -5,13 +5,15 @@ Its signature gives the flags, its docstring the help; a function puts its resul
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from inspect import Parameter as Argument
 from inspect import Signature, signature
 from json import dumps
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
+
+from ..reader import plain
 
 T = TypeVar("T")
 
@@ -38,20 +40,13 @@ class Printing:
     """Show tracebacks."""
 
 
-def plain(found: Any) -> Any:
-    """Dataclasses as dictionaries, a list as {"entries": ...}: one object on stdout, always."""
-    if isinstance(found, list):
-        return {"entries": [plain(one) for one in found]}
-    return asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
-
-
 def command(
-    verb: Callable[..., T], name: str | None = None, json: Callable[[T], Any] = plain
+    verb: Callable[..., T], name: str | None = None, json: Callable[[T], Any] = lambda found: found
 ) -> Callable[[Callable[[T], str]], Callable[[T], str]]:
     """Decorates the function that puts the verb's result into words for a person.
 
-    `json` gives the object for --json. Arguments and help are those of the verb; each request
-    among them becomes a group of flags.
+    `json` gives what --json prints, a list as {"entries": ...}. Arguments and help are the verb's;
+    each request among them becomes a group of flags.
     """
 
     def register(words: Callable[[T], str]) -> Callable[[T], str]:
@@ -59,7 +54,12 @@ def command(
             found = verb(*arguments, **flags)
             if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
                 return
-            print(dumps(json(found), ensure_ascii=False) if printing.json else words(found))
+            if not printing.json:
+                print(words(found))
+                return
+            value = plain(json(found))  # one object on stdout, always
+            value = {"entries": value} if isinstance(value, list) else value
+            print(dumps(value, ensure_ascii=False))
 
         asked = [*signature(verb).parameters.values()]
         last = Argument("printing", Argument.KEYWORD_ONLY, default=Printing(), annotation=Printing)
@@ -67,8 +67,7 @@ def command(
         run.__doc__ = verb.__doc__ or ""
         run.__signature__ = Signature(flat)  # type: ignore[attr-defined]
         run.__annotations__ = {argument.name: argument.annotation for argument in flat}
-        summary = run.__doc__.split("\n\n")[0]
-        app.command(run, name=name or verb.__name__, help=summary)
+        app.command(run, name=name or verb.__name__, help=run.__doc__.split("\n\n")[0])
         return words
 
     return register

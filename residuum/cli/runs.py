@@ -1,5 +1,6 @@
 """train, runs and diff."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .. import verbs
@@ -11,11 +12,8 @@ if TYPE_CHECKING:
 
 
 def _trained(run: "Run") -> dict[str, Any]:
-    from ..reader import plain
-
-    outcome = run.outcome
-    row = plain(outcome.last)
-    return {"run": str(run.folder), **row, "weights_sha256": outcome.weights.sha256}
+    last, weights = run.outcome.last, run.outcome.weights
+    return {"run": str(run.folder), **asdict(last), "weights_sha256": weights.sha256}
 
 
 @command(verbs.train, json=_trained)

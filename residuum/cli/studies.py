@@ -50,19 +50,12 @@ def _json(found: tuple[Study, Path] | Planned) -> dict[str, Any]:
     if not isinstance(found, Planned):
         done, page = found
         return {"report": str(page)} | asdict(done)
+    numbers = ("done", "steps", "flops", "seconds", "folder", "measured", "to_measure")
     trials = [
-        {
-            "preset": p.trial.preset,
-            "recipe": p.trial.recipe.name,
-            "done": p.done,
-            "steps": p.steps,
-            "flops": p.flops,
-            "seconds": p.seconds,
-            "folder": str(p.folder),
-            "measured": p.measured,
-            "to_measure": p.to_measure,
-        }
-        for p in found.priced
+        {"preset": priced.trial.preset, "recipe": priced.trial.recipe.name}
+        | {name: getattr(priced, name) for name in numbers}
+        | {"folder": str(priced.folder)}
+        for priced in found.priced
     ]
     return {"study": found.name, "scale": found.scope.scale, "trials": trials}
 
@@ -80,9 +73,8 @@ def _study_words(found: tuple[Study, Path] | Planned) -> str:
         low, high = network.interval
         error = f"test error {network.test_error:.2f} % [{low:.2f}, {high:.2f}]"
         lines.append(f"  {network.name:<14} {network.role:<12} {error}")
-    lines.append("")
-    lines += [f"  {r.item:<22} {r.claim.verdict:<28} {r.finding}" for r in done.results]
-    return "\n".join([*lines, f"\nreport: {page}"])
+    items = [f"  {r.item:<22} {r.claim.verdict:<28} {r.finding}" for r in done.results]
+    return "\n".join([*lines, "", *items, f"\nreport: {page}"])
 
 
 @command(verbs.report, json=lambda page: {"report": str(page)})

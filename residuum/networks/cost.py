@@ -1,10 +1,10 @@
 """What a network costs: parameters, FLOPs, depth, units. Counted on meta tensors."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..units import ResidualNetwork, ResidualUnit, Row
@@ -31,33 +31,25 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
     by `once(maker)` costs what the whole one does. The network must be on the meta device; it is
     left in evaluation mode.
     """
-    seen: dict[tuple[int, torch.Size], tuple[int, Tensor]] = {}
 
-    def pass_through(module: nn.Module, x: Tensor) -> tuple[int, Tensor]:
-        key = id(module), x.shape
-        if key not in seen:
-            with FlopCounterMode(display=False) as counter, torch.no_grad():
-                out = module(x)
-            seen[key] = counter.get_total_flops(), out
-        return seen[key]
+    @cache
+    def passed(module: nn.Module, shape: torch.Size) -> tuple[int, torch.Size]:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            out = module(torch.empty(shape, device="meta"))
+        return counter.get_total_flops(), out.shape
 
     network = network.eval()
     stages = [network.stem, *network.units, network.head]
-    x, flops = torch.empty(1, 3, size, size, device="meta"), 0
+    shape, flops = torch.Size((1, 3, size, size)), 0
     for module in stages:
-        more, x = pass_through(module, x)
+        more, shape = passed(module, shape)
         flops += more
     return Cost(
-        parameters=_sum(stages, _parameters),
+        parameters=sum(map(cache(_parameters), stages)),
         flops=flops,
-        depth=_sum(stages, _layers),
-        units=_sum(list(network.units), _innermost),
+        depth=sum(map(cache(_layers), stages)),
+        units=sum(map(cache(_innermost), network.units)),
     )
-
-
-def _sum(modules: list[nn.Module], count: Callable[[nn.Module], int]) -> int:
-    each = {id(module): count(module) for module in dict.fromkeys(modules)}
-    return sum(each[id(module)] for module in modules)
 
 
 def _parameters(module: nn.Module) -> int:
@@ -73,6 +65,5 @@ def _layers(module: nn.Module) -> int:
     return sum(_layers(part) for part in module.children())
 
 
-def _innermost(module: nn.Module) -> int:
-    branch = module.branch if isinstance(module, ResidualUnit) else None
-    return sum(_innermost(unit) for unit in branch) if isinstance(branch, Row) else 1
+def _innermost(unit: nn.Module) -> int:
+    return sum(map(_innermost, unit.branch)) if isinstance(unit.branch, Row) else 1

@@ -17,10 +17,8 @@ def cifar_stages(depth: int, block: Block = basic) -> list[Stage]:
     n, rest = divmod(depth - 2, 3 * layers)
     if rest or n < 1:
         known = {2: " (20, 32, 44, 56, 110, 1202)", 3: " (29, 164, 1001)"}.get(layers, "")
-        raise UsageError(
-            f"a CIFAR ResNet with {layers} layers in a unit has depth "
-            f"{3 * layers}n+2{known}, not {depth}"
-        )
+        rule = f"a CIFAR ResNet with {layers} layers in a unit has depth {3 * layers}n+2{known}"
+        raise UsageError(f"{rule}, not {depth}")
     return [Stage(n, 16, 1), Stage(n, 32, 2), Stage(n, 64, 2)]
 
 

@@ -45,8 +45,7 @@ class Place(NamedTuple):
 
 def places(c_in: int, stages: Sequence[Stage], block: Block = basic) -> list[Place]:
     """The places of all stages in signal order; `block` says how many channels a unit gives."""
-    total = sum(stage.units for stage in stages)
-    found: list[Place] = []
+    total, found = sum(stage.units for stage in stages), []
     for s, (units, width, stage_stride) in enumerate(stages):
         for u in range(units):
             stride = stage_stride if u == 0 else 1
@@ -76,10 +75,7 @@ Opening = Callable[[Place, bool], Opens]  # (place, whether the shortcut has wei
 
 
 def share_first_and_projections(place: Place, projects: bool) -> Opens:
-    """The first unit and each projection read the activated input on both roads.
-
-    He et al. 2016, sec. 3 and 4.1.
-    """
+    """The first unit and projections share: both roads read it (He et al. 2016, sec. 3, 4.1)."""
     return "shared" if place.number == 0 or projects else "own"
 
 
@@ -89,10 +85,7 @@ def share_stage_first(place: Place, projects: bool) -> Opens:
 
 
 def share_after_activated_stem(place: Place, projects: bool) -> Opens:
-    """The stem has activated already: the very first unit opens with none.
-
-    fb.resnet.torch, ImageNet.
-    """
+    """The stem has activated already: the first unit has none (fb.resnet.torch, ImageNet)."""
     return "none" if place.number == 0 else share_stage_first(place, projects)
 
 
@@ -142,19 +135,17 @@ def once(maker: UnitMaker) -> UnitMaker:
     """
     made: dict[Place, ResidualUnit] = {}
 
+    def which_end(index: int, count: int) -> int:
+        return 2 * (index == 0) + (index == count - 1)
+
     def make(place: Place) -> ResidualUnit:
-        number = _which_end(place.number, place.total)
-        index = _which_end(place.index, place.in_stage)
-        alike = place._replace(number=number, index=index)
+        number = which_end(place.number, place.total)
+        alike = place._replace(number=number, index=which_end(place.index, place.in_stage))
         if alike not in made:
             made[alike] = maker(place)
         return made[alike]
 
     return replace(maker, make=make)
-
-
-def _which_end(index: int, count: int) -> int:
-    return 2 * (index == 0) + (index == count - 1)
 
 
 def row(c_in: int, stages: Sequence[Stage], maker: UnitMaker) -> Iterator[ResidualUnit]:

@@ -71,8 +71,8 @@ def modules(words: str, channels: int, conv: nn.Conv2d | None = None) -> list[nn
         elif word in WORDS:
             built.append(WORDS[word](channels))
         else:
-            known = [*WORDS, "conv"] if conv is not None else WORDS
-            raise UsageError(f"arrangement {words!r}: unknown word {word!r}.{nearest(word, known)}")
+            near = nearest(word, [*WORDS, "conv"] if conv is not None else WORDS)
+            raise UsageError(f"arrangement {words!r}: unknown word {word!r}.{near}")
     return built
 
 

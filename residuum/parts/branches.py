@@ -1,6 +1,7 @@
 """F, the residual branch: which convolutions it has, put in the order of an arrangement."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from torch import nn
@@ -16,14 +17,9 @@ class Layer(NamedTuple):
     kernel: int
     stride: int = 1
 
-    def build(self) -> nn.Conv2d:
-        return nn.Conv2d(
-            self.c_in, self.c_out, self.kernel, self.stride, self.kernel // 2, bias=False
-        )
-
     def arranged(self, words: str) -> list[nn.Module]:
         """The convolution with what the words put round it."""
-        return modules(words, self.c_in, self.build())
+        return modules(words, self.c_in, nn.Conv2d(*self, padding=self.kernel // 2, bias=False))
 
 
 Block = Callable[[int, int, int], list[Layer]]  # (c_in, width, stride) -> the layers of F
@@ -35,24 +31,13 @@ def basic(c_in: int, width: int, stride: int) -> list[Layer]:
 
 
 def bottleneck(c_in: int, width: int, stride: int) -> list[Layer]:
-    """1x1, 3x3, 1x1 to four times the width; the stride in the first 1x1.
-
-    He et al. 2015, fig. 5 right.
-    """
-    return [
-        Layer(c_in, width, 1, stride),
-        Layer(width, width, 3),
-        Layer(width, 4 * width, 1),
-    ]
+    """1x1, 3x3, 1x1 to four times the width; stride in the first (He et al. 2015, fig. 5 right)."""
+    return [Layer(c_in, width, 1, stride), Layer(width, width, 3), Layer(width, 4 * width, 1)]
 
 
 def bottleneck_late_stride(c_in: int, width: int, stride: int) -> list[Layer]:
     """The bottleneck with its stride in the 3x3, as in fb.resnet.torch and torchvision."""
-    return [
-        Layer(c_in, width, 1),
-        Layer(width, width, 3, stride),
-        Layer(width, 4 * width, 1),
-    ]
+    return [Layer(c_in, width, 1), Layer(width, width, 3, stride), Layer(width, 4 * width, 1)]
 
 
 def single(c_in: int, width: int, stride: int) -> list[Layer]:
@@ -70,5 +55,4 @@ def branch(
     orders = [arrangement.layer] * (len(layers) - 1) + [arrangement.last]
     if opened:
         orders[0] = orders[0][orders[0].index("conv") :]
-    arranged = [layer.arranged(words) for words, layer in zip(orders, layers, strict=True)]
-    return nn.Sequential(*(module for built in arranged for module in built))
+    return nn.Sequential(*chain(*map(Layer.arranged, layers, orders)))

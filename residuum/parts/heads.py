@@ -6,10 +6,8 @@ from .arrangements import Arrangement, modules
 
 
 def linear_head(channels: int, classes: int, arrangement: Arrangement) -> nn.Module:
-    """The arrangement's closing activation, global average pooling, K classes.
-
-    (N, C, H, W) -> (N, K).
-    """
+    """The arrangement's closing activation, average pooling, K classes. (N, C, H, W) -> (N, K)."""
     closing = modules(arrangement.head, channels)
-    pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
-    return nn.Sequential(*closing, *pooled)
+    return nn.Sequential(
+        *closing, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
+    )

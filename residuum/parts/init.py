@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 Fan = Literal["in", "out"]
-FAN_MODES: dict[Fan, Literal["fan_in", "fan_out"]] = {"in": "fan_in", "out": "fan_out"}
 
 
 def rule(fan: Fan) -> str:
@@ -20,23 +19,22 @@ def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Modul
     `fan`: n = k*k*c_in ("in", He et al. 2015b, eq. 10) or k*k*c_out ("out", fb.resnet.torch).
     `seed`: None draws from torch's global generator.
 
-    Linear layers as Torch7 and fb.resnet.torch have them; batch normalisation 1 and 0. Changes the
-    network in place and returns it; its attribute `initialisation` then names the rule.
+    Linear layers as in Torch7 and fb.resnet.torch; batch normalisation 1 and 0. Changes the network
+    in place and returns it; its attribute `initialisation` then names the rule.
     """
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            if not module.weight.is_meta:
-                nn.init.kaiming_normal_(
-                    module.weight, mode=FAN_MODES[fan], nonlinearity="relu", generator=generator
-                )
-        elif isinstance(module, nn.Linear):
-            if not module.weight.is_meta:
-                bound = module.in_features**-0.5
-                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             module.reset_parameters()
+        elif isinstance(module, nn.Conv2d | nn.Linear) and module.weight.is_meta:
+            continue  # a generator has no meta device
+        elif isinstance(module, nn.Conv2d):
+            mode = "fan_in" if fan == "in" else "fan_out"
+            nn.init.kaiming_normal_(module.weight, 0, mode, "relu", generator)
+        elif isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            nn.init.uniform_(module.weight, -bound, bound, generator)
+            nn.init.zeros_(module.bias)
     # the rule belongs to what the network is (networks/structure.py)
     network.initialisation = rule(fan)  # type: ignore[assignment] - torch types attributes as modules
     return network

@@ -30,10 +30,7 @@ class Merge(nn.Module):
         raise NotImplementedError
 
     def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
-        """m(h, 0; z) and m(0, F; z), `None` for a road that carries nothing.
-
-        Probed with zeros unless stated.
-        """
+        """m(h, 0; z) and m(0, F; z), `None` for an empty road. Probed with zeros unless stated."""
         nothing_around = None if around is None else torch.zeros_like(around)
         nothing_through = None if through is None else torch.zeros_like(through)
         return (
@@ -67,8 +64,7 @@ class Sum(Merge):
 
 
 class Gate(Merge):
-    """(1 - T) h + T F with T = sigmoid(transform(z)), the coupled gate of Srivastava et al. 2015,
-    eq. 3.
+    """(1 - T) h + T F, T = sigmoid(transform(z)): Srivastava et al. 2015, eq. 3, coupled.
 
     `transform` maps z to the shape of F; its bias decides how much passes at first. Deleting the
     branch closes the gate, T = 0, which leaves h itself.
@@ -79,12 +75,9 @@ class Gate(Merge):
         self.transform = transform
 
     def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.transform(z))
-        if through is None:
-            return (1 - gate) * _only(around, None)
-        if around is None:
-            return gate * through
-        return torch.lerp(around, through, gate)
+        if around is None or through is None:
+            return _only(*self.halves(around, through, z))
+        return torch.lerp(around, through, torch.sigmoid(self.transform(z)))
 
     def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         gate = torch.sigmoid(self.transform(z))
@@ -98,8 +91,7 @@ class Gate(Merge):
 
 
 class Concat(Merge):
-    """[h, F] along the channels (Huang et al. 2017, eq. 2): a sum of roads padded with zeros on
-    either side.
+    """[h, F] along the channels (Huang et al. 2017, eq. 2): a sum of roads padded with zeros.
 
     `growth` is the number of channels of F.
     """
@@ -109,16 +101,14 @@ class Concat(Merge):
         self.growth = growth
 
     def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
-        if around is not None and through is not None:
-            return torch.cat([around, through], 1)
-        if around is not None:
-            return self._padded(around, 0, self.growth)
-        return self._padded(_only(None, through), z.shape[1], 0)
+        if around is None or through is None:
+            return _only(*self.halves(around, through, z))
+        return torch.cat([around, through], 1)
 
     def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         channels = z.shape[1] if around is None else around.shape[1]
         return (
-            None if around is None else self._padded(around, 0, self.growth),
+            None if around is None else self.bypass(around, z),
             None if through is None else self._padded(through, channels, 0),
         )
 
@@ -134,8 +124,7 @@ class Concat(Merge):
 
 
 class Mean(Merge):
-    """The mean of the roads that are there, the join of a fractal network (Larsson et al. 2017,
-    sec. 2).
+    """The mean of the roads that are there: the join of Larsson et al. 2017, sec. 2.
 
     `None` is a road that is not there and does not count. A deleted branch does: its road is there
     and carries zero, which leaves h / 2.
@@ -159,26 +148,22 @@ class Mean(Merge):
 
 def _only(around: Road, through: Road) -> Tensor:
     """The one road that carries something."""
-    if around is not None:
-        return around
-    if through is not None:
-        return through
+    for road in (around, through):
+        if road is not None:
+            return road
     raise UsageError("neither road of this unit carries anything: shortcut and branch are both cut")
 
 
 def require_linear(merge: Merge, halves: tuple[Road, Road], whole: Tensor, where: str) -> None:
-    """UsageError where the two halves do not add up to the whole: paths are not defined for such a
-    merge."""
+    """UsageError where the halves do not add up to the whole: such a merge has no paths."""
     parts = [half for half in halves if half is not None]
     total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     if total.shape == whole.shape:
         distance = (total - whole).abs().max()
         if bool(distance <= TOLERANCE * whole.abs().max()):
             return
-    name = type(merge).__name__
     raise UsageError(
-        f"{where}: the merge {name} is not linear in its two roads: m(h, 0) + m(0, F) "
-        "is not m(h, F). "
-        "Paths and lesions are defined for linear merges only (a sum, a gate, a "
-        "concatenation, a mean)"
+        f"{where}: the merge {type(merge).__name__} is not linear in its two roads: "
+        "m(h, 0) + m(0, F) is not m(h, F). Paths and lesions are defined for linear merges only "
+        "(a sum, a gate, a concatenation, a mean)"
     )

@@ -71,9 +71,8 @@ def option_a_average(c_in: int, c_out: int, stride: int) -> nn.Module | None:
 
 def _padded(pad: type[Pad], c_in: int, c_out: int, stride: int) -> nn.Module | None:
     if c_out < c_in:
-        raise UsageError(
-            f"option A appends channels; it cannot go from {c_in} to {c_out}. Use option B"
-        )
+        said = f"it cannot go from {c_in} to {c_out}. Use option B"
+        raise UsageError(f"option A appends channels; {said}")
     return None if same_shape(c_in, c_out, stride) else pad(c_in, c_out, stride)
 
 
@@ -84,8 +83,7 @@ def option_b(c_in: int, c_out: int, stride: int) -> nn.Module | None:
 
 def option_b_bare(c_in: int, c_out: int, stride: int) -> nn.Module | None:
     """Option B of pre-activation networks: no batch normalisation (He et al. 2016)."""
-    same = same_shape(c_in, c_out, stride)
-    return None if same else projection(c_in, c_out, stride, normalise=False)
+    return None if same_shape(c_in, c_out, stride) else projection(c_in, c_out, stride, False)
 
 
 def option_c(c_in: int, c_out: int, stride: int) -> nn.Module | None:

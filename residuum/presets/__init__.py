@@ -12,11 +12,9 @@ if TYPE_CHECKING:
     from .index import Listed
     from .published import Published
 
-_HOMES: dict[str, str] = dict.fromkeys(
-    ("CATALOGUE", "FAMILIES", "describe", "find", "preset"), "catalogue"
-)
-_HOMES |= {"preset_cost": "catalogue", "Family": "family", "Preset": "family"}
-_HOMES |= {"Listed": "index", "Published": "published"}
+_HOMES = {"Family": "family", "Preset": "family", "Listed": "index", "Published": "published"}
+_CATALOGUE = ("CATALOGUE", "FAMILIES", "describe", "find", "preset", "preset_cost")
+_HOMES |= dict.fromkeys(_CATALOGUE, "catalogue")
 
 
 def __getattr__(name: str) -> Any:

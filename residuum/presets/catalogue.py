@@ -36,9 +36,8 @@ def find(name: str) -> Preset:
             continue
         if depth == family.near(depth):
             return family.member(name, depth)
-        listed = [row.name for row in CATALOGUE.values() if family.depth(row.name)]
-        names = [family.named(family.near(depth)), *listed]
-        near = min(names, key=lambda known: abs((family.depth(known) or 0) - depth))
+        depths = [family.near(depth), *filter(None, map(family.depth, CATALOGUE))]
+        near = family.named(min(depths, key=lambda known: abs(known - depth)))
         first = ", ".join(str(family.step * n + 2) for n in range(1, 4))
         raise UsageError(
             f"{name}: this family has depths {family.rule} ({first}, ...) and those that are "
@@ -81,25 +80,18 @@ def preset_cost(
 ) -> Cost:
     """Parameters, FLOPs, depth and units; FLOPs on images of `size` pixels, by default its own."""
     row, options = find(name), options or {}
-    pixels = options.get("size", row.size) if size is None else size
-    return cost(_outline(row, classes, options), pixels)
+    return cost(_outline(row, classes, options), size or options.get("size", row.size))
 
 
 def describe(name: str, classes: int | None = None, **options: Any) -> Listed:
     """What the index says of a preset, worked out anew: for other depths, classes and options."""
     row = find(name)
-    outline = _outline(row, classes, options)
-    size = options.get("size", row.size)
+    outline, size = _outline(row, classes, options), options.get("size", row.size)
+    alike = ("name", "family", "initialisation", "recipe", "source", "published", "note")
     return Listed(
         **asdict(cost(outline, size)),
-        name=name,
-        family=row.family,
+        **{field: getattr(row, field) for field in alike},
         size=size,
         classes=row.classes if classes is None else classes,
         expression=write(express(outline.units)),
-        initialisation=row.initialisation,
-        recipe=row.recipe,
-        source=row.source,
-        published=row.published,
-        note=row.note,
     )

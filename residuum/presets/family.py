@@ -68,9 +68,8 @@ class Preset:
         UsageError: an option or value that it does not take (with the nearest), bad classes.
         """
         if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
-            raise UsageError(
-                f"{self.name}: classes must be a whole number of at least 2, not {classes!r}"
-            )
+            rule = "classes must be a whole number of at least 2"
+            raise UsageError(f"{self.name}: {rule}, not {classes!r}")
         parts = {option: self._part(option, value) for option, value in options.items()}
         try:
             if self.maker is None:
@@ -82,13 +81,12 @@ class Preset:
     def _part(self, option: str, value: object) -> object:
         """What the builder takes for an option: the function or arrangement of that name."""
         if option not in self.options:
-            valid = nearest(option, self.options) if self.options else " It takes none."
-            raise UsageError(f"{self.name} has no option {option!r}.{valid}")
+            near = nearest(option, self.options)
+            raise UsageError(f"{self.name} has no option {option!r}.{near}")
         if option == "size":
             if isinstance(value, bool) or not isinstance(value, int):
-                raise UsageError(
-                    f"{self.name}: size must be a whole number of pixels, not {value!r}"
-                )
+                rule = "size must be a whole number of pixels"
+                raise UsageError(f"{self.name}: {rule}, not {value!r}")
             return value
         table = {"shortcut": SHORTCUTS, "arrangement": ARRANGEMENTS}[option]
         if not isinstance(value, str) or value not in table:
@@ -115,8 +113,7 @@ class Family:
     def depth(self, name: str) -> int | None:
         """The depth in a name of this family, whether it fits the rule or not; else None."""
         pattern = f"{self.prefix}([1-9][0-9]{{0,3}}){re.escape(self.suffix)}"
-        found = re.fullmatch(pattern, name)
-        return int(found[1]) if found else None
+        return int(found[1]) if (found := re.fullmatch(pattern, name)) else None
 
     def near(self, depth: int) -> int:
         """The nearest depth that fits the rule."""

@@ -3,11 +3,12 @@
 `python -m residuum.presets.write_index` writes index.json anew; a test keeps it true.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from .published import Published
 
@@ -45,9 +46,5 @@ class Listed:
 @cache
 def listed() -> dict[str, Listed]:
     """Every listed preset by name, in the catalogue's order."""
-    return {row["name"]: _read(row) for row in json.loads(PATH.read_text())}
-
-
-def _read(row: dict[str, Any]) -> Listed:
-    published = tuple(Published(**number) for number in row.pop("published"))
-    return Listed(**row, published=published)
+    rows = msgspec.json.decode(PATH.read_bytes(), type=list[Listed])
+    return {row.name: row for row in rows}

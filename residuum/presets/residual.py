@@ -33,12 +33,11 @@ PRE_BOTTLENECK = partial(BOTTLENECK, shortcut=option_b_bare, arrangement=PREACT)
 PLAIN = partial(plain, block=basic, shortcut=option_a)
 PRE_PLAIN = partial(PLAIN, arrangement=PREACT)
 
-LARGE = {"opening": share_after_activated_stem}
-LARGE_BASIC = partial(residual, block=basic, shortcut=option_b, **LARGE)
+LARGE_BASIC = partial(BASIC, shortcut=option_b, opening=share_after_activated_stem)
 LARGE_BOTTLENECK = partial(LARGE_BASIC, block=bottleneck_late_stride)
 LARGE_PRE_BASIC = partial(LARGE_BASIC, shortcut=option_b_bare, arrangement=PREACT)
 LARGE_PRE_BOTTLENECK = partial(LARGE_PRE_BASIC, block=bottleneck_late_stride)
-LARGE_PLAIN = partial(PLAIN, **LARGE)
+LARGE_PLAIN = partial(PLAIN, opening=share_after_activated_stem)
 
 
 def cifar(
@@ -73,102 +72,58 @@ ROWS = (
     cifar("resnet32", 32, BASIC, "he-cifar", T6, c10(7.51, source=T6)),
     cifar("resnet44", 44, BASIC, "he-cifar", T6, c10(7.17, source=T6)),
     cifar("resnet56", 56, BASIC, "he-cifar", T6, c10(6.97, source=T6)),
-    cifar(
-        "resnet110", 110, BASIC, "he-cifar-warm", T6,
-        c10(6.61, MEDIAN, T1), c10(6.43, "best of 5", T6), c10(6.61, "mean of 5", T6, "+- 0.16"),
-    ),
+    cifar("resnet110", 110, BASIC, "he-cifar-warm", T6, c10(6.61, MEDIAN, T1),
+          c10(6.43, "best of 5", T6), c10(6.61, "mean of 5", T6, "+- 0.16")),
     cifar("resnet1202", 1202, BASIC, "he-cifar-warm", T6, c10(7.93, source=T6)),
-    cifar(
-        "resnet164", 164, BOTTLENECK, "preact-cifar", T2 + "a",
-        c10(5.93, MEDIAN, T2 + "a"), c100(25.16, MEDIAN, T4),
-        note=RIVALS,
-    ),
-    cifar(
-        "resnet1001", 1001, BOTTLENECK, "preact-cifar", T4,
-        c10(7.61, MEDIAN, T4), c100(27.82, MEDIAN, T4),
-    ),
+    cifar("resnet164", 164, BOTTLENECK, "preact-cifar", T2 + "a",
+          c10(5.93, MEDIAN, T2 + "a"), c100(25.16, MEDIAN, T4), note=RIVALS),
+    cifar("resnet1001", 1001, BOTTLENECK, "preact-cifar", T4,
+          c10(7.61, MEDIAN, T4), c100(27.82, MEDIAN, T4)),
 
-    *(
-        cifar(f"preresnet{depth}", depth, PRE_BASIC, "preact-cifar", PRE, note=UNNAMED)
-        for depth in (20, 32, 44, 56)
-    ),
-    cifar(
-        "preresnet110", 110, PRE_BASIC, "preact-cifar", T2 + "e",
-        c10(6.37, MEDIAN, T2 + "e"),
-        c10(6.1, "", "Veit et al. 2016, sec. 4", "their own training"),
-    ),
-    cifar(
-        "preresnet164", 164, PRE_BOTTLENECK, "preact-cifar", T2 + "e",
-        c10(5.46, MEDIAN, T2 + "e"), c100(24.33, MEDIAN, T4),
-        note=RIVALS,
-    ),
-    cifar(
-        "preresnet1001", 1001, PRE_BOTTLENECK, "preact-cifar", T4,
-        c10(4.62, MEDIAN, T4, SMALL_BATCH + "; mean 4.69 +- 0.20"),
-        c10(4.92, MEDIAN, T4, "batches of 128; mean 4.89 +- 0.14"),
-        c100(22.71, MEDIAN, T4, "mean 22.68 +- 0.22"),
-        note="the paper says 10.2M parameters; counted 10.3M",
-    ),
+    *(cifar(f"preresnet{depth}", depth, PRE_BASIC, "preact-cifar", PRE, note=UNNAMED)
+      for depth in (20, 32, 44, 56)),
+    cifar("preresnet110", 110, PRE_BASIC, "preact-cifar", T2 + "e", c10(6.37, MEDIAN, T2 + "e"),
+          c10(6.1, "", "Veit et al. 2016, sec. 4", "their own training")),
+    cifar("preresnet164", 164, PRE_BOTTLENECK, "preact-cifar", T2 + "e",
+          c10(5.46, MEDIAN, T2 + "e"), c100(24.33, MEDIAN, T4), note=RIVALS),
+    cifar("preresnet1001", 1001, PRE_BOTTLENECK, "preact-cifar", T4,
+          c10(4.62, MEDIAN, T4, SMALL_BATCH + "; mean 4.69 +- 0.20"),
+          c10(4.92, MEDIAN, T4, "batches of 128; mean 4.89 +- 0.14"),
+          c100(22.71, MEDIAN, T4, "mean 22.68 +- 0.22"),
+          note="the paper says 10.2M parameters; counted 10.3M"),
     cifar("preresnet1202", 1202, PRE_BASIC, "preact-cifar", PRE, note="depth of He et al. 2015"),
 
-    *(
-        cifar(f"resnet{depth}-{order.name}", depth, partial(maker, arrangement=order),
-              "preact-cifar", T2 + order.letter, c10(error, MEDIAN, T2 + order.letter))
-        for order, depth, maker, error in (
-            (BN_AFTER_ADD, 110, BASIC, 8.17),
-            (BN_AFTER_ADD, 164, BOTTLENECK, 6.50),
-            (RELU_BEFORE_ADD, 110, BASIC, 7.84),
-            (RELU_BEFORE_ADD, 164, BOTTLENECK, 6.14),
-            (RELU_PREACT, 110, BASIC, 6.71),
-            (RELU_PREACT, 164, BOTTLENECK, 5.91),
-        )
-    ),
+    *(cifar(f"resnet{depth}-{order.name}", depth, partial(maker, arrangement=order),
+            "preact-cifar", T2 + order.letter, c10(error, MEDIAN, T2 + order.letter))
+      for order, *errors in (
+          (BN_AFTER_ADD, 8.17, 6.50), (RELU_BEFORE_ADD, 7.84, 6.14), (RELU_PREACT, 6.71, 5.91))
+      for depth, maker, error in zip((110, 164), (BASIC, BOTTLENECK), errors, strict=True)),
 
-    *(
-        row for depth in (20, 32, 44, 56) for row in (
-            cifar(f"plain{depth}", depth, PLAIN, "he-cifar", PLAINS, note=CURVES), _twin(depth),
-        )
-    ),
-    cifar(
-        "plain110", 110, PLAIN, "he-cifar-warm", PLAINS,
-        c10("fail", MEDIAN, T1, "constant scaling 0/1; an error above 20 % is a failure there"),
-        c10("fail", "", HE15 + ", fig. 6", "above 60 %, not drawn"),
-    ),
+    *(row for depth in (20, 32, 44, 56) for row in (
+        cifar(f"plain{depth}", depth, PLAIN, "he-cifar", PLAINS, note=CURVES), _twin(depth))),
+    cifar("plain110", 110, PLAIN, "he-cifar-warm", PLAINS,
+          c10("fail", MEDIAN, T1, "constant scaling 0/1; an error above 20 % is a failure there"),
+          c10("fail", "", HE15 + ", fig. 6", "above 60 %, not drawn")),
     _twin(110),
 
     imagenet("resnet18", 18, LARGE_BASIC, HE15, top1(30.43, "single crop", FB)),
-    imagenet(
-        "resnet34", 34, LARGE_BASIC, HE15,
-        top1(26.73, "single crop", FB),
-        top1(24.52, "ten crops", HE15 + ", table 3", "option B; 25.03 with A, 24.19 with C"),
-    ),
+    imagenet("resnet34", 34, LARGE_BASIC, HE15, top1(26.73, "single crop", FB),
+             top1(24.52, "ten crops", HE15 + ", table 3", "option B; 25.03 with A, 24.19 with C")),
     imagenet("plain18", 18, LARGE_PLAIN, HE15, top1(27.94, "ten crops", HE15 + ", table 2")),
     imagenet("plain34", 34, LARGE_PLAIN, HE15, top1(28.54, "ten crops", HE15 + ", table 2")),
-    *(
-        imagenet(
-            f"resnet{depth}", depth, LARGE_BOTTLENECK, HE15,
-            top1(late, "single crop", FB),
-            top1(single, "single crop", MODELS, EARLY), top1(ten, "ten crops", MODELS, EARLY),
-            note=LATE,
-        )
-        for depth, late, single, ten in (
-            (50, 24.01, 24.7, 22.9), (101, 22.44, 23.6, 21.8), (152, 22.16, 23.0, 21.4),
-        )
-    ),
-    *(
-        imagenet(f"preresnet{depth}", depth, maker, f"{HE16}; layout of {FB}")
-        for depth, maker in (
-            (18, LARGE_PRE_BASIC), (34, LARGE_PRE_BASIC),
-            (50, LARGE_PRE_BOTTLENECK), (101, LARGE_PRE_BOTTLENECK), (152, LARGE_PRE_BOTTLENECK),
-        )
-    ),
-    imagenet(
-        "preresnet200", 200, LARGE_PRE_BOTTLENECK, HE16 + ", sec. 5",
-        top1(21.66, "single crop", FB),
-        top1(20.7, "single crop of 320", HE16 + ", table 5"),
-        top1(20.1, "single crop of 320", HE16 + ", table 5", "with aspect-ratio augmentation"),
-        note="used by Veit et al. 2016, fig. 4",
-    ),
+    *(imagenet(f"resnet{depth}", depth, LARGE_BOTTLENECK, HE15, top1(late, "single crop", FB),
+               top1(single, "single crop", MODELS, EARLY), top1(ten, "ten crops", MODELS, EARLY),
+               note=LATE)
+      for depth, late, single, ten in (
+          (50, 24.01, 24.7, 22.9), (101, 22.44, 23.6, 21.8), (152, 22.16, 23.0, 21.4))),
+    *(imagenet(f"preresnet{depth}", depth, maker, f"{HE16}; layout of {FB}")
+      for maker, depths in ((LARGE_PRE_BASIC, (18, 34)), (LARGE_PRE_BOTTLENECK, (50, 101, 152)))
+      for depth in depths),
+    imagenet("preresnet200", 200, LARGE_PRE_BOTTLENECK, HE16 + ", sec. 5",
+             top1(21.66, "single crop", FB),
+             top1(20.7, "single crop of 320", HE16 + ", table 5"),
+             top1(20.1, "single crop of 320", HE16 + ", table 5", "with aspect-ratio augmentation"),
+             note="used by Veit et al. 2016, fig. 4"),
 )  # fmt: skip
 
 

@@ -14,28 +14,7 @@ from .studies import plan, report, study
 from .training import train
 
 __all__ = [
-    "Comparison",
-    "Deletions",
-    "Entry",
-    "Evaluation",
-    "Info",
-    "Lesioned",
-    "Lesions",
-    "NetworkOptions",
-    "PathCount",
-    "RunEntry",
-    "Scope",
-    "Source",
-    "Training",
-    "diff",
-    "evaluate",
-    "info",
-    "lesion",
-    "ls",
-    "paths",
-    "plan",
-    "report",
-    "runs",
-    "study",
-    "train",
-]
+    "Comparison", "Deletions", "Entry", "Evaluation", "Info", "Lesioned", "Lesions",
+    "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source", "Training", "diff",
+    "evaluate", "info", "lesion", "ls", "paths", "plan", "report", "runs", "study", "train",
+]  # fmt: skip

@@ -43,9 +43,8 @@ def ls(pattern: str = "*") -> list[Entry]:
     ]
     found = [e for e in entries if fnmatch.fnmatch(e.name, pattern)]
     if not found:
-        raise UsageError(
-            f"nothing is called {pattern!r}.{nearest(pattern, (e.name for e in entries))}"
-        )
+        near = nearest(pattern, (e.name for e in entries))
+        raise UsageError(f"nothing is called {pattern!r}.{near}")
     return found
 
 
@@ -96,24 +95,13 @@ def info(
     """
     row = _described(preset, classes, network)
     found = count_paths(read(row.expression))
+    known = {k: v for k, v in vars(row).items() if k not in ("family", "expression")}
     return Info(
-        name=row.name,
-        parameters=row.parameters,
-        flops=row.flops,
+        **known,
         macs=row.flops // 2,
-        depth=row.depth,
-        units=row.units,
-        source=row.source,
-        recipe=row.recipe,
-        published=row.published,
-        note=row.note,
-        size=row.size,
-        classes=row.classes,
-        initialisation=row.initialisation,
         paths=str(found.total),
         mean_length=float(found.mean),
         polynomial=polynomial_text(row.expression),
-        structure=row.structure,
     )
 
 
@@ -143,8 +131,8 @@ def polynomial_text(part: object) -> str:
 
 def _factor(part: object) -> str:
     text = polynomial_text(part)
-    alone = text == "t" or (isinstance(part, list) and isinstance(part[0], int))
-    return text if alone else f"({text})"
+    power = isinstance(part, list) and isinstance(part[0], int)
+    return text if power or text == "t" else f"({text})"
 
 
 @dataclass(frozen=True)
@@ -188,20 +176,21 @@ def paths(
         Also the share of paths between two lengths, say --between 19 35.
     """
     if between is not None and between[0] > between[1]:
-        raise UsageError(
-            f"between: the first length, {between[0]}, is above the last, {between[1]}"
-        )
+        first, last = between
+        raise UsageError(f"between: the first length, {first}, is above the last, {last}")
     expression = read(_described(preset, None, network).expression)
     found = count_paths(expression)
-    left = None if delete is None else remaining(expression, delete)
+    left = None
+    if delete is not None:
+        left = tuple(None if f is None else float(f) for f in remaining(expression, delete))
     return PathCount(
-        preset,
-        found.units,
-        str(found.total),
-        tuple(map(str, found.counts)),
-        float(found.mean),
-        between,
-        None if between is None else float(found.share(*between)),
-        delete,
-        None if left is None else tuple(None if f is None else float(f) for f in left),
+        name=preset,
+        units=found.units,
+        total=str(found.total),
+        counts=tuple(map(str, found.counts)),
+        mean=float(found.mean),
+        between=between,
+        share=None if between is None else float(found.share(*between)),
+        deleted=delete,
+        remaining=left,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import CheckpointError
 from ..reader import plain
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 Weight = Literal["meaning", "machine", "words"]
 MOST_LINES = 20  # of structure
-MEANING = ("network", "recipe", "data.digest", "precision", "scheme", "structure")
-MACHINE = ("machine", "versions")
-WORDS = ("recipe.name", "recipe.source")
 
 
 @dataclass(frozen=True)
@@ -61,24 +58,19 @@ def diff(first: str | Path, second: str | Path) -> Comparison:
     """
     from ..training.description import Description
 
-    ours, theirs = Description.load(Path(first)), Description.load(Path(second))
-    return Comparison(
-        str(first),
-        str(second),
-        ours.identity.digest == theirs.identity.digest,
-        tuple(_differences(ours, theirs)),
-        () if ours.structure == theirs.structure else _structure(Path(first), Path(second)),
-    )
+    folders = Path(first), Path(second)
+    ours, theirs = map(Description.load, folders)
+    same = ours.identity.digest == theirs.identity.digest
+    structure = () if ours.structure == theirs.structure else _structure(*folders)
+    return Comparison(str(first), str(second), same, _differences(ours, theirs), structure)
 
 
-def _differences(ours: "Description", theirs: "Description") -> Iterator[Difference]:
+def _differences(ours: "Description", theirs: "Description") -> tuple[Difference, ...]:
     """Heaviest first, each kind in the order of run.json."""
     one, other = dict(_flat(plain(ours))), dict(_flat(plain(theirs)))
-    places = [place for place in {**one, **other} if one.get(place) != other.get(place)]
-    for wanted in ("meaning", "machine", "words"):
-        for place in places:
-            if (weight := _weight(place)) == wanted:
-                yield Difference(place, one.get(place), other.get(place), weight)
+    both = ((place, one.get(place), other.get(place)) for place in one | other)
+    found = [Difference(place, a, b, _weight(place)) for place, a, b in both if a != b]
+    return tuple(sorted(found, key=lambda difference: get_args(Weight).index(difference.weight)))
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -91,22 +83,22 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _weight(place: str) -> Weight:
-    def under(names: tuple[str, ...]) -> bool:
-        return any(place == name or place.startswith(f"{name}.") for name in names)
-
-    if under(MACHINE):
-        return "machine"
-    return "meaning" if under(MEANING) and not under(WORDS) else "words"
+    match place.split("."):
+        case ["machine" | "versions", *_]:
+            return "machine"
+        case ["recipe", "name" | "source"]:
+            return "words"
+        case ["network" | "recipe" | "precision" | "scheme" | "structure", *_] | ["data", "digest"]:
+            return "meaning"
+    return "words"
 
 
 def _structure(first: Path, second: Path) -> tuple[str, ...]:
     from ..networks.structure import differences
 
     try:
-        ours, theirs = (
-            read_bytes(folder / "structure.txt").decode(errors="replace").splitlines()
-            for folder in (first, second)
-        )
+        files = [read_bytes(folder / "structure.txt") for folder in (first, second)]
     except CheckpointError as error:
         return (f"({error})",)
+    ours, theirs = (file.decode(errors="replace").splitlines() for file in files)
     return tuple(line.strip() for line in differences(ours, theirs, MOST_LINES).splitlines())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,19 +43,13 @@ def evaluate(
     """
     import torch
 
-    from ..anatomy import at_rest
-
     subject = _subject(run, source, machine)
     images, labels = subject.test()
-    with torch.no_grad(), at_rest(subject.network):
-        batches = zip(images.split(500), labels.split(500), strict=True)
-        device = next(subject.network.parameters()).device
-        wrong = sum(
-            int((subject.network(x.to(device)).argmax(1).cpu() != y).sum()) for x, y in batches
-        )
-    rate = Rate(wrong, len(labels))
-    name, data = Path(run).name, subject.data.name
-    return Evaluation(name, subject.name, data, rate.value, rate.interval, rate.n)
+    device = next(subject.network.parameters()).device
+    with torch.no_grad():
+        found = [subject.network(x.to(device)).argmax(1).cpu() for x in images.split(500)]
+    rate, data = Rate(int((torch.cat(found) != labels).sum()), len(labels)), subject.data.name
+    return Evaluation(Path(run).name, subject.name, data, rate.value, rate.interval, rate.n)
 
 
 @dataclass(frozen=True)
@@ -115,9 +110,9 @@ def lesion(
     if deletions.units is not None:
         intact, found = delete(network, test, [deletions.units])
     elif deletions.random is not None:
-        drawn = delete_random(network, test, deletions.random, deletions.repeats, deletions.seed)
-        intact, grouped, spreads = drawn
-        found = [d for group in grouped.values() for d in group]
+        asked = deletions.random, deletions.repeats, deletions.seed
+        intact, grouped, spreads = delete_random(network, test, *asked)
+        found = chain(*grouped.values())
         spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
     else:
         intact, found = delete_each(network, test)
@@ -148,9 +143,8 @@ def _subject(run: str | Path, source: Source, machine: Machine) -> "Subject":
     opened = Run.open(run)
     opened.outcome  # noqa: B018 - an unfinished run is told before the data are read
     if source.data is None and opened.data.name != "digits":
-        raise UsageError(
-            f"{run}: trained on {opened.data.name}. Say with --data where these images are"
-        )
+        advice = "Say with --data where these images are"
+        raise UsageError(f"{run}: trained on {opened.data.name}. {advice}")
     machine = machine.resolved()
     torch.set_num_threads(machine.threads)
     return open_subject(opened, source.load(), machine.device)

@@ -3,10 +3,11 @@
 The text below a field is its help. Loads no torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import wraps
 from inspect import signature
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ..training import Recipe
 
 T = TypeVar("T")
-SMALL_IMAGE = 16  # pixels; below it the short recipe for digits is the default
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,9 @@ class NetworkOptions:
     size: int | None = None
     """Pixels of an image (VGG)."""
 
-    def given(self) -> Mapping[str, str | int]:
+    def given(self) -> dict[str, str | int]:
         """Those that are not left to the network."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,7 @@ class Training:
         """UsageError: an unknown name, a file that is no recipe, a number that cannot be."""
         from ..training.recipes import find_recipe, recipe_from_file
 
-        default = "digits" if image_size < SMALL_IMAGE else "fb-cifar"
-        name = self.recipe or default
+        name = self.recipe or ("digits" if image_size < 16 else "fb-cifar")
         is_file = name.endswith(".toml") or "/" in name
         recipe = recipe_from_file(name) if is_file else find_recipe(name)
         own = {name: getattr(self, name) for name in ("batch_size", "learning_rate", "seed")}
@@ -101,9 +99,8 @@ class Deletions:
 
     def __post_init__(self) -> None:
         if self.units is not None and self.random is not None:
-            raise UsageError(
-                "give either units to delete together or numbers to delete at random, not both"
-            )
+            both = "units to delete together or numbers to delete at random"
+            raise UsageError(f"give either {both}, not both")
         if self.repeats < 1:
             raise UsageError(f"repeats must be at least 1, not {self.repeats}")
 
@@ -139,23 +136,17 @@ def verb(function: Callable[..., T]) -> Callable[..., T]:
     """
     own = signature(function).parameters
     requests = {name: p.annotation for name, p in own.items() if is_dataclass(p.annotation)}
-    homes = {field.name: name for name, kind in requests.items() for field in fields(kind)}
+    within = {name: [field.name for field in fields(kind)] for name, kind in requests.items()}
+    known = {*own.keys() - requests.keys(), *chain(*within.values())}
 
     @wraps(function)
     def call(*arguments: Any, **words: Any) -> T:
-        whole: dict[str, Any] = {}
-        parts: dict[str, dict[str, Any]] = {}
-        for word, value in words.items():
-            if word in own:
-                whole[word] = value
-            elif word in homes:
-                parts.setdefault(homes[word], {})[word] = value
-            else:
-                valid = nearest(word, [*own.keys() - requests.keys(), *homes])
-                raise UsageError(f"{function.__name__} takes no {word!r}.{valid}")
-        for name, values in parts.items():
-            request = whole.get(name, own[name].default)
-            whole[name] = replace(request, **values)
-        return function(*arguments, **whole)
+        for word in words:
+            if word not in known and word not in requests:
+                raise UsageError(f"{function.__name__} takes no {word!r}.{nearest(word, known)}")
+        for name, names in within.items():
+            if given := {word: words.pop(word) for word in names if word in words}:
+                words[name] = replace(words.get(name, own[name].default), **given)
+        return function(*arguments, **words)
 
     return call

@@ -9,7 +9,7 @@ from ..errors import ResiduumError, UsageError
 from ..storage import holder
 
 if TYPE_CHECKING:
-    from ..training import Blueprint, Run
+    from ..training import Run
 
 SIGNS = ("run.json", "done.json", "weights.safetensors")  # of a run folder, whole or damaged
 
@@ -46,9 +46,8 @@ def runs(folder: str | Path = "runs") -> list[RunEntry]:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UsageError(
-            f"{folder}: no such folder. `residuum train` makes runs, by default in runs/"
-        )
+        advice = "`residuum train` makes runs, by default in runs/"
+        raise UsageError(f"{folder}: no such folder. {advice}")
     found = {sign.parent for name in SIGNS for sign in root.rglob(name)}
     return [_entry(place) for place in sorted(found)]
 
@@ -56,40 +55,32 @@ def runs(folder: str | Path = "runs") -> list[RunEntry]:
 def _entry(folder: Path) -> RunEntry:
     from ..training import Run
 
-    written = max(file.stat().st_mtime for name in SIGNS if (file := folder / name).exists())
-    for file in (folder / "checkpoints").glob("*.json"):
-        written = max(written, file.stat().st_mtime)
+    files = [*map(folder.joinpath, SIGNS), *folder.glob("checkpoints/*.json")]
+    written = max(file.stat().st_mtime for file in files if file.exists())
     date = datetime.datetime.fromtimestamp(written).isoformat(" ", "minutes")
     try:
         run = Run.open(folder)
-        return RunEntry(
-            str(folder),
-            _state(run),
-            in_words(run.network),
-            run.data.name,
-            run.outcome.last.test_error if run.finished else None,
-            run.recipe.seed,
-            date,
-        )
-    except ResiduumError as error:
-        return RunEntry(str(folder), "damaged", date=date, problem=str(error))
+        error = run.outcome.last.test_error if run.finished else None
+        name, seed = _network(run), run.recipe.seed
+        return RunEntry(str(folder), _state(run), name, run.data.name, error, seed, date)
+    except ResiduumError as problem:
+        return RunEntry(str(folder), "damaged", date=date, problem=str(problem))
 
 
 def _state(run: "Run") -> str:
     from ..training.checkpoint import Checkpoints
 
     worker = holder(run.folder)
-    if run.finished:
-        state = "finished"
-    else:
+    state = "finished"
+    if not run.finished:
         step = Checkpoints(run.folder / "checkpoints").newest_step()
         state = f"step {step} of {run.total_steps}"
     return state if worker is None else f"{state}, {worker} works here"
 
 
-def in_words(network: "Blueprint | None") -> str:
-    """A preset with its options: "resnet20 shortcut=B"."""
-    if network is None:
+def _network(run: "Run") -> str:
+    """The preset with its options: "resnet20 shortcut=B"."""
+    if run.network is None:
         return "a network of one's own"
-    options = (f"{name}={value}" for name, value in network.options.items())
-    return " ".join([network.preset, *options])
+    options = (f"{name}={value}" for name, value in run.network.options.items())
+    return " ".join([run.network.preset, *options])

@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 @verb
 def study(
-    name: str,
-    *,
-    scope: Scope = Scope(),
-    source: Source = Source(),
-    machine: Machine = Machine(),
+    name: str, *, scope: Scope = Scope(), source: Source = Source(), machine: Machine = Machine()
 ) -> tuple[Study, Path]:
     """Reproduce a paper's figures: train what is missing, measure, write the report.
 
@@ -32,23 +28,19 @@ def study(
     name
         A study of `residuum ls`.
     """
-    request = _request(name, scope)
     from ..experiments.executors import Local
     from ..pages import write_report
     from ..studies import run_study
 
+    request, bench = _asked(name, scope, source, machine)
     folder = Path(scope.output or f"runs/{name}-{scope.scale}")
-    done = run_study(request, _bench(scope, source, machine), folder, Local(scope.workers))
+    done = run_study(request, bench, folder, Local(scope.workers))
     return done, write_report(done, folder)
 
 
 @verb
 def plan(
-    name: str,
-    *,
-    scope: Scope = Scope(),
-    source: Source = Source(),
-    machine: Machine = Machine(),
+    name: str, *, scope: Scope = Scope(), source: Source = Source(), machine: Machine = Machine()
 ) -> "list[Priced]":
     """What a study would train and measure, with FLOPs and estimated seconds. Writes nothing.
 
@@ -59,22 +51,18 @@ def plan(
     name
         A study of `residuum ls`.
     """
-    request = _request(name, scope)
     from ..studies import study_plan
 
-    return study_plan(request, _bench(scope, source, machine))
+    return study_plan(*_asked(name, scope, source, machine))
 
 
-def _request(name: str, scope: Scope) -> "Request":
+def _asked(name: str, scope: Scope, source: Source, machine: Machine) -> "tuple[Request, Bench]":
+    """A wrong word is told before the data are read."""
+    from ..experiments.bench import Bench
     from ..studies import Request
 
-    return Request(name, scope.scale, scope.epochs, scope.depth, scope.seed)
-
-
-def _bench(scope: Scope, source: Source, machine: Machine) -> "Bench":
-    from ..experiments.bench import Bench
-
-    return Bench(Path(scope.store), source.load(), machine.resolved())
+    request = Request(name, scope.scale, scope.epochs, scope.depth, scope.seed)
+    return request, Bench(Path(scope.store), source.load(), machine.resolved())
 
 
 def report(folder: str | Path) -> Path:

@@ -1,14 +1,12 @@
 """Training a preset by a recipe."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..machine import Machine
-from ..presets.index import listed
 from .requests import NetworkOptions, Source, Training, verb
 
 if TYPE_CHECKING:
-    from ..data import Dataset
     from ..training import Run
 
 
@@ -35,27 +33,13 @@ def train(
         The run folder; runs/NAME-HASH by default.
     """
     from ..experiments.trial import Trial
-
-    _require_preset(preset)
-    training.choose(image_size=32)  # a wrong word is told before the data are read
-    data = source.load()
-    trial = Trial(preset, training.choose(data.size), fitted(preset, data, network))
-    folder = Path(output) if output else trial.folder(Path("runs"), data, machine)
-    return trial.train(data, folder, machine)
-
-
-def fitted(preset: str, data: "Dataset", network: NetworkOptions) -> dict[str, Any]:
-    """The options, with the images' size where the network must know it and it is not its own."""
     from ..presets import find
 
     row = find(preset)
-    wanted = {"size": data.size} if "size" in row.options and data.size != row.size else {}
-    return wanted | dict(network.given())
-
-
-def _require_preset(preset: str) -> None:
-    """UsageError before the data are read."""
-    if preset not in listed():
-        from ..presets import find
-
-        find(preset)
+    training.choose(image_size=32)  # like a wrong preset, told before the data are read
+    data, options = source.load(), network.given()
+    if "size" in row.options and data.size != row.size:
+        options = {"size": data.size} | options
+    trial = Trial(preset, training.choose(data.size), options)
+    folder = Path(output) if output else trial.folder(Path("runs"), data, machine)
+    return trial.train(data, folder, machine)
