@@ -97,11 +97,7 @@ class RMSProp(msgspec.Struct, frozen=True, tag_field="kind", tag="rmsprop"):
         from torch.optim import RMSprop
 
         return RMSprop(
-            groups,
-            lr=learning_rate,
-            alpha=self.smoothing,
-            eps=self.epsilon,
-            momentum=self.momentum,
+            groups, lr=learning_rate, alpha=self.smoothing, eps=self.epsilon, momentum=self.momentum
         )
 
 
