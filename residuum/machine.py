@@ -47,9 +47,8 @@ class Machine:
             raise UsageError("device mps: torch sees no Apple GPU here. Use --device cpu")
         valid = get_args(Precision)
         if self.precision not in valid:
-            raise UsageError(
-                f"unknown precision {self.precision!r}.{nearest(self.precision, valid)}"
-            )
+            hint = nearest(self.precision, valid)
+            raise UsageError(f"unknown precision {self.precision!r}.{hint}")
         if self.precision == "float16" and kind == "cpu":
             raise UsageError("precision float16 needs a GPU. Use --precision bfloat16 on a CPU")
         if self.threads < 1:

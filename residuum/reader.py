@@ -8,7 +8,7 @@ they are looked for here.
 import dataclasses
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import UnionType
@@ -21,6 +21,7 @@ from .storage import read_bytes, read_json
 
 T = TypeVar("T")
 Wrong = type[ResiduumError]
+_NOTHING = (dataclasses.MISSING, msgspec.NODEFAULT)
 
 
 def read(path: Path, kind: type[T], wrong: Wrong, schema: int | None = None, advice: str = "") -> T:
@@ -33,10 +34,8 @@ def read(path: Path, kind: type[T], wrong: Wrong, schema: int | None = None, adv
     if schema is not None and isinstance(value, dict):
         found = value.pop("schema", None)
         if found != schema or isinstance(found, bool):
-            made_by = "no schema" if found is None else f"schema {found!r}"
-            raise wrong(
-                f"{path}: made with {made_by}; this version reads {schema}. {advice}".strip()
-            )
+            made = "no schema" if found is None else f"schema {found!r}"
+            raise wrong(f"{path}: made with {made}; this version reads {schema}. {advice}".strip())
     return build(value, kind, str(path), wrong)
 
 
@@ -58,10 +57,10 @@ def plain(value: object, defaults: bool = True) -> Any:
     Without `defaults` a field that holds its default is left out: a new field changes nothing.
     TypeError: something that is none of these.
     """
-    if isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value):
+    if _typed(value):
         left_out = {} if defaults else _defaults(type(value))
         kept = {n: v for n, v in _fields(value).items() if n not in left_out or v != left_out[n]}
-        return _tag(value) | {name: plain(part, defaults) for name, part in kept.items()}
+        return _tag(value) | plain(kept, defaults)
     if isinstance(value, Mapping):
         return {key: plain(part, defaults) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -80,31 +79,34 @@ def check(value: object, where: str, wrong: Wrong) -> None:
         try:
             msgspec.convert(given, kind)
         except msgspec.ValidationError as error:
-            found = _message(str(error).replace("`$", f"`$.{name}"), type(value), name)
-            raise wrong(f"{where}: {found}") from None
+            raise wrong(f"{where}: {_message(str(error), type(value), f'$.{name}')}") from None
+
+
+def _typed(thing: object) -> bool:
+    """A dataclass or a struct of msgspec, or a value of one."""
+    return dataclasses.is_dataclass(thing) or hasattr(thing, "__struct_fields__")
+
+
+def _declared(kind: Any) -> tuple[Any, ...]:
+    """The fields; both libraries describe them alike."""
+    return (
+        dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else msgspec.structs.fields(kind)
+    )
 
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    if issubclass(kind, msgspec.Struct):
-        return {name: get_type_hints(kind)[name] for name in kind.__struct_fields__}
-    return {f.name: get_type_hints(kind)[f.name] for f in dataclasses.fields(kind)}
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in _declared(kind)}
 
 
 @cache
 def _defaults(kind: type) -> dict[str, Any]:
-    if issubclass(kind, msgspec.Struct):
-        names = kind.__struct_fields__[
-            len(kind.__struct_fields__) - len(kind.__struct_defaults__) :
-        ]
-        return dict(zip(names, kind.__struct_defaults__, strict=True))
-    found = {}
-    for field in dataclasses.fields(kind):
-        if field.default is not dataclasses.MISSING:
-            found[field.name] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
+    found = {field.name: field.default for field in _declared(kind)}
+    for field in _declared(kind):
+        if field.default_factory not in _NOTHING:
             found[field.name] = field.default_factory()
-    return found
+    return {name: value for name, value in found.items() if value not in _NOTHING}
 
 
 def _toml(path: Path, wrong: Wrong) -> Any:
@@ -117,9 +119,7 @@ def _toml(path: Path, wrong: Wrong) -> Any:
 def _refuse_unknown(given: object, built: object, place: str, where: str, wrong: Wrong) -> None:
     """Walk both side by side; only dataclasses have words that can be unknown."""
     if isinstance(given, Mapping):
-        typed = isinstance(built, msgspec.Struct) or dataclasses.is_dataclass(built)
-        known = {**_tag(built), **_fields(built)} if typed else built
-        assert isinstance(known, Mapping)
+        known: Any = _tag(built) | _fields(built) if _typed(built) else built
         for key, part in given.items():
             if key not in known:
                 raise wrong(f"{where}: {place}: unknown word {key!r}.{nearest(str(key), known)}")
@@ -139,43 +139,31 @@ def _tag(value: object) -> dict[str, Any]:
     return {} if config is None or config.tag is None else {config.tag_field: config.tag}
 
 
-def _message(text: str, kind: type, name: str = "") -> str:
+def _message(text: str, kind: type, start: str = "$") -> str:
     """msgspec's text with its place in front, and the nearest valid word behind."""
-    found = re.fullmatch(r"(.*?)(?: - at `(.*?)`)?", text, re.DOTALL)
-    said, place = (found[1], found[2]) if found else (text, None)
-    place = place or (f"$.{name}" if name else "$")
+    said, _, place = text.partition(" - at `$")
+    place = start + place.removesuffix("`")
     said = re.sub(r"^Expected `(.*?)`, got `(.*?)`$", r"expected \1, got \2", said)
     said = re.sub(r"^Object missing required field `(.*?)`$", r"missing \1", said)
     word = re.fullmatch(r"Invalid (?:enum )?value '(.*)'", said)
     if word:
-        valid = set(_words_at(kind, re.findall(r"\.(\w+)|(\[)", place)))
+        valid = set(_words_at(kind, re.findall(r"(?<=\.)\w+|\[", place)))
         said = f"unknown word {word[1]!r}.{nearest(word[1], valid) if valid else ''}"
     return f"{place}: {said}"
 
 
-def _words_at(kind: Any, steps: list[tuple[str, str]]) -> Iterable[str]:
+def _words_at(kind: Any, steps: list[str]) -> list[str]:
     """The words that may stand at a place: those of a `Literal`, or the tags of a union."""
-    options = _options(kind)
+    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if not steps:
-        return [
-            word for option in options if get_origin(option) is Literal for word in get_args(option)
-        ]
-    (name, _), *rest = steps
+        return [word for o in options if get_origin(o) is Literal for word in get_args(o)]
+    step, *rest = steps
     found: list[str] = []
     for option in options:
-        if not name:
+        if step == "[":
             inner = [a for a in get_args(option) if a is not ...]
             found += _words_at(inner[-1], rest) if inner else []
-            continue
-        fields = _hints(option) if dataclasses.is_dataclass(option) else {}
-        if isinstance(option, type) and issubclass(option, msgspec.Struct):
-            fields = _hints(option)
-            if name == option.__struct_config__.tag_field and not rest:
-                found.append(str(option.__struct_config__.tag))
-        if name in fields:
-            found += _words_at(fields[name], rest)
+        elif _typed(option):
+            found += [tag for field, tag in _tag(option).items() if field == step and not rest]
+            found += _words_at(_hints(option).get(step), rest)
     return found
-
-
-def _options(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)

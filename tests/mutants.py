@@ -261,7 +261,10 @@ MUTANTS = [
     ),
     Mutant("training/description.py", "    if changed:\n", "    if changed is None:\n", IDENTITY),
     Mutant(
-        "networks/structure.py", 'getattr(kind, "version", 1) if _ours(kind) else 1', "1", IDENTITY
+        "networks/structure.py",
+        'getattr(kind, "version", 1) if _home(kind) == "residuum" else 1',
+        "1",
+        IDENTITY,
     ),
     # ---- reader ----
     Mutant("reader.py", '_refuse_unknown(value, built, "$", where, wrong)', "pass", READER),

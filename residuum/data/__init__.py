@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
 _HOMES = {"Dataset": "images", "Images": "images", "load": "sources"}
 
-__all__ = ["Dataset", "Images", "load"]
-
 
 def __getattr__(name: str) -> Any:
     """Loaded when asked for, so that a recipe can be read without torch."""

@@ -1,5 +1,4 @@
-"""Class folders, ImageFolder layout: [train|test/]CLASS/IMAGE in a folder, a tar (any
-compression) or a zip.
+"""Class folders, [train|test/]CLASS/IMAGE, in a folder, a tar (any compression) or a zip.
 
 Archives are read in place: nothing is unpacked to disk. Members that are links, devices or point
 outside are refused.
@@ -10,6 +9,7 @@ import tarfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,6 +25,9 @@ MOST_PIXELS = 50_000_000
 MOST_FILE_BYTES = 200_000_000
 MOST_TOTAL_BYTES = 16_000_000_000
 PARTS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
+Contents = Iterator[tuple[PurePosixPath, bytes]]
+Part = dict[str, list[tuple[bytes, np.ndarray]]]  # by class: images with their paths
+Files = dict[str, Part]
 
 
 def read_class_folders(path: Path, name: str, image_size: int | None = None) -> Dataset:
@@ -36,9 +39,7 @@ def read_class_folders(path: Path, name: str, image_size: int | None = None) -> 
     is applied. DataError: a broken image (named), images of several sizes, classes that differ
     between the parts.
     """
-    files: dict[str, dict[str, list[tuple[bytes, np.ndarray]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    files: Files = defaultdict(lambda: defaultdict(list))
     total = 0
     with progress.bar(f"reading {path.name}", total=0) as advance:
         for member, content in _images(path):
@@ -46,10 +47,8 @@ def read_class_folders(path: Path, name: str, image_size: int | None = None) -> 
             image = decode(content, f"{path}: {member}", image_size)
             total += image.nbytes
             if total > MOST_TOTAL_BYTES:
-                raise DataError(
-                    f"{path}: more than {MOST_TOTAL_BYTES / 1e9:.0f} GB of pixels. "
-                    "Give a smaller set"
-                )
+                most = f"{MOST_TOTAL_BYTES / 1e9:.0f} GB"
+                raise DataError(f"{path}: more than {most} of pixels. Give a smaller set")
             files[part][label].append((str(member).encode(errors="surrogateescape"), image))
             advance()
     if not files:
@@ -57,58 +56,44 @@ def read_class_folders(path: Path, name: str, image_size: int | None = None) -> 
     return _assemble(path, name, files)
 
 
-def _assemble(path: Path, name: str, files: dict) -> Dataset:
-    split_given = set(files) >= {"train", "test"}
-    if not split_given and set(files) & {"train", "test"}:
-        only = (set(files) & {"train", "test"}).pop()
-        raise DataError(
-            f"{path}: a {only} folder without its counterpart. Give both train/ and "
-            "test/, or neither"
-        )
-    parts = {p: files[p] for p in ("train", "test")} if split_given else {"": files[""]}
+def _assemble(path: Path, name: str, files: Files) -> Dataset:
+    given = [part for part in ("train", "test") if part in files]
+    if len(given) == 1:
+        both = "Give both train/ and test/, or neither"
+        raise DataError(f"{path}: a {given[0]} folder without its counterpart. {both}")
+    parts = {part: files[part] for part in given or [""]}
     classes = sorted(set().union(*parts.values()))
     for part, labels in parts.items():
         missing = [c for c in classes if c not in labels]
         if missing:
-            raise DataError(
-                f"{path}: classes {', '.join(missing[:10])} have no images in {part or 'it'}/"
-            )
+            raise DataError(f"{path}: classes {', '.join(missing[:10])} have no images in {part}/")
     if len(classes) < 2:
         raise DataError(f"{path}: only one class folder, {classes[0]!r}; at least 2 are needed")
     images = {part: _stack(path, labels, classes) for part, labels in parts.items()}
-    if split_given:
+    if given:
         train, test = images["train"], images["test"]
     else:
         train, test = split(images[""], seed=0, test_share=0.2)
-        progress.say(
-            f"{path}: no train and test folders; a fixed fifth of each class, "
-            f"{len(test)}, is the test part"
-        )
+        fifth = f"a fixed fifth of each class, {len(test)}, is the test part"
+        progress.say(f"{path}: no train and test folders; {fifth}")
     return Dataset(name, train, test, tuple(classes))
 
 
-def _stack(path: Path, labels: dict, classes: list[str]) -> Images:
-    images, targets = [], []
-    for index, label in enumerate(classes):
-        for _, image in sorted(labels[label], key=lambda pair: pair[0]):
-            images.append(image)
-            targets.append(index)
-    shapes = {p.shape for p in images}
+def _stack(path: Path, labels: Part, classes: list[str]) -> Images:
+    images = [image for label in classes for _, image in sorted(labels[label], key=itemgetter(0))]
+    targets = [index for index, label in enumerate(classes) for _ in labels[label]]
+    shapes = {image.shape for image in images}
     if len(shapes) > 1:
-        some = ", ".join(f"{w}x{h}" for h, w, _ in sorted(shapes)[:3])
-        raise DataError(
-            f"{path}: images of {len(shapes)} sizes ({some}, ...). Pass --image-size "
-            "to crop them alike"
-        )
+        sizes = ", ".join(f"{w}x{h}" for h, w, _ in sorted(shapes)[:3])
+        found = f"images of {len(shapes)} sizes ({sizes}, ...)"
+        raise DataError(f"{path}: {found}. Pass --image-size to crop them alike")
     return Images(torch.from_numpy(np.stack(images)), torch.tensor(targets))
 
 
 def _place(member: PurePosixPath) -> tuple[str, str]:
-    """(part, class): the class is the folder the image lies in, the part the folder above, if it
-    is one."""
-    folders = list(member.parts[:-1])
-    part = PARTS.get(folders[-2].lower(), "") if len(folders) > 1 else ""
-    return part, folders[-1]
+    """The part, "" for none, and the class: the folder above the image's, and the image's."""
+    above, folder = ("", *member.parts)[-3:-1]
+    return PARTS.get(above.lower(), ""), folder
 
 
 def _wanted(member: PurePosixPath) -> bool:
@@ -116,25 +101,21 @@ def _wanted(member: PurePosixPath) -> bool:
     return member.suffix.lower() in SUFFIXES and len(member.parts) > 1 and not hidden
 
 
-def _images(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _images(path: Path) -> Contents:
     if path.is_dir():
-        yield from _from_folder(path)
-    elif zipfile.is_zipfile(path):
-        yield from _from_zip(path)
-    else:
-        yield from _from_tar(path)
+        return _from_folder(path)
+    return _from_zip(path) if zipfile.is_zipfile(path) else _from_tar(path)
 
 
-def _from_folder(root: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _from_folder(root: Path) -> Contents:
     base = root.resolve()
     for file in root.rglob("*"):
         member = PurePosixPath(file.relative_to(root).as_posix())
         if not _wanted(member):
             continue
         if not file.resolve().is_relative_to(base):
-            raise DataError(
-                f"{file}: a link that leaves {root}. Copy the image, or point at its own folder"
-            )
+            advice = "Copy the image, or point at its own folder"
+            raise DataError(f"{file}: a link that leaves {root}. {advice}")
         try:
             _check_size(file.stat().st_size, str(file))
             yield member, file.read_bytes()
@@ -142,7 +123,7 @@ def _from_folder(root: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
             raise DataError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def _from_tar(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _from_tar(path: Path) -> Contents:
     try:
         with tarfile.open(path, "r|*") as archive:
             for info in archive:
@@ -150,25 +131,20 @@ def _from_tar(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 if info.isdir():
                     continue
                 if not info.isreg():
-                    raise DataError(
-                        f"{path}: member {info.name!r} is a link or device; only plain "
-                        "files are read"
-                    )
+                    wrong = f"member {info.name!r} is a link or device"
+                    raise DataError(f"{path}: {wrong}; only plain files are read")
                 if _wanted(member):
                     _check_size(info.size, f"{path}: {info.name}")
                     content = archive.extractfile(info)
                     yield member, content.read() if content else b""
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(
-            f"{path}: not a readable tar or zip archive, or cut short ({error})"
-        ) from error
-    except Exception as error:
-        if type(error).__name__ in ("LZMAError", "error"):  # lzma.LZMAError, zlib.error
-            raise DataError(f"{path}: the compressed archive is damaged ({error})") from error
+    except DataError:
         raise
+    except Exception as error:  # every decompressor raises its own
+        what = "not a readable tar or zip archive, damaged, or cut short"
+        raise DataError(f"{path}: {what} ({error})") from error
 
 
-def _from_zip(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _from_zip(path: Path) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
@@ -204,14 +180,12 @@ def decode(content: bytes, where: str, image_size: int | None = None) -> np.ndar
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
-                raise DataError(
-                    f"{where}: {width}x{height} pixels, more than {MOST_PIXELS}; refused unread"
-                )
+                large = f"{width}x{height} pixels, more than {MOST_PIXELS}"
+                raise DataError(f"{where}: {large}; refused unread")
             image.load()
             if image.mode.startswith("I"):  # 16 bits a pixel
-                image = Image.fromarray(
-                    (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-                )
+                upper = np.asarray(image).astype(np.int64) >> 8
+                image = Image.fromarray(upper.clip(0, 255).astype(np.uint8))
             image = ImageOps.exif_transpose(image).convert("RGB")
             if image_size:
                 image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)

@@ -28,8 +28,7 @@ class Images:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of shape, pixels and labels: the identity of the data, wherever they were read
-        from."""
+        """sha256 of shape, pixels and labels, wherever they were read from."""
         digest = hashlib.sha256(str(tuple(self.pixels.shape)).encode())
         digest.update(self.pixels.cpu().contiguous().numpy().data)
         digest.update(self.labels.cpu().contiguous().numpy().data)
@@ -52,15 +51,12 @@ class Dataset:
         for part, images in (("train", self.train), ("test", self.test)):
             if not len(images):
                 raise DataError(f"{self.name}: no images in the {part} part")
-            highest, lowest = int(images.labels.max()), int(images.labels.min())
-            if lowest < 0 or highest >= len(self.classes):
-                wrong = highest if highest >= len(self.classes) else lowest
-                raise DataError(
-                    f"{self.name}: label {wrong} in the {part} part, but "
-                    f"{len(self.classes)} classes"
-                )
-        if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
-            ours, theirs = tuple(self.train.pixels.shape[1:3]), tuple(self.test.pixels.shape[1:3])
+            for label in (int(images.labels.max()), int(images.labels.min())):
+                if not 0 <= label < len(self.classes):
+                    found = f"label {label} in the {part} part"
+                    raise DataError(f"{self.name}: {found}, but {len(self.classes)} classes")
+        ours, theirs = (tuple(images.pixels.shape[1:3]) for images in (self.train, self.test))
+        if ours != theirs:
             raise DataError(f"{self.name}: train images are {ours}, test images {theirs} pixels")
 
     @property
@@ -99,5 +95,8 @@ def split(images: Images, seed: int, test_share: float) -> tuple[Images, Images]
         held_out = max(1, round(test_share * len(members)))
         test.append(members[:held_out])
         train.append(members[held_out:])
-    parts = (torch.cat(train).sort().values, torch.cat(test).sort().values)
-    return tuple(Images(images.pixels[p], images.labels[p]) for p in parts)  # type: ignore[return-value]
+    seen, unseen = (torch.cat(members).sort().values for members in (train, test))
+    return (
+        Images(images.pixels[seen], images.labels[seen]),
+        Images(images.pixels[unseen], images.labels[unseen]),
+    )

@@ -16,14 +16,9 @@ from ..errors import DataError
 from .images import Dataset, Images
 
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN"}
-CIFAR_FILES = {
-    "cifar10": (
-        [f"data_batch_{i}" for i in range(1, 6)],
-        ["test_batch"],
-        "batches.meta",
-        "labels",
-        "label_names",
-    ),
+_BATCHES = [f"data_batch_{i}" for i in range(1, 6)]
+CIFAR_FILES = {  # train, test, classes; the keys of labels and of the classes' names
+    "cifar10": (_BATCHES, ["test_batch"], "batches.meta", "labels", "label_names"),
     "cifar100": (["train"], ["test"], "meta", "fine_labels", "fine_label_names"),
 }
 _ALLOWED = {
@@ -36,18 +31,13 @@ _ALLOWED = {
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Builds containers, strings, numbers and numpy arrays of numbers; any other global is refused
-    by name."""
+    """Builds containers, strings, numbers and numpy arrays; any other global is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise DataError(
-                f"the pickle asks for {module}.{name}; only plain arrays are read. "
-                "Nothing was executed"
-            )
-        if name == "_reconstruct":
-            return _empty_array
-        return super().find_class(module, name)
+            wanted = f"the pickle asks for {module}.{name}"
+            raise DataError(f"{wanted}; only plain arrays are read. Nothing was executed")
+        return _empty_array if name == "_reconstruct" else super().find_class(module, name)
 
 
 def _empty_array(kind: type, shape: tuple, code: bytes) -> np.ndarray:
@@ -73,8 +63,7 @@ def unpickle_arrays(content: bytes, where: str) -> dict[str, Any]:
 
 
 def read_cifar(kind: str, folder: Path, download: bool) -> Dataset:
-    """From `folder`, which holds the .tar.gz archive or its unpacked batches; or from the archive
-    itself."""
+    """From `folder`, which holds the .tar.gz archive or its batches; or from the archive itself."""
     train, test, meta, label_key, names_key = CIFAR_FILES[kind]
     wanted = {*train, *test, meta}
     files = _cifar_files(kind, folder, wanted, download)
@@ -94,37 +83,27 @@ def _cifar_images(batches: list[tuple[str, dict]], label_key: str) -> Images:
     pixels, labels = [], []
     for where, batch in batches:
         data, targets = batch.get("data"), batch.get(label_key)
-        if (
-            not isinstance(data, np.ndarray)
-            or data.dtype != np.uint8
-            or data.ndim != 2
-            or data.shape[1] != 3072
-        ):
+        if not (isinstance(data, np.ndarray) and data.dtype == "u1" and data.shape[1:] == (3072,)):
             raise DataError(f"{where}: 'data' is not an array of N x 3072 bytes")
         if not isinstance(targets, list) or len(targets) != len(data):
             raise DataError(f"{where}: {label_key!r} does not give one label an image")
         pixels.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         labels.extend(targets)
-    return Images(
-        torch.from_numpy(np.ascontiguousarray(np.concatenate(pixels))), torch.tensor(labels).long()
-    )
+    joined = np.ascontiguousarray(np.concatenate(pixels))
+    return Images(torch.from_numpy(joined), torch.tensor(labels).long())
 
 
 def _cifar_files(kind: str, folder: Path, wanted: set[str], download: bool) -> dict[str, bytes]:
-    datasets = _torchvision() if download else None
-    if datasets is not None:
-        source = datasets.CIFAR10 if kind == "cifar10" else datasets.CIFAR100
-        if not (folder / source.filename).exists():
-            _fetch(source.url, folder, source.filename, source.tgz_md5)
-    if folder.is_file():
-        return _from_archive(folder, wanted)
-    for archive in sorted(folder.glob("*.tar.gz")) if folder.is_dir() else []:
-        return _from_archive(archive, wanted)
+    if download:
+        source = getattr(_torchvision(), kind.upper())
+        _fetch(source.url, folder, source.filename, source.tgz_md5)
+    archives = [folder] if folder.is_file() else sorted(folder.glob("*.tar.gz"))
+    if archives:
+        return _from_archive(archives[0], wanted)
     found = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name in wanted}
     if not found:
-        raise DataError(
-            f"{folder}: no {NAMES[kind]} archive or batches. Put it there, or add --download"
-        )
+        missing = f"no {NAMES[kind]} archive or batches"
+        raise DataError(f"{folder}: {missing}. Put it there, or add --download")
     return found
 
 
@@ -145,14 +124,11 @@ def read_svhn(kind: str, folder: Path, download: bool) -> Dataset:
     files = {part: folder / f"{part}_32x32.mat" for part in ("train", "extra", "test")}
     if download:
         for url, name, md5 in _torchvision().SVHN.split_list.values():
-            if not (folder / name).exists():
-                _fetch(url, folder, name, md5)
+            _fetch(url, folder, name, md5)
     for part in ("train", "test"):
         if not files[part].exists():
             raise DataError(f"{files[part]}: no such file. Put it there, or add --download")
-    train = [_svhn_images(files["train"])] + (
-        [_svhn_images(files["extra"])] if files["extra"].exists() else []
-    )
+    train = [_svhn_images(files[part]) for part in ("train", "extra") if files[part].exists()]
     joined = Images(torch.cat([t.pixels for t in train]), torch.cat([t.labels for t in train]))
     return Dataset(NAMES[kind], joined, _svhn_images(files["test"]), tuple("0123456789"))
 
@@ -167,29 +143,27 @@ def _svhn_images(file: Path) -> Images:
         raise DataError(f"{file}: not an SVHN file, or a damaged one ({error})") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != len(labels):
         raise DataError(f"{file}: 'X' is not H x W x 3 x N bytes with one label an image")
-    return Images(
-        torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 0, 1, 2))),
-        torch.from_numpy(labels),
-    )
+    pixels = np.ascontiguousarray(pixels.transpose(3, 0, 1, 2))
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
 
 
 def _torchvision() -> Any:
     try:
         from torchvision import datasets
     except (ImportError, RuntimeError) as error:
-        raise DataError(
-            f"torchvision is needed for --download and does not load ({error}). "
-            'pip install "residuum[zoo]", with torch and torchvision from the same index'
-        ) from error
+        needed = f"torchvision is needed for --download and does not load ({error})"
+        install = 'pip install "residuum[zoo]", with torch and torchvision from the same index'
+        raise DataError(f"{needed}. {install}") from error
     return datasets
 
 
 def _fetch(url: str, folder: Path, name: str, md5: str) -> None:
     from torchvision.datasets.utils import download_url
 
+    if (folder / name).exists():
+        return
     try:
         download_url(url, str(folder), name, md5)
     except Exception as error:  # network errors of every kind
-        raise DataError(
-            f"{url}: could not be fetched ({error}). Put the file into {folder} by hand"
-        ) from error
+        advice = f"Put the file into {folder} by hand"
+        raise DataError(f"{url}: could not be fetched ({error}). {advice}") from error

@@ -1,5 +1,4 @@
-"""Where images come from: the embedded digits, class folders (or an archive of them), CIFAR and
-SVHN as published."""
+"""Where images come from: digits, class folders (or an archive of them), CIFAR and SVHN."""
 
 from pathlib import Path
 from typing import Any
@@ -35,36 +34,27 @@ def load(
         reader = read_svhn if kind == "svhn" else read_cifar
         return reader(kind, Path(where).expanduser(), download)
     if kind in SOURCES:
-        raise UsageError(
-            f"{source}: say where it lies, {kind}:FOLDER (with --download it is "
-            "fetched into that folder)"
-        )
+        fetched = "with --download it is fetched into that folder"
+        raise UsageError(f"{source}: say where it lies, {kind}:FOLDER ({fetched})")
     path = Path(source).expanduser()
     if not path.exists():
         if "/" not in source and "." not in source:
-            raise UsageError(
-                f"unknown data {source!r}.{nearest(source, SOURCES)} Or give a folder or archive"
-            )
-        raise DataError(
-            f"{source}: no such folder or archive. Give class folders, an archive of "
-            "them, or 'digits'"
-        )
+            valid = nearest(source, SOURCES)
+            raise UsageError(f"unknown data {source!r}.{valid} Or give a folder or archive")
+        advice = "Give class folders, an archive of them, or 'digits'"
+        raise DataError(f"{source}: no such folder or archive. {advice}")
     return read_class_folders(path, title or path.name.split(".")[0], image_size)
 
 
 def digits() -> Dataset:
-    """scikit-learn's digits: 1,797 real 8x8 images, grey levels 0-16 stretched to 0-255 and
-    repeated to three channels.
+    """scikit-learn's 1,797 digits of 8x8 pixels, grey 0-16 stretched to 0-255 in three channels.
 
-    A fixed fifth of each class, 359 images, is the test part (the published set has no split of
-    its own).
+    A fixed fifth of each class, 359 images, is the test part: the published set has no split.
     """
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
     grey = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8))
-    images = Images(
-        grey[..., None].expand(-1, -1, -1, 3).contiguous(), torch.from_numpy(bunch.target).long()
-    )
-    train, test = split(images, seed=0, test_share=0.2)
-    return Dataset("digits", train, test, tuple(str(d) for d in range(10)))
+    pixels = grey[..., None].expand(-1, -1, -1, 3).contiguous()
+    images = Images(pixels, torch.from_numpy(bunch.target).long())
+    return Dataset("digits", *split(images, seed=0, test_share=0.2), tuple("0123456789"))

@@ -7,7 +7,6 @@ it was written.
 
 from .files import (
     append_line,
-    file_digest,
     make_folder,
     parse_json,
     read_bytes,

@@ -12,12 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, DataError, ResourceError, UsageError
+from ..errors import CheckpointError, ResourceError, UsageError
 
 MOST_HEADER_BYTES = 100_000_000  # of a safetensors file, as its reference reader allows
-_UMASK = os.umask(
-    0o077
-)  # it can only be read by setting it; temporary files start private, finished ones follow it
+_UMASK = os.umask(0o077)  # read by setting it; finished files follow it, temporary ones are private
 os.umask(_UMASK)
 
 
@@ -26,28 +24,19 @@ def sha256(data: bytes | memoryview) -> str:
 
 
 def make_folder(path: Path) -> Path:
-    """The folder, made with its parents.
-
-    UsageError where a file stands in the way or writing is not allowed.
-    """
+    """Made with its parents. UsageError where a file stands in the way or it is not allowed."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(
-            f"{path}: a file stands where the output folder should be. Choose another --output"
-        ) from error
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be made ({error.strerror}). Choose another --output"
-        ) from error
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        file = "a file stands where the output folder should be"
+        wrong = file if in_the_way else f"cannot be made ({error.strerror})"
+        raise UsageError(f"{path}: {wrong}. Choose another --output") from error
     return path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the file as a whole.
-
-    ResourceError: the disk is full; what stood there before still stands.
-    """
+    """Replace the file. ResourceError: the disk is full; what stood there before still stands."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -83,14 +72,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_bytes(
-        path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    )
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_bytes(path: Path, wrong: type[Exception] = CheckpointError) -> bytes:
-    """What the file holds; `wrong` (an exception) where it is missing or too large to describe
-    anything."""
+    """What the file holds; raises `wrong`: missing, unreadable, too large for a description."""
     try:
         if path.stat().st_size > MOST_HEADER_BYTES:
             raise wrong(f"{path}: {path.stat().st_size} bytes is too large for a description")
@@ -140,11 +126,10 @@ def read_lines(path: Path) -> tuple[list[bytes], bool]:
 
 def read_json(path: Path, wrong: type[Exception] = CheckpointError) -> Any:
     """The value; `wrong` where the file cannot be read, is not JSON, or says one thing twice."""
+    data = read_bytes(path, wrong)
     try:
-        return parse_json(read_bytes(path, wrong))
+        return parse_json(data)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, wrong):
-            raise
         raise wrong(f"{path}: not valid JSON ({str(error)[:80]})") from error
 
 
@@ -154,25 +139,16 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise ValueError(f"{twice!r} is given twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} is given twice")
+        found[key] = value
     return found
 
 
 def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is not a number of JSON")
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes. DataError where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def remove(path: Path) -> None:

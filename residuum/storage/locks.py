@@ -7,11 +7,9 @@ from ..errors import LockedError
 
 
 class Lock:
-    """One writer to a folder.
+    """Held by the kernel (flock), so it is gone with the process, however that ends.
 
-    Held by the kernel (flock), so it is gone with the process, however that ends.
-
-    `wait`: for another process to finish there, instead of a LockedError.
+    LockedError: another process works there; with `wait` it is waited for.
     """
 
     def __init__(self, folder: Path, wait: bool = False):

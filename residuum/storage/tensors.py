@@ -20,22 +20,18 @@ DIGEST_IN_NAME = 16
 
 @dataclass(frozen=True)
 class Entry:
-    """A manifest's word on a tensor file: name, sha256 of the file (or its start), and of each
-    tensor."""
+    """A manifest's word on a tensor file."""
 
-    file: str
-    sha256: str
-    tensors: Mapping[str, str] = field(default_factory=dict)
+    file: str  # name
+    sha256: str  # of the file, or its start
+    tensors: Mapping[str, str] = field(default_factory=dict)  # sha256 of each
 
 
 class TensorFile(NamedTuple):
-    """The content of a safetensors file.
-
-    `metadata` is the JSON value that was written beside the tensors.
-    """
+    """The content of a safetensors file."""
 
     tensors: dict[str, "Tensor"]
-    metadata: Any
+    metadata: Any  # the JSON value that was written beside the tensors
 
 
 def write_tensors(
@@ -43,8 +39,7 @@ def write_tensors(
 ) -> Entry:
     """Write the file; what comes back goes into a manifest.
 
-    "{digest}" in the name stands for the start of the sha256, so that no file need ever be written
-    over.
+    "{digest}" in the name stands for the start of the sha256, so that no file is written over.
     """
     from safetensors.torch import save
 
@@ -58,21 +53,18 @@ def write_tensors(
 
 
 def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
-    """The content, checked on the very bytes that are used against the manifest's `entry` (its
-    sha256 may be a prefix).
+    """The content, checked against the manifest's `entry` (its sha256 may be a prefix).
 
-    CheckpointError: missing, not a regular file, not safetensors, or a digest that differs, with
-    the tensor's name.
+    CheckpointError: missing, not a regular file, not safetensors, or another digest (tensor named).
     """
     from safetensors.torch import load
 
     data = _read_regular(path)
     if entry is not None and not (entry.sha256 and sha256(data).startswith(entry.sha256)):
         raise CheckpointError(f"{path}: {_damage(path, data, entry.tensors)}")
-    _, header = _parse(data, str(path))
+    _, beside = _parse(data, path)
     try:
-        metadata = parse_json(header.get("__metadata__", {}).get("json", "null"))
-        return TensorFile(load(data), metadata)
+        return TensorFile(load(data), parse_json(beside.get("json", "null")))
     except Exception as error:  # the library's own error type is not public
         raise CheckpointError(f"{path}: not a valid safetensors file ({error})") from error
 
@@ -91,41 +83,32 @@ def _read_regular(path: Path) -> bytes:
 
 def _damage(path: Path, data: bytes, digests: Mapping[str, str]) -> str:
     try:
-        parts = _parse(data, str(path))[0]
+        parts, _ = _parse(data, path)
     except CheckpointError:
         return "digest mismatch; the file is damaged or cut short"
-    wrong = [
-        name
-        for name, digest in digests.items()
-        if name not in parts or sha256(parts[name]) != digest
-    ]
-    if wrong:
-        return f"digest mismatch in tensor {wrong[0]}" + (
-            f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        )
-    return "digest mismatch in the header"
+    wrong = [n for n, digest in digests.items() if n not in parts or sha256(parts[n]) != digest]
+    if not wrong:
+        return "digest mismatch in the header"
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return f"digest mismatch in tensor {wrong[0]}{more}"
 
 
-def _parse(data: bytes, where: str) -> tuple[dict[str, memoryview], dict[str, Any]]:
-    """Each tensor's bytes, and the header.
-
-    It is checked before anything is allocated: size, JSON, offsets in range.
-    """
+def _parse(data: bytes, where: str | Path) -> tuple[dict[str, memoryview], dict[str, str]]:
+    """Each tensor's bytes, and the metadata; checked before anything is allocated."""
     view = memoryview(data)
     try:
         (length,) = struct.unpack("<Q", view[:8])
         if length > min(MOST_HEADER_BYTES, len(data) - 8):
             raise ValueError(f"a header of {length} bytes does not fit")
         header = json.loads(bytes(view[8 : 8 + length]))
+        metadata = {**header.pop("__metadata__", {})}
         body, parts = view[8 + length :], {}
         for name, spec in header.items():
-            if name != "__metadata__":
-                start, end = spec["data_offsets"]
-                if not 0 <= start <= end <= len(body):
-                    raise ValueError(f"tensor {name} lies outside the file")
-                parts[name] = body[start:end]
+            start, end = spec["data_offsets"]
+            if not 0 <= start <= end <= len(body):
+                raise ValueError(f"tensor {name} lies outside the file")
+            parts[name] = body[start:end]
     except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{where}: not a safetensors file, or a damaged one ({error})"
-        ) from error
-    return parts, header
+        what = "not a safetensors file, or a damaged one"
+        raise CheckpointError(f"{where}: {what} ({error})") from error
+    return parts, metadata

@@ -16,18 +16,6 @@ _HOMES = {
     **dict.fromkeys(("About", "Blueprint", "Run", "train"), ".run"),
 }
 
-__all__ = [
-    "RECIPES",
-    "About",
-    "Blueprint",
-    "Machine",
-    "Recipe",
-    "Run",
-    "find_recipe",
-    "recipe_from_file",
-    "train",
-]
-
 
 def __getattr__(name: str) -> Any:
     """Loaded when asked for, so that recipes are listed without torch."""

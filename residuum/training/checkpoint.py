@@ -1,5 +1,6 @@
 """Checkpoints of a run: tensors and a state, verified when read, the last two kept."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +11,7 @@ from torch import Tensor, nn
 from .. import progress
 from ..errors import CheckpointError
 from ..reader import build, plain, read
-from ..storage import (
-    Entry,
-    make_folder,
-    read_json,
-    read_tensors,
-    remove,
-    sweep_temporaries,
-    write_json,
-    write_tensors,
-)
+from ..storage import Entry, make_folder, read_json, read_tensors, remove, write_json, write_tensors
 from .evaluation import Row
 from .memory import Numbers
 
@@ -78,7 +70,7 @@ class Checkpoints:
 
         None where nothing was saved yet. CheckpointError: all are damaged, the tensor named.
         """
-        first_error: CheckpointError | None = None
+        damaged: CheckpointError | None = None
         for entry in self._entries():
             file = self.folder / entry.file
             try:
@@ -86,9 +78,9 @@ class Checkpoints:
                 return Checkpoint(tensors, build(beside, State, str(file), CheckpointError))
             except CheckpointError as error:
                 progress.say(f"warning: {error}; trying the checkpoint before it")
-                first_error = first_error or error
-        if first_error:
-            raise first_error
+                damaged = damaged or error
+        if damaged:
+            raise damaged
         return None
 
     def newest_step(self) -> int:
@@ -120,22 +112,18 @@ class Checkpoints:
             return False
         return isinstance(value, dict) and value.get("schema", SCHEMA) != SCHEMA
 
-    def clean(self) -> None:
-        """Delete what a killed writer left. Only under the run's lock."""
-        sweep_temporaries(self.folder)
-
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy weights and buffers by name, all or nothing; wrappers' prefixes (`module.`) are ignored.
 
     CheckpointError: names missing or left over, another shape (both given), values not finite.
     """
-    given = {_plain_name(name): tensor for name, tensor in tensors.items()}
+    given = {re.sub(r"module\.|_orig_mod\.", "", name): tensor for name, tensor in tensors.items()}
     wanted = network.state_dict()
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     if missing or extra:
-        lacks, more = _some(" lacks", missing), _some(" has besides", extra)
-        raise CheckpointError(f"{where}: another network{lacks}{more}")
+        changed = _some(" lacks", missing) + _some(" has besides", extra)
+        raise CheckpointError(f"{where}: another network{changed}")
     for name, tensor in given.items():
         if tensor.shape != wanted[name].shape:
             ours, theirs = tuple(wanted[name].shape), tuple(tensor.shape)
@@ -153,12 +141,6 @@ def require_finite(
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise wrong(f"{where}: tensor {name} holds values that are not finite")
-
-
-def _plain_name(name: str) -> str:
-    for prefix in ("module.", "_orig_mod."):
-        name = name.replace(prefix, "")
-    return name
 
 
 def _some(words: str, names: list[str]) -> str:

@@ -62,11 +62,10 @@ class Description:
     @staticmethod
     def load(folder: Path) -> "Description":
         """CheckpointError: no run there, a damaged one, or one of another schema."""
-        if not (folder / "run.json").exists():
-            raise CheckpointError(
-                f"{folder}: not a run folder (no run.json). `residuum train` makes one"
-            )
-        return read(folder / "run.json", Description, CheckpointError, SCHEMA, ADVICE)
+        file, advice = folder / "run.json", "`residuum train` makes one"
+        if not file.exists():
+            raise CheckpointError(f"{folder}: not a run folder (no run.json). {advice}")
+        return read(file, Description, CheckpointError, SCHEMA, ADVICE)
 
     def save(self, folder: Path, network: nn.Module) -> None:
         """run.json counts and is written last; structure.txt is for reading and for messages."""
@@ -111,15 +110,8 @@ def describe(
 ) -> Description:
     """Of a run that is about to start in one process."""
     where = Surroundings(machine.device, machine.threads, 1, machine.compile, platform.machine())
-    return Description(
-        structure.digest(network),
-        recipe,
-        data.describe(),
-        machine.precision,
-        where,
-        versions(),
-        blueprint,
-    )
+    described, digest = data.describe(), structure.digest(network)
+    return Description(digest, recipe, described, machine.precision, where, versions(), blueprint)
 
 
 def require_same(folder: Path, old: Description, new: Description, network: nn.Module) -> None:
@@ -128,12 +120,13 @@ def require_same(folder: Path, old: Description, new: Description, network: nn.M
     if old.structure != new.structure:
         changed.insert(0, f"another network (- there, + now):\n{changed_parts(folder, network)}\n")
     if changed:
-        holds = f"{folder}: holds a run of something else: {'; '.join(changed[:6])}"
-        raise UsageError(f"{holds}. Choose another --output")
-    before = {f"version of {name}": version for name, version in old.versions.items()}
-    now = {f"version of {name}": version for name, version in new.versions.items()}
-    before |= plain(old.machine)
-    now |= plain(new.machine)
+        holds = f"holds a run of something else: {'; '.join(changed[:6])}"
+        raise UsageError(f"{folder}: {holds}. Choose another --output")
+    before, now = (
+        {f"version of {name}": version for name, version in run.versions.items()}
+        | plain(run.machine)
+        for run in (old, new)
+    )
     for what, value in before.items():
         if now.get(what) != value:
             changed_to = f"{what} was {value}, is {now.get(what)}"

@@ -52,9 +52,9 @@ class Team:
         """Each flag is true on all ranks once it is on one, so that all leave at the same step."""
         if self.size == 1:
             return list(flags)
-        votes = torch.tensor([int(f) for f in flags], device=self.device)
+        votes = torch.tensor(flags, dtype=torch.int64, device=self.device)
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-        return [bool(v) for v in votes.tolist()]
+        return votes.bool().tolist()
 
     def gather(self, values: Tensor) -> list[list[float]]:
         """The values of every rank, in the order of ranks."""
@@ -94,9 +94,8 @@ def team(device: str) -> Iterator[Team]:
         dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(seconds=60))
     except Exception as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise DistributedError(
-            f"rank {rank} of {size}: no contact at {where} ({error}). Start with torchrun"
-        ) from error
+        said = f"no contact at {where} ({error}). Start with torchrun"
+        raise DistributedError(f"rank {rank} of {size}: {said}") from error
     try:
         yield Team(rank, size, device)
     finally:

@@ -43,14 +43,13 @@ def evaluate(network: nn.Module, pixels: Pixels, task: Task, team: Team) -> Scor
     network.eval()
     sums, judged = torch.zeros(3, dtype=team.sums, device=team.device), True
     for part in torch.arange(len(pixels)).split(BATCH):
-        mine = team.share(part)
-        if len(mine):
-            inputs, targets = pixels.batch(mine)
+        inputs, targets = pixels.batch(team.share(part))
+        if len(targets):
             output = network(inputs)
             right = task.right(output, targets)
             judged = right is not None
             sums[0] += task.loss(output, targets).sum(dtype=team.sums)
             sums[1] += 0 if right is None else right.sum()
-            sums[2] += len(mine)
+            sums[2] += len(targets)
     loss, right, seen = team.total(sums).tolist()
     return Scores(loss / seen, 1 - right / seen if judged else None, int(seen))

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,7 @@ from .optimisers import parameter_groups
 from .randomness import drawing
 from .recipe import Recipe
 from .schemes import Plain, Scheme
-from .signals import Signals
-
-PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+from .signals import caught
 
 
 class Trainer:
@@ -64,8 +62,7 @@ class Trainer:
         half = machine.precision == "float16"
         self.scaler = torch.amp.GradScaler(team.device.split(":")[0], enabled=half)  # type: ignore[attr-defined]
         self.wrapped = team.wrap(self.network)
-        compiled = torch.compile(self.wrapped) if machine.compile else self.wrapped
-        self.compiled = cast(nn.Module, compiled)
+        self.compiled: Any = torch.compile(self.wrapped) if machine.compile else self.wrapped
         self.step, self.metrics = 0, list[Row]()
         # this rank's sums over the epoch so far: loss, right answers, |gradient| of what is watched
         self.sums = torch.zeros(3, dtype=team.sums, device=team.device)
@@ -135,9 +132,10 @@ class Trainer:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The machine's precision, for a forward pass."""
-        precision = PRECISIONS.get(self.machine.precision)
+        if self.machine.precision == "float32":
+            return nullcontext()
         kind = self.team.device.split(":")[0]
-        return torch.autocast(kind, precision) if precision else nullcontext()
+        return torch.autocast(kind, getattr(torch, self.machine.precision))
 
     # ---- an epoch's end ----
 
@@ -182,7 +180,7 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint, where: str) -> None:
         """Go on from there. CheckpointError where it belongs to another network or optimiser."""
-        parts = {"network": dict[str, Tensor](), "optimiser": dict[str, Tensor]()}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimiser": {}}
         for name, tensor in checkpoint.tensors.items():
             part, _, rest = name.partition(".")
             if part not in parts:
@@ -219,9 +217,8 @@ def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) ->
     """
     least = 2 * processes
     if recipe.batch_size < least:
-        raise UsageError(
-            f"batch_size {recipe.batch_size}: too small for {processes} processes, at least 2 each"
-        )
+        small = f"too small for {processes} processes, at least 2 each"
+        raise UsageError(f"batch_size {recipe.batch_size}: {small}")
     if size < least:
         raise UsageError(f"{data}: {size} training images are too few for {processes} processes")
     whole, rest = divmod(size, recipe.batch_size)
@@ -236,7 +233,7 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
     """
     team, last_save = trainer.team, time.monotonic()
     total, done = trainer.total_steps, trainer.step
-    with Signals().caught() as signals, progress.bar(title, total, done) as advance:
+    with caught() as signals, progress.bar(title, total, done) as advance:
         note = ""
         if trainer.step == 0:
             trainer.prepare()
@@ -258,11 +255,8 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
                     save(checkpoint)
                 last_save = time.monotonic()
             if stop and trainer.step < total:
-                number = signals.received or int(signal.SIGTERM)
-                stopped = (
-                    f"{title}: stopped at step {trainer.step} and saved; run it again to go on"
-                )
-                raise Interrupted(stopped, number)
+                stopped = f"stopped at step {trainer.step} and saved; run it again to go on"
+                raise Interrupted(f"{title}: {stopped}", signals.received or signal.SIGTERM)
 
 
 def _step(trainer: Trainer) -> None:
@@ -270,17 +264,14 @@ def _step(trainer: Trainer) -> None:
         trainer.advance()
     except torch.OutOfMemoryError as error:
         half = trainer.recipe.batch_size // 2
-        raise ResourceError(
-            f"no memory for this step. Try --batch-size {half}. ({error})"
-        ) from error
+        advice = f"Try --batch-size {half}. ({error})"
+        raise ResourceError(f"no memory for this step. {advice}") from error
 
 
 def _tell(row: Row, title: str, team: Team) -> str:
     """A line for a person; gives the short form for the bar."""
-    test, train = (
-        "no error" if error is None else f"error {100 * error:.2f} %"
-        for error in (row.test_error, row.train_error)
-    )
+    errors = (row.train_error, row.test_error)
+    train, test = ("no error" if e is None else f"error {100 * e:.2f} %" for e in errors)
     if team.leads:
         loss = f"{title}: epoch {row.epoch}, train loss {row.train_loss:.4f}"
         progress.say_plain(f"{loss}, train {train}, test {test}")
@@ -288,10 +279,8 @@ def _tell(row: Row, title: str, team: Team) -> str:
 
 
 def _explosion(trainer: Trainer, title: str) -> str:
-    step = trainer.step - 1
-    rate = trainer.recipe.learning_rate_at(step, trainer.steps_per_epoch)
-    return (
-        f"{title}: the loss is no longer finite at step {step} "
-        f"(epoch {step // trainer.steps_per_epoch}, learning rate {rate:g}). "
-        "The last good checkpoint is kept; try a smaller --learning-rate or a warm-up"
-    )
+    step, per_epoch = trainer.step - 1, trainer.steps_per_epoch
+    rate = trainer.recipe.learning_rate_at(step, per_epoch)
+    place = f"step {step} (epoch {step // per_epoch}, learning rate {rate:g})"
+    advice = "The last good checkpoint is kept; try a smaller --learning-rate or a warm-up"
+    return f"{title}: the loss is no longer finite at {place}. {advice}"

@@ -37,11 +37,9 @@ def remember(optimiser: Optimizer, network: nn.Module) -> tuple[dict[str, Tensor
             else:
                 what = f"{type(optimiser).__name__} remembers a {type(value).__name__} as {key!r}"
                 raise CheckpointError(f"{what}: only tensors and numbers can be saved")
-    groups = (
-        {key: value for key, value in group.items() if isinstance(value, int | float)}
-        for group in optimiser.param_groups
-    )
-    return tensors, Numbers(numbers, tuple(groups))
+    groups = optimiser.param_groups
+    kept = ({k: v for k, v in group.items() if isinstance(v, int | float)} for group in groups)
+    return tensors, Numbers(numbers, tuple(kept))
 
 
 def recall(
@@ -52,18 +50,15 @@ def recall(
     for name, value in {**tensors, **numbers.parameters}.items():
         owner, _, key = name.rpartition(".")
         if owner not in parameters:
-            raise CheckpointError(
-                f"the optimiser's {name!r} belongs to no parameter of the network"
-            )
+            raise CheckpointError(f"the optimiser's {name!r} belongs to no parameter")
         parameter = parameters[owner]
         if isinstance(value, Tensor):
             value = _placed(value, parameter, key, optimiser)
         optimiser.state[parameter][key] = value
-    if len(numbers.groups) != len(optimiser.param_groups):
-        raise CheckpointError(
-            f"{len(numbers.groups)} groups were saved, not {len(optimiser.param_groups)}"
-        )
-    for group, remembered in zip(optimiser.param_groups, numbers.groups, strict=True):
+    saved, groups = numbers.groups, optimiser.param_groups
+    if len(saved) != len(groups):
+        raise CheckpointError(f"{len(saved)} groups were saved, not {len(groups)}")
+    for group, remembered in zip(groups, saved, strict=True):
         group.update(remembered)
 
 

@@ -56,30 +56,19 @@ class Adam(msgspec.Struct, frozen=True, tag_field="kind", tag="adam"):
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _share("Adam", beta1=self.beta1, beta2=self.beta2)
-        _positive("Adam", epsilon=self.epsilon)
+        name = type(self).__name__
+        _share(name, beta1=self.beta1, beta2=self.beta2)
+        _positive(name, epsilon=self.epsilon)
 
     def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
-        from torch.optim import Adam
+        from torch import optim
 
-        return Adam(groups, lr=learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon)
+        made = getattr(optim, type(self).__name__)
+        return made(groups, lr=learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon)
 
 
-class AdamW(msgspec.Struct, frozen=True, tag_field="kind", tag="adamw"):
+class AdamW(Adam, frozen=True, tag_field="kind", tag="adamw"):
     """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2019)."""
-
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-
-    def __post_init__(self) -> None:
-        _share("AdamW", beta1=self.beta1, beta2=self.beta2)
-        _positive("AdamW", epsilon=self.epsilon)
-
-    def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
-        from torch.optim import AdamW
-
-        return AdamW(groups, lr=learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon)
 
 
 class RMSProp(msgspec.Struct, frozen=True, tag_field="kind", tag="rmsprop"):
@@ -96,13 +85,8 @@ class RMSProp(msgspec.Struct, frozen=True, tag_field="kind", tag="rmsprop"):
     def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
         from torch.optim import RMSprop
 
-        return RMSprop(
-            groups,
-            lr=learning_rate,
-            alpha=self.smoothing,
-            eps=self.epsilon,
-            momentum=self.momentum,
-        )
+        smoothing, momentum = self.smoothing, self.momentum
+        return RMSprop(groups, learning_rate, smoothing, self.epsilon, momentum=momentum)
 
 
 Optimiser = SGD | Adam | AdamW | RMSProp
@@ -111,11 +95,9 @@ Optimiser = SGD | Adam | AdamW | RMSProp
 def parameter_groups(network: "nn.Module", recipe: "Recipe") -> Groups:
     """What decays: all parameters, or only weights of convolutions and linear layers (ndim > 1)."""
     parameters = [p for p in network.parameters() if p.requires_grad]
-    if recipe.decay == "all":
-        return [{"params": parameters, "weight_decay": recipe.weight_decay}]
-    weights = [p for p in parameters if p.ndim > 1]
-    rest = [p for p in parameters if p.ndim <= 1]
-    return [
-        {"params": weights, "weight_decay": recipe.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
+    decaying = [p for p in parameters if recipe.decay == "all" or p.ndim > 1]
+    groups: Groups = [{"params": decaying, "weight_decay": recipe.weight_decay}]
+    if recipe.decay == "weights":
+        rest = [p for p in parameters if p.ndim <= 1]
+        groups.append({"params": rest, "weight_decay": 0.0})
+    return groups

@@ -24,7 +24,16 @@ from ..errors import CheckpointError, UsageError
 from ..machine import Machine
 from ..networks.structure import value_words
 from ..reader import plain, read
-from ..storage import Entry, Lock, make_folder, read_tensors, write_json, write_tensors, write_text
+from ..storage import (
+    Entry,
+    Lock,
+    make_folder,
+    read_tensors,
+    sweep_temporaries,
+    write_json,
+    write_tensors,
+    write_text,
+)
 from .checkpoint import Checkpoint, Checkpoints
 from .description import Blueprint, Description, describe, require_same, versions
 from .distributed import Team, team
@@ -74,9 +83,9 @@ class Run:
     @property
     def total_steps(self) -> int:
         """How many steps it takes, finished or not."""
-        data, processes = self.data, self.description.machine.processes
-        per_epoch = steps_per_epoch(data.name, data.train, self.recipe, processes)
-        return self.recipe.iterations(self.recipe.length, per_epoch)
+        recipe, data, processes = self.recipe, self.data, self.description.machine.processes
+        per_epoch = steps_per_epoch(data.name, data.train, recipe, processes)
+        return recipe.iterations(recipe.length, per_epoch)
 
     @property
     def finished(self) -> bool:
@@ -122,8 +131,7 @@ def train(
     about: About | None = None,
     scheme: Scheme | None = None,
 ) -> Run:
-    """Train `network` by `recipe` into `folder`; an unfinished run goes on, a finished one is
-    found.
+    """Train by `recipe` into `folder`; an unfinished run goes on, a finished one is found.
 
     `scheme` replaces the plain loop (its task judges; default: classification with the recipe's
     smoothing). Under torchrun the processes share each batch. The caller's random state stays.
@@ -135,10 +143,10 @@ def train(
     machine, about = (machine or Machine()).resolved(), about or About()
     torch.set_num_threads(machine.threads)
     description = describe(network, about.blueprint, data, recipe, machine)
-    description = replace(description, scheme="" if scheme is None else value_words(scheme))
+    words, title = "" if scheme is None else value_words(scheme), about.title or recipe.name
     with team(machine.device) as members:
         surroundings = replace(description.machine, processes=members.size)
-        title, description = about.title or recipe.name, replace(description, machine=surroundings)
+        description = replace(description, machine=surroundings, scheme=words)
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:
             return _go_on(Path(folder), members, start, title)
@@ -152,14 +160,13 @@ def _claim(folder: Path, description: Description, network: nn.Module) -> None:
     """Write run.json, or see that the run that is there is the same one."""
     if (folder / "run.json").exists():
         require_same(folder, Description.load(folder), description, network)
-        Checkpoints(folder / "checkpoints").clean()
+        sweep_temporaries(folder / "checkpoints")
         return
     ours = (".lock", "structure.txt")
     strangers = [p.name for p in folder.iterdir() if p.name not in ours and p.suffix != ".tmp"]
     if strangers:
-        raise UsageError(
-            f"{folder}: not empty and not a run ({strangers[0]}). Choose another --output"
-        )
+        found = f"not empty and not a run ({strangers[0]})"
+        raise UsageError(f"{folder}: {found}. Choose another --output")
     description.save(folder, network)
 
 
@@ -196,10 +203,8 @@ def _write_metrics(folder: Path, trainer: Trainer) -> None:
 
 
 def _finish(folder: Path, trainer: Trainer, seconds: float, steps: int) -> None:
-    _write_metrics(
-        folder, trainer
-    )  # a kill may have come between the last checkpoint and its metrics
+    # a kill may have come between the last checkpoint and its metrics
+    _write_metrics(folder, trainer)
     weights = write_tensors(folder, "weights.safetensors", trainer.network.state_dict())
-    write_json(
-        folder / "done.json", plain(Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps))
-    )
+    outcome = Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps)
+    write_json(folder / "done.json", plain(outcome))
