@@ -142,12 +142,7 @@ MUTANTS = [
         "return self.merge(around, through, z)",
         UNITS,
     ),
-    Mutant(
-        "units.py",
-        "around = road(z)",
-        "around = z",
-        LAWS,
-    ),
+    Mutant("units.py", "around = road(z)", "around = z", LAWS),
     # ---- the tape ----
     Mutant("views/tape.py", "else (whole, whole)", "else halves", f"{LAWS} -k gated"),
     Mutant("views/tape.py", "self.z if self.inner is None else self._nest_end", "self.z", LAWS),
