@@ -182,7 +182,7 @@ def test_a_recipe_from_a_file(tmp_path):
     assert run.recipe.optimiser == AdamW()
 
 
-def test_runs_are_listed_damaged_ones_too(capsys, small_run, tmp_path):
+def test_runs_are_listed_unreadable_ones_too(capsys, small_run, tmp_path):
     for name in ("one", "two", "three", "four"):
         shutil.copytree(small_run, tmp_path / name)
     (tmp_path / "two" / "run.json").write_text("{")
@@ -205,7 +205,7 @@ def test_runs_are_listed_damaged_ones_too(capsys, small_run, tmp_path):
     assert one["date"].startswith("20")
     assert three["state"] == f"step 23 of 23, process {os.getpid()} works here"
     assert three["test_error"] is None
-    assert (two["state"], four["state"]) == ("damaged", "damaged")
+    assert (two["state"], four["state"]) == ("unreadable", "unreadable")
     assert "not valid JSON" in two["problem"]
     assert "no run.json" in four["problem"]
     assert len(text.splitlines()) == 1 + 4 + 2

@@ -25,14 +25,14 @@ def train(run: "Run") -> str:
 
 @command(verbs.runs)
 def runs(entries: list[verbs.RunEntry]) -> str:
-    """One line a run; what is wrong with damaged ones below."""
+    """One line a run; what is wrong with those that cannot be read below."""
     if not entries:
         return "no runs here"
     rows = [("folder", "network", "data", "state", "test error", "seed", "last write")]
     for e in entries:
         error, seed = _percent(e.test_error), show(e.seed)
         rows.append((e.folder, e.network or "-", e.data or "-", e.state, error, seed, e.date))
-    problems = [f"damaged: {e.problem}" for e in entries if e.problem]
+    problems = [f"unreadable: {e.problem}" for e in entries if e.problem]
     return "\n".join([table(rows), *problems])
 
 

@@ -16,9 +16,9 @@ SIGNS = ("run.json", "done.json", "weights.safetensors")  # of a run folder, who
 
 @dataclass(frozen=True)
 class RunEntry:
-    """One run folder; where it is damaged, only what can be said of it.
+    """One run folder; where it cannot be read, only what can be said of it.
 
-    `state`: "finished", "step 120 of 4800", the same with who works there, or "damaged".
+    `state`: "finished", "step 120 of 4800", the same with who works there, or "unreadable".
     `test_error`: a fraction; None before the end.
     `date`: of the last write.
     `problem`: why it cannot be read.
@@ -35,7 +35,7 @@ class RunEntry:
 
 
 def runs(folder: str | Path = "runs") -> list[RunEntry]:
-    """List the runs under a folder. A damaged one is listed with what is wrong with it.
+    """List the runs under a folder. One that cannot be read is listed with what is wrong with it.
 
     UsageError: no such folder.
 
@@ -64,7 +64,7 @@ def _entry(folder: Path) -> RunEntry:
         name, seed = _network(run), run.recipe.seed
         return RunEntry(str(folder), _state(run), name, run.data.name, error, seed, date)
     except ResiduumError as problem:
-        return RunEntry(str(folder), "damaged", date=date, problem=str(problem))
+        return RunEntry(str(folder), "unreadable", date=date, problem=str(problem))
 
 
 def _state(run: "Run") -> str:
