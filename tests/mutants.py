@@ -250,13 +250,13 @@ MUTANTS = [
     ),
     Mutant(
         "training/description.py",
-        "if structure.digest(network) != recorded:",
+        "if fingerprint.digest(network) != recorded:",
         "if not recorded:",
         IDENTITY,
     ),
     Mutant("training/description.py", "    if changed:\n", "    if changed is None:\n", IDENTITY),
     Mutant(
-        "networks/structure.py",
+        "networks/fingerprint.py",
         'getattr(kind, "version", 1) if _home(kind) == "residuum" else 1',
         "1",
         IDENTITY,

@@ -15,7 +15,7 @@ from benchmarks.kill_resume import small_data
 from residuum.errors import CheckpointError, UsageError
 from residuum.experiments.subject import rebuild
 from residuum.experiments.trial import Trial
-from residuum.networks.structure import describe, differences, digest
+from residuum.networks.fingerprint import describe, differences, digest
 from residuum.parts.shortcuts import Pad
 from residuum.presets import catalogue, preset
 from residuum.presets.index import listed

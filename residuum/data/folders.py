@@ -4,7 +4,6 @@ Archives are read in place: nothing is unpacked to disk. Members that are links,
 outside are refused.
 """
 
-import io
 import tarfile
 import zipfile
 from collections import defaultdict
@@ -17,11 +16,10 @@ import torch
 
 from .. import progress
 from ..errors import DataError
+from .decode import decode
 from .images import Dataset, Images, split
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # no other decoder is reached, whatever the file contains
-MOST_PIXELS = 50_000_000
 MOST_FILE_BYTES = 200_000_000
 MOST_TOTAL_BYTES = 16_000_000_000
 PARTS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
@@ -167,30 +165,3 @@ def _safe(name: str, archive: Path) -> PurePosixPath:
 def _check_size(size: int, where: str) -> None:
     if size > MOST_FILE_BYTES:
         raise DataError(f"{where}: {size} bytes is too large for one image")
-
-
-def decode(content: bytes, where: str, image_size: int | None = None) -> np.ndarray:
-    """(H, W, 3) uint8.
-
-    DataError with the file's name: not an image of an allowed format, cut short, or too large.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                large = f"{width}x{height} pixels, more than {MOST_PIXELS}"
-                raise DataError(f"{where}: {large}; refused unread")
-            image.load()
-            if image.mode.startswith("I"):  # 16 bits a pixel
-                upper = np.asarray(image).astype(np.int64) >> 8
-                image = Image.fromarray(upper.clip(0, 255).astype(np.uint8))
-            image = ImageOps.exif_transpose(image).convert("RGB")
-            if image_size:
-                image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
-            return np.asarray(image)
-    except DataError:
-        raise
-    except Exception as error:  # a decoder may raise anything on hostile bytes
-        raise DataError(f"{where}: broken image ({error})") from error

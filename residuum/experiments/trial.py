@@ -32,7 +32,7 @@ class Trial:
         """`root`/NAME-HASH, the hash over what changes the numbers (training/description.py)."""
         import torch
 
-        from ..networks.structure import digest
+        from ..networks.fingerprint import digest
         from ..training.description import Identity
 
         blueprint, content = self.blueprint(len(data.classes)), data.describe().digest

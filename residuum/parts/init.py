@@ -35,6 +35,6 @@ def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Modul
             bound = module.in_features**-0.5
             nn.init.uniform_(module.weight, -bound, bound, generator)
             nn.init.zeros_(module.bias)
-    # the rule belongs to what the network is (networks/structure.py)
+    # the rule belongs to what the network is (networks/fingerprint.py)
     network.initialisation = rule(fan)  # type: ignore[assignment] - torch types attributes as modules
     return network

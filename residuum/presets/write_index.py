@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..networks.structure import digest
+from ..networks.fingerprint import digest
 from ..storage import write_text
 from .catalogue import CATALOGUE, describe, preset
 from .index import PATH

@@ -17,7 +17,7 @@ from ..data import Dataset
 from ..data.images import DataDescription
 from ..errors import CheckpointError, UsageError
 from ..machine import Machine, Precision
-from ..networks import structure
+from ..networks import fingerprint
 from ..reader import plain, read
 from ..storage import read_bytes, write_json, write_text
 from .recipe import Recipe
@@ -50,7 +50,7 @@ class Surroundings:
 class Description:
     """Everything that a result depends on; nothing about the person or the place."""
 
-    structure: str  # digest of networks/structure.py
+    structure: str  # digest of networks/fingerprint.py
     recipe: Recipe
     data: DataDescription
     precision: Precision
@@ -69,7 +69,7 @@ class Description:
 
     def save(self, folder: Path, network: nn.Module) -> None:
         """run.json counts and is written last; structure.txt is for reading and for messages."""
-        write_text(folder / "structure.txt", "\n".join(structure.describe(network)))
+        write_text(folder / "structure.txt", "\n".join(fingerprint.describe(network)))
         write_json(folder / "run.json", {"schema": SCHEMA} | plain(self))
 
     @property
@@ -110,7 +110,7 @@ def describe(
 ) -> Description:
     """Of a run that is about to start in one process."""
     where = Surroundings(machine.device, machine.threads, 1, machine.compile, platform.machine())
-    described, digest = data.describe(), structure.digest(network)
+    described, digest = data.describe(), fingerprint.digest(network)
     return Description(digest, recipe, described, machine.precision, where, versions(), blueprint)
 
 
@@ -135,7 +135,7 @@ def require_same(folder: Path, old: Description, new: Description, network: nn.M
 
 def require_structure(folder: Path, recorded: str, network: nn.Module) -> None:
     """CheckpointError, with the lines: the network built now is not the one that was trained."""
-    if structure.digest(network) != recorded:
+    if fingerprint.digest(network) != recorded:
         raise CheckpointError(
             f"{folder}: trained with another network than is built now (- then, + now):\n"
             f"{changed_parts(folder, network)}\nTrain it again, or use the version that trained it"
@@ -148,7 +148,7 @@ def changed_parts(folder: Path, network: nn.Module) -> str:
         recorded = read_bytes(folder / "structure.txt").decode(errors="replace").splitlines()
     except CheckpointError:
         return "  (its parts were not recorded)"
-    return structure.differences(recorded, structure.describe(network))
+    return fingerprint.differences(recorded, fingerprint.describe(network))
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

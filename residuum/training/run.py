@@ -22,7 +22,7 @@ from ..data import Dataset
 from ..data.images import DataDescription
 from ..errors import CheckpointError, UsageError
 from ..machine import Machine
-from ..networks.structure import value_words
+from ..networks.fingerprint import value_words
 from ..reader import plain, read
 from ..storage import (
     Entry,

@@ -94,7 +94,7 @@ def _weight(place: str) -> Weight:
 
 
 def _structure(first: Path, second: Path) -> tuple[str, ...]:
-    from ..networks.structure import differences
+    from ..networks.fingerprint import differences
 
     try:
         files = [read_bytes(folder / "structure.txt") for folder in (first, second)]
