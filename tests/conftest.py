@@ -1,5 +1,6 @@
 """The menagerie: one small specimen of every kind of network, that every law is tested on."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +20,8 @@ from residuum.presets import preset
 from residuum.units import ResidualNetwork, ResidualUnit, Row
 
 torch.set_num_threads(1)
+# a shell that starts the suite in the background has it ignore SIGINT, and its children too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def nested(seed: int = 0, units: int = 2, width: int = 8, halving: int = 2) -> ResidualNetwork:

@@ -281,20 +281,23 @@ def test_workers_and_their_children_end_with_the_main_process(number):
         start_new_session=True,
     )
     assert main.stdout is not None
-    lines = [main.stdout.readline().split() for _ in range(2)]
-    assert all(line[0] == "ready" for line in lines)
-    assert len(living(main.pid)) >= 5
-    main.send_signal(number)
-    main.wait(20)
-    start = time.monotonic()
-    while living(main.pid) and time.monotonic() - start < 6:
-        time.sleep(0.05)
-    left = living(main.pid)
-    for process in left:
-        os.kill(process, signal.SIGKILL)
-    main.stdout.close()
-    assert not left
-    assert time.monotonic() - start < 5
+    try:
+        lines = [main.stdout.readline().split() for _ in range(2)]
+        assert all(line[0] == "ready" for line in lines)
+        assert len(living(main.pid)) >= 5
+        main.send_signal(number)
+        main.wait(20)
+        start = time.monotonic()
+        while living(main.pid) and time.monotonic() - start < 6:
+            time.sleep(0.05)
+        assert not living(main.pid)
+        assert time.monotonic() - start < 5
+    finally:
+        main.kill()
+        main.wait()
+        for process in living(main.pid):
+            os.kill(process, signal.SIGKILL)
+        main.stdout.close()
 
 
 # ---- killed studies ----
