@@ -110,8 +110,9 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 
 def _toml(path: Path, wrong: Wrong) -> Any:
+    data = read_bytes(path, wrong)
     try:
-        return tomllib.loads(read_bytes(path, wrong).decode())
+        return tomllib.loads(data.decode())
     except ValueError as error:
         raise wrong(f"{path}: not valid TOML ({error})") from error
 

@@ -78,6 +78,11 @@ class ResidualUnit(nn.Module):
             )
         road = self.shortcut.road if isinstance(self.shortcut, Severed) else self.shortcut
         around = road(z)
+        if around is None:
+            raise UsageError(
+                "a shortcut that carries nothing is a residuum.parts.shortcuts.Severed, which says "
+                "what flows once the branch is deleted"
+            )
         left = self.merge.bypass(around, z, strict)
         if left is None:
             left, _ = self.merge.halves(around, self.branch(z), z)

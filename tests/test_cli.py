@@ -107,6 +107,8 @@ BAD = [
     (2, "not both", ["lesion", "nowhere", "--units", 1, "--random", 1]),
     (2, "repeats", ["lesion", "nowhere", "--repeats", 0]),
     (2, "is above the last", ["paths", "resnet20", "--between", 5, 3]),
+    (2, "seed must be at least 0", ["study", "veit2016", "--seed", -1]),
+    (2, "seed must be from 0", ["train", "resnet20", "--seed", 99999999999999999999]),
 ]
 
 

@@ -24,10 +24,11 @@ from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
 from ..views.edits import at_rest
 from ..views.tape import Crossing, Tape
-from ..views.view import Expression, Parallel, single
+from ..views.view import Series, single
 from .measures import PathGradients
 from .paths import polynomial
 from .sampling import Choice, PathSampler
+from .variants import require_some
 
 MEMORY = 1 << 30
 
@@ -128,6 +129,7 @@ def _recordings(
     view: View, inputs: Tensor, targets: Tensor, task: Task, depth: int, memory: int
 ) -> Iterator[Recording]:
     """Of batches so small that four times `depth` gradients of the largest activation fit."""
+    require_some(inputs)
     widest = Recording(view, inputs[:1], targets[:1], task).tape.widest()
     size = max(1, memory // (4 * (depth + 1) * widest))
     for start in range(0, len(inputs), size):
@@ -161,11 +163,14 @@ def gradient_by_length(
 def count_signs(view: View) -> int:
     """One for every unit and every nest."""
 
-    def nests(expression: Expression) -> int:
-        if single(expression):
-            return 0
-        inside = sum(map(nests, expression.parts))  # type: ignore[union-attr] - not a leaf
-        return inside + isinstance(expression, Parallel)
+    def nests(series: Series) -> int:
+        count = 0
+        for part in series.parts:
+            if not single(part):
+                inner = [part] if isinstance(part, Series) else getattr(part, "parts", ())
+                rows = [row for row in inner if isinstance(row, Series) and row.parts]
+                count += 1 + sum(map(nests, rows))
+        return count
 
     return len(view.units) + nests(view.expression)
 
@@ -224,6 +229,7 @@ def sampled_paths(
     n = len(view.units)
     if any(not 0 <= k <= n for k in lengths):
         raise UsageError(f"lengths must lie in 0..{n}, not {list(lengths)}")
+    require_some(inputs)
     batch = len(inputs) if batch is None else min(batch, len(inputs))
     batches = len(inputs) // batch
     norms = torch.zeros(len(lengths), samples, batch)

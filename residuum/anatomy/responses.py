@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..views import unravel
 from ..views.edits import at_rest, device_of, replace
 from .measures import Response
+from .variants import require_some
 
 
 class Tapped(nn.Module):
@@ -35,6 +36,7 @@ def layer_responses(model: Any, inputs: Tensor, batch: int = 250) -> list[Respon
     """Of every convolution of kernel 3 or more, in signal order: after its batch normalisation,
     before nonlinearity and addition. Where no normalisation follows (pre-activation units) the
     convolution's own output."""
+    require_some(inputs)
     network = unravel(model).model
     taps: dict[str, Tapped] = {}
     edits = []

@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..views import unravel
 from ..views.edits import at_rest, device_of
 from ..views.view import Delete, Edit, Signal, Stages
-from .variants import Variant, applied
+from .variants import Variant, applied, require_some
 
 MEMORY = 1 << 30
 TILE = {"cpu": 32}  # examples in one call: on a CPU as many as its cache holds
@@ -83,9 +83,9 @@ def sweep(
         raise UsageError(
             f"a variant says what happens at each of the {n} units; one of these has another length"
         )
+    require_some(inputs)
     with at_rest(view.model):
-        if len(inputs):
-            view.tape(inputs[:1])  # refuses a merge that is not linear
+        view.tape(inputs[:1])  # refuses a merge that is not linear
         stages = view.stages()
         if stages is None:
             progress.say(
@@ -105,6 +105,7 @@ def naive(
     keep: Keeping = lambda output, at: output,
 ) -> Tensor:
     """What `sweep` computes, by one forward pass of the edited model a variant."""
+    require_some(inputs)
     view, rows = unravel(model), []
     device = device_of(view.model)
     for variant in variants:

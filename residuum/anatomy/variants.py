@@ -1,6 +1,6 @@
 """Altered copies of a model, as data: for every place of the view, what is done to its unit."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,12 @@ from ..views import unravel
 from ..views.view import DELETE, KEEP, Delete, Edit, Keep, Put
 
 Variant = tuple[Edit, ...]
+
+
+def require_some(inputs: Sized) -> None:
+    """UsageError where there is nothing to measure on."""
+    if not len(inputs):
+        raise UsageError("no examples: a measurement needs at least one")
 
 
 def intact(model: Any) -> Variant:

@@ -21,6 +21,7 @@ from pathlib import PurePath
 from reprlib import recursive_repr
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -43,6 +44,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {  # of torch's classes; shapes say the r
 }
 _WORDS = (bool, int, float, complex, str, bytes, enum.Enum, torch.dtype, PurePath)
 _NOT_SETTINGS = ("training", "inplace", "initialisation")
+_TORCHS = frozenset(vars(nn.Module()))  # what every module holds
 
 
 def digest(network: nn.Module) -> str:
@@ -64,7 +66,9 @@ def describe(network: nn.Module) -> list[str]:
                     shared = "" if first == f"{name}.{key}" else f", the same as {first}"
                     trained = kind == "buffer" or tensor.requires_grad
                     frozen = "" if trained else ", frozen"
-                    lines.append(f"  {kind} {key} {tuple(tensor.shape)}{frozen}{shared}")
+                    wide = tensor.is_floating_point() and tensor.dtype != torch.float32
+                    dtype = f", {tensor.dtype}" if wide else ""
+                    lines.append(f"  {kind} {key} {tuple(tensor.shape)}{dtype}{frozen}{shared}")
     return lines
 
 
@@ -81,8 +85,10 @@ def value_words(value: Any) -> str:
     """A setting in words, the same wherever and whenever it is built: code counts by its source."""
     if value is None or isinstance(value, _WORDS):
         return repr(value)
-    if isinstance(value, torch.Tensor):
-        return f"tensor{tuple(value.shape)}"
+    if isinstance(value, torch.Tensor):  # not registered, so it is a setting
+        value = value.detach().cpu().numpy() if not value.is_meta else value.shape
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape} {value.dtype} {_short(str(value.tolist()))}"
     if isinstance(value, nn.Module):  # not registered, so it is not among the parts
         return _short("\n".join(describe(value)))
     if isinstance(value, type):
@@ -110,7 +116,7 @@ def _settings(module: nn.Module) -> list[str]:
     if _home(kind) == "torch" and kind.__name__ in SETTINGS:
         found = {name: value_words(getattr(module, name)) for name in SETTINGS[kind.__name__]}
     else:
-        named = {n: v for n, v in sorted(vars(module).items()) if n[0] != "_"}
+        named = {n: v for n, v in sorted(vars(module).items()) if n not in _TORCHS}
         found = {n: value_words(v) for n, v in named.items() if n not in _NOT_SETTINGS}
         # a default is left out, so that a new setting changes no digest
         found = {n: v for n, v in found.items() if _defaults(kind).get(n) != v}

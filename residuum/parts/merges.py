@@ -13,6 +13,7 @@ from ..errors import UsageError
 
 Road = Tensor | None  # what a road carries; None: nothing
 TOLERANCE = 1e-4  # of the largest value: halves that add up differ from the whole by rounding
+PROBE_SCALE = 3.0  # of the roads that a merge is tried on: beyond where most functions bend
 
 
 class Merge(nn.Module):
@@ -57,7 +58,7 @@ class Sum(Merge):
         return around + through
 
     def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
-        return around, through
+        return _alike(around, through)
 
     def bypass(self, around: Tensor, z: Tensor, strict: bool = False) -> Tensor:
         return around
@@ -138,12 +139,21 @@ class Mean(Merge):
         return (around + through) / 2
 
     def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
+        around, through = _alike(around, through)
         if around is None or through is None:
             return around, through
         return around / 2, through / 2
 
     def bypass(self, around: Tensor, z: Tensor, strict: bool = False) -> Tensor:
         return around / 2
+
+
+def _alike(around: Road, through: Road) -> tuple[Road, Road]:
+    """Both in the shape of their sum, where one is broadcast to the other."""
+    if around is None or through is None or around.shape == through.shape:
+        return around, through
+    around, through = torch.broadcast_tensors(around, through)
+    return around, through
 
 
 def _only(around: Road, through: Road) -> Tensor:
@@ -154,13 +164,31 @@ def _only(around: Road, through: Road) -> Tensor:
     raise UsageError("neither road of this unit carries anything: shortcut and branch are both cut")
 
 
+@torch.no_grad()
+def probe(merge: Merge, around: Road, through: Road, z: Tensor, where: str) -> None:
+    """Try the merge on random roads of these shapes: data may hide that it is not linear.
+
+    UsageError: see `require_linear`.
+    """
+    if around is None or through is None:
+        return
+    source = torch.Generator().manual_seed(0)
+    h, f = (
+        PROBE_SCALE * torch.randn(road[:1].shape, generator=source).to(road)
+        for road in (around, through)
+    )
+    require_linear(merge, merge.halves(h, f, z[:1]), merge(h, f, z[:1]), where)
+
+
 def require_linear(merge: Merge, halves: tuple[Road, Road], whole: Tensor, where: str) -> None:
     """UsageError where the halves do not add up to the whole: such a merge has no paths."""
+    if not bool(torch.isfinite(whole).all()):
+        raise UsageError(f"{where}: the unit gives values that are not finite")
     parts = [half for half in halves if half is not None]
     total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     if total.shape == whole.shape:
-        distance = (total - whole).abs().max()
-        if bool(distance <= TOLERANCE * whole.abs().max()):
+        tolerance = max(TOLERANCE, 8 * torch.finfo(whole.dtype).eps)
+        if bool((total - whole).abs().max() <= tolerance * whole.abs().max()):
             return
     raise UsageError(
         f"{where}: the merge {type(merge).__name__} is not linear in its two roads: "

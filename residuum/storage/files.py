@@ -118,6 +118,8 @@ def read_lines(path: Path) -> tuple[list[bytes], bool]:
 
     if not path.exists():
         return [], False
+    if not path.is_file():
+        raise CheckpointError(f"{path}: not a regular file. Move it out of the way")
     with open(path, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a torn one
         *lines, rest = file.read().split(b"\n")

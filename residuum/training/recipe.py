@@ -46,6 +46,8 @@ class Recipe:
             value = getattr(self, field)
             if not 0 <= value < float("inf"):
                 raise UsageError(f"{where}: {field} must be finite and at least 0, not {value}")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"{where}: seed must be from 0 to 2**63 - 1, not {self.seed}")
         if not 0 <= self.label_smoothing < 1:
             smoothing = self.label_smoothing
             raise UsageError(f"{where}: label_smoothing must be from 0 to below 1, not {smoothing}")

@@ -103,6 +103,8 @@ class Deletions:
             raise UsageError(f"give either {both}, not both")
         if self.repeats < 1:
             raise UsageError(f"repeats must be at least 1, not {self.repeats}")
+        if self.seed < 0:
+            raise UsageError(f"seed must be at least 0, not {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class Scope:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"workers must be at least 1, not {self.workers}")
+        if self.seed < 0:
+            raise UsageError(f"seed must be at least 0, not {self.seed}")
 
 
 def verb(function: Callable[..., T]) -> Callable[..., T]:

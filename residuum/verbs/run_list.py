@@ -46,8 +46,8 @@ def runs(folder: str | Path = "runs") -> list[RunEntry]:
     """
     root = Path(folder)
     if not root.is_dir():
-        advice = "`residuum train` makes runs, by default in runs/"
-        raise UsageError(f"{folder}: no such folder. {advice}")
+        what = "not a folder" if root.exists() else "no such folder"
+        raise UsageError(f"{folder}: {what}. `residuum train` makes runs, by default in runs/")
     found = {sign.parent for name in SIGNS for sign in root.rglob(name)}
     return [_entry(place) for place in sorted(found)]
 

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..parts.merges import Road, Sum
-from ..units import ResidualNetwork, ResidualUnit, Row
+from ..units import ResidualNetwork, ResidualUnit
 
 
 class SumInPlace(Sum):
     """h + F written into F, for branches that end in a tensor of their own."""
 
     def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
-        if around is None or through is None:
+        if around is None or through is None or around.shape != through.shape:
             return super().forward(around, through, z)
         return through.add_(around)
 
@@ -29,15 +29,19 @@ class ChannelsLast(nn.Module):
     """The images in channels-last memory, in which convolutions are fastest."""
 
     def forward(self, images: Tensor) -> Tensor:
+        if images.ndim != 4:
+            return images
         return images.contiguous(memory_format=torch.channels_last)
 
 
 def prepared(network: ResidualNetwork) -> ResidualNetwork:
-    """The copy: normalisation folded, sums and activations in place where nobody else holds the
-    tensor."""
+    """The copy. Sums and activations work in place where nobody else holds the tensor.
+
+    Only torch's own classes are touched, and only without hooks: a subclass may do anything.
+    """
     twin = copy.deepcopy(network)
     for module in list(twin.modules()):
-        if isinstance(module, nn.Sequential) and not isinstance(module, Row):
+        if type(module) is nn.Sequential and not _hooked(module):
             _fold(module)
     for unit in twin.modules():
         if isinstance(unit, ResidualUnit) and type(unit.merge) is Sum and _ends_in_own(unit.branch):
@@ -48,13 +52,17 @@ def prepared(network: ResidualNetwork) -> ResidualNetwork:
     return twin
 
 
+def _is(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Exactly of this class, with nothing hung on it."""
+    return type(module) is kind and not _hooked(module)
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 def _ends_in_own(branch: nn.Module) -> bool:
-    return (
-        isinstance(branch, nn.Sequential)
-        and not isinstance(branch, Row)
-        and len(branch) > 0
-        and isinstance(branch[-1], nn.Conv2d)
-    )
+    return _is(branch, nn.Sequential) and len(branch) > 0 and _is(branch[-1], nn.Conv2d)  # type: ignore[arg-type, index]
 
 
 def _fold(sequence: nn.Sequential) -> None:
@@ -65,13 +73,11 @@ def _fold(sequence: nn.Sequential) -> None:
     """
     kept: list[nn.Module] = []
     for module in sequence:
-        if isinstance(module, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d):
-            kept[-1] = fuse_conv_bn_eval(kept[-1], module)
-        elif (
-            isinstance(module, nn.ReLU)
-            and kept
-            and isinstance(kept[-1], nn.Conv2d | nn.BatchNorm2d)
-        ):
+        last = kept[-1] if kept else module
+        normalises = _is(module, nn.BatchNorm2d) and module.track_running_stats
+        if kept and normalises and _is(last, nn.Conv2d):
+            kept[-1] = fuse_conv_bn_eval(last, module)  # type: ignore[arg-type]
+        elif kept and _is(module, nn.ReLU) and (_is(last, nn.Conv2d) or _is(last, nn.BatchNorm2d)):
             kept.append(nn.ReLU(inplace=True))
         else:
             kept.append(module)

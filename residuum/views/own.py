@@ -1,5 +1,6 @@
 """Our own networks as a view: rows and nests of `ResidualUnit`, flattened to their leaves."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,7 +14,7 @@ from ..parts.shortcuts import Severed
 from ..units import ResidualNetwork, ResidualUnit, Row
 from . import fold
 from .edits import at_rest, deleted, device_of, replace
-from .tape import Tape
+from .tape import Tape, writes
 from .view import (
     KEEP,
     Delete,
@@ -100,6 +101,9 @@ class NetworkView:
     def __init__(self, network: ResidualNetwork, *inputs: Tensor):
         self.model = network
         self.slots = list(slots(network.units))
+        places = Counter((id(slot.row), slot.key) for slot in self.slots)
+        if places and max(places.values()) > 1:
+            raise UsageError("a nest stands in two places: its units cannot be edited apart")
         self.expression = express(network.units)
         self._inputs = inputs
 
@@ -121,7 +125,7 @@ class NetworkView:
     def _shapes(self, example: Tensor) -> Iterator[tuple[Any, Any]]:
         """Of the stream ahead of each leaf and behind it."""
         with at_rest(self.model):
-            steps = NetworkStages(self.model)
+            steps = NetworkStages(self.model, writes(self.model))
             signal = steps.begin(example.to(device_of(self.model)))
             for place in range(len(self.slots)):
                 following = steps.step(place, signal)
@@ -145,7 +149,7 @@ class NetworkView:
             yield
 
     def stages(self) -> "NetworkStages":
-        return NetworkStages(fold.prepared(self.model))
+        return NetworkStages(fold.prepared(self.model), writes(self.model))
 
     def tape(self, inputs: Tensor) -> Tape:
         return Tape(self.model, inputs.to(device_of(self.model)))
@@ -154,30 +158,36 @@ class NetworkView:
 class NetworkStages:
     """A network cut at its leaves. A nest opens at its first; its roads wait behind the stream."""
 
-    def __init__(self, network: ResidualNetwork):
-        self.network = network
+    def __init__(self, network: ResidualNetwork, writes: bool):
+        """`writes`: parts of the network may change what they are given, so they get a copy."""
+        self.network, self.writes = network, writes
         self.slots = list(slots(network.units))
         self.units = [slot.unit for slot in self.slots]
 
     def begin(self, inputs: Tensor) -> Signal:
-        return (self.network.stem(inputs),)
+        return (self.network.stem(self._own(inputs)),)
 
     def step(self, place: int, signal: Signal, edit: Edit = KEEP) -> Signal:
         slot = self.slots[place]
         for nest in slot.opens:
-            signal = _enter(nest, signal)
-        signal = (_edited(self.units, place, edit)(signal[0]), *signal[1:])
+            signal = _enter(nest, (self._own(signal[0]), *signal[1:]))
+        signal = (_edited(self.units, place, edit)(self._own(signal[0])), *signal[1:])
         for nest in slot.closes:
             signal = _leave(nest, signal)
         return signal
 
     def finish(self, signal: Signal) -> Tensor:
-        return self.network.head(signal[0])
+        return self.network.head(self._own(signal[0]))
+
+    def _own(self, x: Tensor) -> Tensor:
+        return x.clone() if self.writes else x
 
 
 def _enter(nest: ResidualUnit, signal: Signal) -> Signal:
     """The stream of the row inside, then what waits: h(z), and z where the merge reads it."""
     around, z = nest.enter(signal[0])
+    if (around is None) != nest.plain:
+        raise UsageError("a shortcut that carries nothing is a residuum.parts.shortcuts.Severed")
     waiting = (around, z if nest.merge.needs_input else None)
     return (z, *(road for road in waiting if road is not None), *signal[1:])
 

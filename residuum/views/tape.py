@@ -12,7 +12,8 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from ..parts.merges import require_linear
+from ..errors import UsageError
+from ..parts.merges import probe, require_linear
 from ..units import ResidualNetwork, ResidualUnit, Row
 
 
@@ -29,16 +30,26 @@ def pull(output: Tensor | None, at: Tensor, stack: Tensor) -> Tensor | None:
     )[0]
 
 
+def writes(model: nn.Module) -> bool:
+    """Whether a part works in place, and so may change the tensor that it is given."""
+    return any(getattr(module, "inplace", False) for module in model.modules())
+
+
 class Part:
     """One module at one point."""
 
     def __init__(self, module: nn.Module, x: Tensor):
-        self.input = x.detach().requires_grad_()
+        self.input = x.detach()
+        if x.is_floating_point():
+            self.input.requires_grad_()
         with torch.enable_grad():
-            self.output = module(self.input)
+            self.output = module(self.input.clone() if writes(module) else self.input)
         self.value = self.output.detach()
 
     def pull(self, stack: Tensor) -> Tensor | None:
+        if not self.input.requires_grad:
+            kind = self.input.dtype
+            raise UsageError(f"gradients are taken at the inputs, and these are {kind}, not floats")
         return pull(self.output, self.input, stack)
 
 
@@ -56,14 +67,17 @@ class Crossing:
         self.z = self.before.value.requires_grad_()
         self.inner: list[Crossing] | None = None
         with torch.enable_grad():
-            around = unit.shortcut(self.z)
+            # a copy that parts may write into: both roads and the merge then read what was written
+            z = self.z.clone() if writes(unit) else self.z
+            around = unit.shortcut(z)
             if isinstance(unit.branch, Row):
-                self.inner = cross(unit.branch, self.z.detach(), f"{where}.branch")
+                self.inner = cross(unit.branch, z.detach(), f"{where}.branch")
                 through = self.inner[-1].value.requires_grad_()
             else:
-                through = unit.branch(self.z)
-            halves = unit.merge.halves(around, through, self.z)
-            whole = unit.merge(around, through, self.z)
+                through = unit.branch(z)
+            halves = unit.merge.halves(around, through, z)
+            whole = unit.merge(around, through, z)
+        probe(unit.merge, around, through, z, where)
         require_linear(unit.merge, halves, whole, where)
         self._nest_end = through
         self._around, self._through = halves if self.inner is None else (whole, whole)

@@ -41,7 +41,8 @@ from residuum.parts.arrangements import ORIGINAL
 from residuum.parts.merges import Merge
 from residuum.parts.shortcuts import Severed
 from residuum.task import CLASSIFICATION
-from residuum.units import ResidualUnit, Row
+from residuum.units import ResidualNetwork, ResidualUnit, Row
+from residuum.views.edits import Nothing
 from residuum.views.own import NetworkStages
 from residuum.views.view import DELETE, KEEP, Leaf, Parallel, Put, Series, rows
 
@@ -559,6 +560,122 @@ def test_a_strict_deletion_keeps_the_gate():
         unravel(plain := MENAGERIE["plain"]()).edited({}),
     ):
         sweep(plain, x, [without(plain, [1], strict=True)])
+
+
+@pytest.mark.parametrize("merge", [Product, Largest])
+def test_data_cannot_hide_that_a_merge_is_not_linear(merge):
+    """All roads carry zeros on the first image, where a product is zero and adds up."""
+    units = [ResidualUnit(nn.Conv2d(3, 3, 3, padding=1, bias=False), merge=merge())]
+    network = ResidualNetwork(nn.Identity(), units, nn.Flatten())
+    x = torch.cat([torch.zeros(1, 3, 4, 4), image_batch(2, 4)])
+    with pytest.raises(UsageError, match="is not linear"):
+        sweep(network, x, [without(network, [0])])
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_narrow_types_round_and_are_still_linear(kind):
+    network = lively(highway()).to(kind)
+    assert len(sweep(network, image_batch(2).to(kind), [intact(network)])) == 1
+
+
+# ---- parts that are not torch's own, or work in place ----
+
+
+class Standardised(nn.Conv2d):
+    """Weight standardisation: its own forward pass, which folding would pass over."""
+
+    def forward(self, x):
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(x, weight, self.bias, padding=1)
+
+
+class Loud(nn.ReLU):
+    def forward(self, x):
+        return x.relu() + 0.1
+
+
+class Named(nn.Sequential):
+    def forward(self, x):
+        return self[1](self[0](x)) * 0.5
+
+
+def hooked() -> nn.Module:
+    norm = nn.BatchNorm2d(8)
+    norm.register_forward_hook(lambda module, given, out: out + 1)
+    return nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), norm)
+
+
+PARTS = {
+    "convolution of its own": lambda: nn.Sequential(
+        Standardised(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+    ),
+    "activation of its own": lambda: nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), Loud()),
+    "row of its own": lambda: Named(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)),
+    "hook": hooked,
+    "no running statistics": lambda: nn.Sequential(
+        nn.Conv2d(8, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.Conv2d(8, 8, 1)
+    ),
+    "in place at the start": lambda: nn.Sequential(
+        nn.ELU(inplace=True), nn.Conv2d(8, 8, 3, padding=1)
+    ),
+    "a road that is broadcast": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1)),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_ones_own_are_measured_rightly(name):
+    torch.manual_seed(0)
+    units = [ResidualUnit(PARTS[name](), after=nn.ELU(inplace=i == 1)) for i in range(3)]
+    network, x, targets = lively(headed(units, 8)), image_batch(3), labels(3)
+    kept = x.clone()
+    variants = [without(network, s) for s in ([], [0], [1], [2], [0, 1])]
+    expected = naive(network, x, variants)
+    torch.testing.assert_close(sweep(network, x, variants), expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(x, kept)
+    if name == "in place at the start":
+        return  # autograd refuses the network itself: the activation ahead needs its output
+    network, x = network.double(), x.double()
+    found = anatomy.gradient_by_length(network, x, targets)
+    expected = ordinary_gradient(network, x, targets)
+    torch.testing.assert_close(found.sum(0), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_inputs_that_are_not_floats():
+    torch.manual_seed(0)
+    units = [ResidualUnit(nn.Linear(4, 4)) for _ in range(2)]
+    network = ResidualNetwork(nn.Embedding(9, 4), units, nn.Linear(4, 3)).eval()
+    x = torch.tensor([1, 5, 8])
+    variants = [without(network, [0]), intact(network)]
+    torch.testing.assert_close(sweep(network, x, variants), naive(network, x, variants))
+    with pytest.raises(UsageError, match=r"torch\.int64, not floats"):
+        anatomy.gradient_by_length(network, x, torch.tensor([0, 1, 2]))
+
+
+def test_what_cannot_be_measured_is_refused():
+    network, none = lively(narrow()), torch.zeros(0, 3, 16, 16)
+    for call in (
+        lambda: sweep(network, none, [intact(network)]),
+        lambda: naive(network, none, [intact(network)]),
+        lambda: anatomy.gradient_by_length(network, none, labels(0)),
+        lambda: anatomy.sampled_paths(network, none, labels(0), [1], 1),
+        lambda: anatomy.layer_responses(network, none),
+    ):
+        with pytest.raises(UsageError, match="no examples"):
+            call()
+    nest = ResidualUnit(Row([ResidualUnit(convolution(8, 8))]))
+    with pytest.raises(UsageError, match="stands in two places"):
+        unravel(headed([nest, nest], 8))
+    silent = headed([ResidualUnit(convolution(8, 8), Nothing())], 8)
+    with pytest.raises(UsageError, match="Severed"):
+        sweep(silent.eval(), image_batch(1), [without(silent, [0])])
+
+
+def test_a_nest_round_one_plain_unit():
+    inner = Row([ResidualUnit(convolution(8, 8), Severed())])
+    units = [ResidualUnit(convolution(8, 8)), ResidualUnit(inner), ResidualUnit(convolution(8, 8))]
+    network = lively(headed(units, 8)).double()
+    found = anatomy.path_gradients(network, image_batch(2, 8).double(), labels(2), 3, 2, 2)
+    assert found.counts == (1, 3, 3, 1)
 
 
 # ---- deletions and orders ----
