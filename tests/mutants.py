@@ -102,9 +102,13 @@ MUTANTS = [
     ),
     Mutant("studies/veit2016_paths.py", 'ranges["published"]) / 2', 'ranges["exact"]) / 2', ITEMS),
     # ---- the front desk ----
-    Mutant("verbs/comparison.py", " and not under(WORDS)", "", f"{CLI} -k diff"),
     Mutant("verbs/catalogue.py", "not options and classes in", "classes in", f"{CLI} -k verb"),
-    Mutant("verbs/requests.py", "replace(request, **values)", "request", f"{CLI} -k verb"),
+    Mutant(
+        "verbs/requests.py",
+        "replace(words.get(name, own[name].default), **given)",
+        "own[name].default",
+        f"{CLI} -k verb",
+    ),
     Mutant("storage/locks.py", "except BlockingIOError:", "except KeyError:", f"{CLI} -k listed"),
     Mutant("training/checkpoint.py", 'split("-")[1]', 'split("-")[0][4:] or 0', f"{CLI} -k listed"),
     # ---- the merge ----
@@ -134,7 +138,12 @@ MUTANTS = [
         "else self._padded(through, 0, channels)",
         LAWS,
     ),
-    Mutant(MERGES, "if bool(distance <= TOLERANCE", "if bool(distance >= TOLERANCE", LAWS),
+    Mutant(
+        MERGES,
+        "if bool((total - whole).abs().max() <= tol",
+        "if bool((total - whole).abs().max() >= tol",
+        LAWS,
+    ),
     Mutant(MERGES, "        return around / 2\n", "        return around\n", f"{UNITS} {LAWS}"),
     Mutant(
         "units.py",
@@ -172,7 +181,15 @@ MUTANTS = [
         "return None, self.unit.bypass(z, self.strict)",
         LAWS,
     ),
-    Mutant("views/fold.py", "isinstance(branch[-1], nn.Conv2d)", "True", LAWS),
+    Mutant("views/fold.py", "_is(branch[-1], nn.Conv2d)", "True", LAWS),
+    Mutant(
+        "views/fold.py",
+        "return type(module) is kind and not",
+        "return isinstance(module, kind) and not",
+        LAWS,
+    ),
+    Mutant("views/tape.py", "probe(unit.merge, around, through, z, where)", "pass", LAWS),
+    Mutant("views/own.py", "return x.clone() if self.writes else x", "return x", LAWS),
     Mutant(
         "anatomy/sweeps.py",
         "found.setdefault((node, v[depth]), len(found))",

@@ -631,6 +631,9 @@ def test_parts_of_ones_own_are_measured_rightly(name):
     variants = [without(network, s) for s in ([], [0], [1], [2], [0, 1])]
     expected = naive(network, x, variants)
     torch.testing.assert_close(sweep(network, x, variants), expected, rtol=1e-4, atol=1e-4)
+    # two variants that share one prefix: it is not joined with others, so not copied on the way
+    pair = sweep(network, x, [variants[0], variants[3]])
+    torch.testing.assert_close(pair, expected[[0, 3]], rtol=1e-4, atol=1e-4)
     assert torch.equal(x, kept)
     if name == "in place at the start":
         return  # autograd refuses the network itself: the activation ahead needs its output
