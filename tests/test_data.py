@@ -14,9 +14,9 @@ from PIL import Image
 from residuum.data import load
 from residuum.data.augment import Pixels, crops_and_flips, order, statistics
 from residuum.data.augmentation import Augmentation
+from residuum.data.cifar_svhn import unpickle_arrays
 from residuum.data.decode import decode
 from residuum.data.images import Images, split
-from residuum.data.published import unpickle_arrays
 from residuum.errors import DataError, UsageError
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from ..errors import DataError, UsageError, nearest
+from .cifar_svhn import read_cifar, read_svhn
 from .folders import read_class_folders
 from .images import Dataset, Images, split
-from .published import read_cifar, read_svhn
 
 SOURCES = ("digits", "cifar10", "cifar100", "svhn")
 
