@@ -6,6 +6,7 @@ instead of n*n, whole subsets share as far as they agree.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -108,45 +109,36 @@ def naive(
     require_some(inputs)
     view, rows = unravel(model), []
     device = device_of(view.model)
-    for variant in variants:
-        with at_rest(view.model), applied(view, variant):
+    with at_rest(view.model):
+        for variant in variants:
             parts = []
-            for start in range(0, len(inputs), batch):
-                at = slice(start, start + batch)
-                parts.append(keep(_plain(view.model(inputs[at].to(device))), at))
-        rows.append(torch.cat(parts))
+            with applied(view, variant):
+                for start in range(0, len(inputs), batch):
+                    at = slice(start, start + batch)
+                    parts.append(keep(_plain(view.model(inputs[at].to(device))), at))
+            rows.append(torch.cat(parts))
     return torch.stack(rows)
 
 
 def _plain(output: Tensor) -> Tensor:
     """On the CPU, in at least float32."""
-    output = output.cpu()
-    return (
-        output
-        if output.dtype == torch.float64 or not output.is_floating_point()
-        else output.float()
-    )
+    narrow = output.is_floating_point() and output.dtype != torch.float64
+    return output.float().cpu() if narrow else output.cpu()
 
 
+@dataclass(frozen=True)
 class _Walk:
     """The tree of variants, walked for one batch of inputs after the other."""
 
-    def __init__(
-        self,
-        stages: Stages,
-        levels: list[Level],
-        ends: list[int],
-        device: torch.device,
-        memory: int,
-    ):
-        self.stages, self.levels, self.ends, self.device, self.memory = (
-            stages,
-            levels,
-            ends,
-            device,
-            memory,
-        )
-        self.tile = TILE.get(device.type, LARGE_TILE)
+    stages: Stages
+    levels: list[Level]
+    ends: list[int]
+    device: torch.device
+    memory: int
+
+    @property
+    def tile(self) -> int:
+        return TILE.get(self.device.type, LARGE_TILE)
 
     def over(self, inputs: Tensor, title: str, keep: Keeping) -> Tensor:
         kept = torch.empty(0)
