@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residuum import progress
@@ -181,3 +182,31 @@ def same_fingerprint(before: list, after: list) -> bool:
         a == b and torch.equal(x, y) for (a, x), (b, y) in zip(before[3], after[3], strict=True)
     )
     return before[:2] == after[:2] and torch.equal(before[2], after[2]) and tensors
+
+
+def all_units(row):
+    """Leaves and nests, depth first."""
+    for unit in row:
+        yield unit
+        if isinstance(unit.branch, Row):
+            yield from all_units(unit.branch)
+
+
+def leaf_units(network):
+    return [unit for unit in all_units(network.units) if not isinstance(unit.branch, Row)]
+
+
+def ordinary_gradient(network, x, targets):
+    x = x.clone().requires_grad_()
+    loss = F.cross_entropy(network(x), targets, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, x, allow_unused=True)
+    return torch.zeros_like(x) if gradient is None else gradient
+
+
+class Zeroed(nn.Module):
+    def __init__(self, branch):
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x):
+        return torch.zeros_like(self.branch(x))

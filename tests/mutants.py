@@ -31,7 +31,11 @@ class Mutant(NamedTuple):
     tests: str
 
 
-LAWS, UNITS, PATHS = "tests/laws/test_anatomy.py", "tests/test_units.py", "tests/test_paths.py"
+LAWS, UNITS, PATHS = (
+    "tests/laws/test_anatomy.py tests/laws/test_gradients.py",
+    "tests/test_units.py",
+    "tests/test_paths.py",
+)
 RESUME, TRAINING, IDENTITY = (
     "tests/laws/test_resume.py",
     "tests/test_training.py",

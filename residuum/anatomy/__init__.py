@@ -6,8 +6,9 @@ Names load when they are used: `anatomy.statistics` and `anatomy.measures`, the 
 measured, need no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
 
 if TYPE_CHECKING:
     from ..views import at_rest, replace, unravel
@@ -20,26 +21,17 @@ if TYPE_CHECKING:
     from .sweeps import sweep
     from .variants import applied, intact, reordered, without
 
-_HOMES = {
-    **dict.fromkeys(("at_rest", "replace", "unravel"), "..views"),
-    **dict.fromkeys(("Examples", "delete", "delete_each", "delete_random"), ".deletions"),
-    **dict.fromkeys(
-        ("gradient_by_length", "path_gradients", "sampled_paths", "signed_sweep"), ".gradients"
-    ),
-    **dict.fromkeys(("Deletion", "PathGradients", "Reordering", "Response"), ".measures"),
-    **dict.fromkeys(("Paths", "count_paths", "polynomial"), ".paths"),
-    **dict.fromkeys(("reorder_random", "shapes"), ".reorder"),
-    "layer_responses": ".responses",
-    "sweep": ".sweeps",
-    **dict.fromkeys(("applied", "intact", "reordered", "without"), ".variants"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "..views": "at_rest replace unravel",
+        ".deletions": "Examples delete delete_each delete_random",
+        ".gradients": "gradient_by_length path_gradients sampled_paths signed_sweep",
+        ".measures": "Deletion PathGradients Reordering Response",
+        ".paths": "Paths count_paths polynomial",
+        ".reorder": "reorder_random shapes",
+        ".responses": "layer_responses",
+        ".sweeps": "sweep",
+        ".variants": "applied intact reordered without",
+    },
+)

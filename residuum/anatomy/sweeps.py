@@ -123,7 +123,7 @@ def naive(
 def _plain(output: Tensor) -> Tensor:
     """On the CPU, in at least float32."""
     narrow = output.is_floating_point() and output.dtype != torch.float64
-    return output.float().cpu() if narrow else output.cpu()
+    return output.cpu().float() if narrow else output.cpu()
 
 
 @dataclass(frozen=True)

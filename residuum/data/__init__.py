@@ -1,17 +1,12 @@
 """Images and labels: where they come from, how they are augmented, in which order they are seen."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .images import Dataset, Images
     from .sources import load
 
-_HOMES = {"Dataset": "images", "Images": "images", "load": "sources"}
-
-
-def __getattr__(name: str) -> Any:
-    """Loaded when asked for, so that a recipe can be read without torch."""
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# a recipe can be read without torch
+__getattr__, __dir__ = lazy(__name__, {".images": "Dataset Images", ".sources": "load"})

@@ -3,8 +3,9 @@
 Names load when they are used; `index` knows every listed preset without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .catalogue import CATALOGUE, FAMILIES, describe, find, preset, preset_cost
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
     from .index import Listed
     from .published import Published
 
-_HOMES = {"Family": "family", "Preset": "family", "Listed": "index", "Published": "published"}
-_CATALOGUE = ("CATALOGUE", "FAMILIES", "describe", "find", "preset", "preset_cost")
-_HOMES |= dict.fromkeys(_CATALOGUE, "catalogue")
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".catalogue": "CATALOGUE FAMILIES describe find preset preset_cost",
+        ".family": "Family Preset",
+        ".index": "Listed",
+        ".published": "Published",
+    },
+)

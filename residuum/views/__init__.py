@@ -4,27 +4,20 @@
 torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .edits import at_rest, replace
     from .own import unravel
     from .view import DELETE, KEEP, Delete, Edit, Keep, Leaf, Parallel, Put, Series, UnitInfo, View
 
-_HOMES = {
-    **dict.fromkeys(("at_rest", "replace"), "edits"),
-    "unravel": "own",
-    **dict.fromkeys(("DELETE", "KEEP", "Delete", "Edit", "Keep", "Put"), "view"),
-    **dict.fromkeys(("Leaf", "Parallel", "Series", "UnitInfo", "View"), "view"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".edits": "at_rest replace",
+        ".own": "unravel",
+        ".view": "DELETE KEEP Delete Edit Keep Leaf Parallel Put Series UnitInfo View",
+    },
+)
