@@ -59,9 +59,13 @@ def test_published_numbers():
     assert not he.optimiser.nesterov
     assert he.weight_decay == 1e-4
     assert fb.optimiser.nesterov
-    assert [fb.learning_rate_at(391 * e, 391) for e in (80, 81, 121, 122)] == pytest.approx(
-        [0.1, 0.01, 0.01, 0.001]
-    )
+    # after 80 and 121 whole epochs: the code tests epoch >= 81 and 122, counted from 1
+    last_and_first = [391 * 80 - 1, 391 * 80, 391 * 121 - 1, 391 * 121]
+    for name in ("fb-cifar", "preact-cifar-code"):
+        rates = [RECIPES[name].learning_rate_at(step, 391) for step in last_and_first]
+        assert rates == pytest.approx([0.1, 0.01, 0.01, 0.001])
+    code = RECIPES["preact-cifar-code"]
+    assert (code.batch_size, code.length, code.warmup) == (64, 200, None)
     warm = RECIPES["preact-cifar"]
     assert [warm.learning_rate_at(s, 391) for s in (0, 399, 400)] == [0.01, 0.01, 0.1]
 
