@@ -1,7 +1,6 @@
 """The studies by name, and how one is carried out: the jobs that it needs, then what it shows."""
 
 import datetime
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from ..experiments.bench import Bench, Job, union
 from ..experiments.executors import Executor, Local
 from ..experiments.probe import record
 from ..experiments.trial import Trial
+from ..machine import processor
 from ..reader import plain
 from ..results import Study
 from ..storage import make_folder
@@ -134,5 +134,5 @@ def provenance(bench: Bench, trials: Trials, values: Values, seed: int) -> dict[
         "seed": seed,
         "trials": described,
         "versions": versions(),
-        "machine": {"device": name, "threads": threads, "processor": platform.machine()},
+        "machine": {"device": name, "threads": threads} | processor(),
     }
