@@ -82,6 +82,7 @@ def test_recipes_survive_json(name):
     [
         {"learning_rate": float("nan")},
         {"learning_rate": -1.0},
+        {"learning_rate": 1e39},
         {"length": 0},
         {"batch_size": 0},
         {"label_smoothing": 1.0},

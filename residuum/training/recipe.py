@@ -44,8 +44,9 @@ class Recipe:
                 raise UsageError(f"{where}: {field} must be above 0, not {getattr(self, field)}")
         for field in ("learning_rate", "weight_decay"):
             value = getattr(self, field)
-            if not 0 <= value < float("inf"):
-                raise UsageError(f"{where}: {field} must be finite and at least 0, not {value}")
+            if not 0 <= value <= 3.4e38:
+                rule = "must be at least 0 and finite in float32"
+                raise UsageError(f"{where}: {field} {rule}, not {value}")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"{where}: seed must be from 0 to 2**63 - 1, not {self.seed}")
         if not 0 <= self.label_smoothing < 1:
