@@ -5,8 +5,8 @@ predictions.
 
 Naive: eager PyTorch, one full forward pass of the unmodified network for each deletion; the whole
 set as one batch, and for a harder comparison in batches of 64, which cost less memory traffic.
-Prints one JSON object: seconds, their ratio, branch evaluations, the share of the machine's
-matrix-product peak that each reaches (measured here, same threads), and whether predictions agree.
+Prints one JSON object: seconds, their ratio, branch evaluations, the share of the machine's peak
+that each reaches (`peak.py`, same threads), and whether predictions agree.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import statistics
 import time
 
 import torch
+from peak import peak
 
 from residuum.anatomy import intact, sweep, without
 from residuum.anatomy.sweeps import cost, naive
@@ -29,17 +30,6 @@ def lively(network: torch.nn.Module) -> torch.nn.Module:
             module.running_mean.normal_(0, 0.2, generator=source)
             module.running_var.uniform_(0.5, 1.5, generator=source)
     return network.eval()
-
-
-def peak(size: int = 2048, repeats: int = 5) -> float:
-    """FLOP/s of a large float32 matrix product with the threads of this run."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / min(times)
 
 
 def timed(function):
