@@ -6,9 +6,10 @@ import platform
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from .errors import UsageError, nearest
+from .reader import Count, NotNegative, check
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -23,7 +24,7 @@ class Machine:
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
-    threads: int = 1
+    threads: Count = 1
     """Torch threads; more pay off only on cores that are idle, and change the last bits."""
     precision: Precision = "float32"
     """Otherwise autocast; float16 adds a gradient scaler."""
@@ -31,7 +32,7 @@ class Machine:
     """Use torch.compile for training steps."""
     release_memory: bool = False
     """Give memory back to the system at every step, as torch does by itself; that is slower."""
-    save_seconds: float = 60.0
+    save_seconds: NotNegative = 60.0
     """A checkpoint at least this often, and at the end of every epoch."""
 
     def resolved(self) -> "Machine":
@@ -41,6 +42,7 @@ class Machine:
         """
         import torch
 
+        check(self, "machine", UsageError)
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -52,16 +54,12 @@ class Machine:
             raise UsageError("device cuda: torch sees no CUDA device here. Use --device cpu")
         if kind == "mps" and not torch.backends.mps.is_available():
             raise UsageError("device mps: torch sees no Apple GPU here. Use --device cpu")
-        valid = get_args(Precision)
-        if self.precision not in valid:
-            hint = nearest(self.precision, valid)
-            raise UsageError(f"unknown precision {self.precision!r}.{hint}")
         if self.precision == "float16" and kind == "cpu":
             raise UsageError("precision float16 needs a GPU. Use --precision bfloat16 on a CPU")
         cores = os.cpu_count() or 1
-        if not 1 <= self.threads <= cores:
+        if self.threads > cores:
             raise UsageError(
-                f"threads must be from 1 to {cores}, this machine's cores, not {self.threads}"
+                f"threads must be at most {cores}, this machine's cores, not {self.threads}"
             )
         return replace(self, device=device)
 

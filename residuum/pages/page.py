@@ -17,9 +17,9 @@ def write_report(study: Study, folder: Path) -> Path:
     figures = make_folder(make_folder(folder) / "figures")
     drawings, page = draw_all(study), folder / "report.html"
     for slug, drawing in drawings.items():
-        write_bytes(figures / f"{study.name}-{slug}.svg", drawing.svg)
-        write_bytes(figures / f"{study.name}-{slug}.png", drawing.png)
-    write_text(page, render(study, drawings))
+        write_bytes(figures, f"{study.name}-{slug}.svg", drawing.svg)
+        write_bytes(figures, f"{study.name}-{slug}.png", drawing.png)
+    write_text(folder, page.name, render(study, drawings))
     return page
 
 

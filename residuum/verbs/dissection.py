@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..anatomy.statistics import Rate
 from ..errors import UsageError
 from ..machine import Machine
+from ..reader import Count
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def lesion(
     run: str | Path,
     *,
     deletions: Deletions = Deletions(),
-    examples: int | None = None,
+    examples: Count | None = None,
     source: Source = Source(),
     machine: Machine = Machine(),
 ) -> Lesions:
@@ -101,11 +102,12 @@ def lesion(
     examples
         How many test images; all by default.
     """
-    if examples is not None and examples < 1:
-        raise UsageError(f"examples must be at least 1, not {examples}")
     from ..anatomy import Examples, delete, delete_each, delete_random
 
     subject, spread = _subject(run, source, machine), {}
+    if examples is not None and examples > len(subject.data.test):
+        there = f"{subject.data.name} has {len(subject.data.test)} test images"
+        raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
     network, test = subject.network, Examples(*subject.test(examples))
     if deletions.units is not None:
         intact, found = delete(network, test, [deletions.units])
