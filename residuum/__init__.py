@@ -34,7 +34,20 @@ if TYPE_CHECKING:
     from .presets import preset
     from .training import Recipe, Run
     from .units import ResidualNetwork, ResidualUnit, Row
-    from .verbs import diff, evaluate, info, lesion, ls, paths, plan, report, runs, study, train
+    from .verbs import (
+        cache,
+        diff,
+        evaluate,
+        info,
+        lesion,
+        ls,
+        paths,
+        plan,
+        report,
+        runs,
+        study,
+        train,
+    )
     from .views import unravel
 
 __getattr__, __dir__ = lazy(
@@ -45,7 +58,7 @@ __getattr__, __dir__ = lazy(
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "diff evaluate info lesion ls paths plan report runs study train",
+        ".verbs": "cache diff evaluate info lesion ls paths plan report runs study train",
         ".views": "unravel",
     },
     (

@@ -172,6 +172,14 @@ def labels(n: int = 6) -> Tensor:
     return torch.arange(n) % 10
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """The user's cache is neither read nor written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def silence(monkeypatch):
     monkeypatch.setattr(progress, "quiet", True)

@@ -11,10 +11,10 @@ from cyclopts import CycloptsError
 
 from .. import progress
 from ..errors import ResiduumError
-from . import catalogue, dissection, runs, studies
+from . import cache, catalogue, dissection, runs, studies
 from .command import app
 
-__all__ = ["app", "catalogue", "dissection", "main", "runs", "studies"]
+__all__ = ["app", "cache", "catalogue", "dissection", "main", "runs", "studies"]
 
 
 def main(arguments: list[str] | None = None) -> None:

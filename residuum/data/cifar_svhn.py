@@ -6,7 +6,7 @@ Addresses and checksums are torchvision's.
 import io
 import pickle
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ import torch
 
 from ..errors import DataError
 from .images import Dataset, Images
+from .members import require_regular
 
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN"}
 _BATCHES = [f"data_batch_{i}" for i in range(1, 6)]
+SVHN_BYTES = 2_000_000_000  # its extra part has 1.3 GB
 CIFAR_FILES = {  # train, test, classes; the keys of labels and of the classes' names
     "cifar10": (_BATCHES, ["test_batch"], "batches.meta", "labels", "label_names"),
     "cifar100": (["train"], ["test"], "meta", "fine_labels", "fine_label_names"),
@@ -71,15 +73,17 @@ def read_cifar(kind: str, folder: Path, download: bool) -> Dataset:
     if missing:
         raise DataError(f"{folder}: {NAMES[kind]} lacks the file {missing[0]}")
     batches = {name: unpickle_arrays(files[name], f"{folder}: {name}") for name in files}
-    classes = tuple(str(c) for c in batches[meta].get(names_key, ()))
+    classes = batches[meta].get(names_key)
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise DataError(f"{folder}: {meta}: {names_key!r} is not a list of names")
     seen, held_out = (
-        _cifar_images([(f"{folder}: {n}", batches[n]) for n in names], label_key)
+        _cifar_images([(f"{folder}: {n}", batches[n]) for n in names], label_key, len(classes))
         for names in (train, test)
     )
-    return Dataset(NAMES[kind], seen, held_out, classes)
+    return Dataset(NAMES[kind], seen, held_out, tuple(classes))
 
 
-def _cifar_images(batches: list[tuple[str, dict]], label_key: str) -> Images:
+def _cifar_images(batches: list[tuple[str, dict]], label_key: str, classes: int) -> Images:
     pixels, labels = [], []
     for where, batch in batches:
         data, targets = batch.get("data"), batch.get(label_key)
@@ -87,6 +91,10 @@ def _cifar_images(batches: list[tuple[str, dict]], label_key: str) -> Images:
             raise DataError(f"{where}: 'data' is not an array of N x 3072 bytes")
         if not isinstance(targets, list) or len(targets) != len(data):
             raise DataError(f"{where}: {label_key!r} does not give one label an image")
+        for label in targets:
+            if type(label) is not int or not 0 <= label < classes:
+                wrong = f"label {str(label)[:40]} is not one of the numbers 0 to {classes - 1}"
+                raise DataError(f"{where}: {wrong}")
         pixels.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         labels.extend(targets)
     joined = np.ascontiguousarray(np.concatenate(pixels))
@@ -98,21 +106,42 @@ def _cifar_files(kind: str, folder: Path, wanted: set[str], download: bool) -> d
         source = getattr(_torchvision(), kind.upper())
         _fetch(source.url, folder, source.filename, source.tgz_md5)
     archives = [folder] if folder.is_file() else sorted(folder.glob("*.tar.gz"))
-    if archives:
-        return _from_archive(archives[0], wanted)
-    found = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name in wanted}
+    for archive in archives:
+        require_regular(archive.stat(), str(archive))
+        return _from_archive(archive, wanted)
+    near = (*folder.glob("*"), *folder.glob("*/*"))
+    files = (file for file in near if file.name in wanted and not file.is_dir())
+    found = {file.name: _read(file) for file in files}
     if not found:
         missing = f"no {NAMES[kind]} archive or batches"
         raise DataError(f"{folder}: {missing}. Put it there, or add --download")
     return found
 
 
+def _read(file: Path) -> bytes:
+    require_regular(file.stat(), str(file))
+    _require_small(file.stat().st_size, str(file))
+    return file.read_bytes()
+
+
+def _require_small(size: int, where: str, most: int = 400_000_000) -> None:
+    if size > most:
+        raise DataError(f"{where}: {size} bytes are more than any published file has")
+
+
 def _from_archive(archive: Path, wanted: set[str]) -> dict[str, bytes]:
     try:
         with tarfile.open(archive, "r|*") as tar:
-            members = ((Path(m.name).name, m) for m in tar if m.isreg())
-            return {name: tar.extractfile(m).read() for name, m in members if name in wanted}  # type: ignore[union-attr]
-    except (tarfile.TarError, EOFError, OSError) as error:
+            files: dict[str, bytes] = {}
+            for member in tar:
+                name = PurePosixPath(member.name).name
+                _require_small(member.size, f"{archive}: {member.name}")
+                if member.isreg() and name in wanted:
+                    files[name] = tar.extractfile(member).read()  # type: ignore[union-attr]
+            return files
+    except DataError:
+        raise
+    except Exception as error:  # every decompressor raises its own
         raise DataError(f"{archive}: not a readable archive, or cut short ({error})") from error
 
 
@@ -136,15 +165,21 @@ def read_svhn(kind: str, folder: Path, download: bool) -> Dataset:
 def _svhn_images(file: Path) -> Images:
     from scipy.io import loadmat
 
+    require_regular(file.stat(), str(file))
+    _require_small(file.stat().st_size, str(file), SVHN_BYTES)
     try:
         content = loadmat(file)
-        pixels, labels = content["X"], content["y"].astype(np.int64).ravel() % 10
+        pixels, given = content["X"], content["y"].ravel()
+        labels = given.astype(np.int64)
     except Exception as error:  # the parser may raise anything on damaged bytes
         raise DataError(f"{file}: not an SVHN file, or a damaged one ({error})") from error
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != len(labels):
+    shaped = pixels.dtype == np.uint8 and pixels.ndim == 4 and pixels.shape[2] == 3
+    if not shaped or pixels.shape[3] != len(labels):
         raise DataError(f"{file}: 'X' is not H x W x 3 x N bytes with one label an image")
+    if (given != labels).any() or (labels < 1).any() or (labels > 10).any():
+        raise DataError(f"{file}: a label of 'y' is not one of 1 to 10")
     pixels = np.ascontiguousarray(pixels.transpose(3, 0, 1, 2))
-    return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels % 10))
 
 
 def _torchvision() -> Any:

@@ -1,15 +1,10 @@
-"""Class folders, [train|test/]CLASS/IMAGE, in a folder, a tar (any compression) or a zip.
+"""Class folders, [train|test/]CLASS/IMAGE, in a folder, a tar (any compression) or a zip."""
 
-Archives are read in place: nothing is unpacked to disk. Members that are links, devices or point
-outside are refused.
-"""
-
-import tarfile
-import zipfile
-from collections import defaultdict
-from collections.abc import Iterator
+import hashlib
+from collections import Counter, defaultdict
 from operator import itemgetter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,69 +12,115 @@ import torch
 from .. import progress
 from ..errors import DataError
 from .decode import decode
-from .images import Dataset, Images, split
+from .images import Images, split
+from .members import MOST_TOTAL_BYTES, PARTS, SUFFIXES, Members, place, raw, readable
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-MOST_FILE_BYTES = 200_000_000
-MOST_TOTAL_BYTES = 16_000_000_000
-PARTS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
-Contents = Iterator[tuple[PurePosixPath, bytes]]
-Part = dict[str, list[tuple[bytes, np.ndarray]]]  # by class: images with their paths
-Files = dict[str, Part]
+Part = dict[bytes, list[tuple[bytes, np.ndarray]]]  # by class: images with their paths
+Files = dict[str, Part]  # by the part's word, "" for none
 
 
-def read_class_folders(path: Path, name: str, image_size: int | None = None) -> Dataset:
+class Decoded(NamedTuple):
+    """What class folders hold, and what a person should know of them."""
+
+    train: Images
+    test: Images
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def decode_class_folders(path: Path, image_size: int | None = None) -> Decoded:
     """All images as one uint8 tensor a part.
 
     Without train and test folders a fixed fifth of each class is the test.
 
     Palette, grey, CMYK and 16-bit images become 8-bit RGB, transparency is dropped, EXIF rotation
-    is applied. DataError: a broken image (named), images of several sizes, classes that differ
-    between the parts.
+    is applied. Images that are not square stay so, unless `image_size` crops them. DataError: a
+    broken image (named), images of several sizes, three parts, an empty class folder, classes that
+    differ between the parts.
     """
     files: Files = defaultdict(lambda: defaultdict(list))
-    total = 0
+    total, members = 0, Members(path)
     with progress.bar(f"reading {path.name}", total=0) as advance:
-        for member, content in _images(path):
-            part, label = _place(member)
-            image = decode(content, f"{path}: {member}", image_size)
+        for member, content in members:
+            image = decode(content, f"{path}: {readable(member)}", image_size)
             total += image.nbytes
             if total > MOST_TOTAL_BYTES:
                 most = f"{MOST_TOTAL_BYTES / 1e9:.0f} GB"
                 raise DataError(f"{path}: more than {most} of pixels. Give a smaller set")
-            files[part][label].append((str(member).encode(errors="surrogateescape"), image))
+            files[place(member)[0]][raw(member.parent.name)].append((raw(member), image))
             advance()
+    left_out = ", ".join(f"{n} {what}" for what, n in sorted(members.left_out.items()))
     if not files:
-        raise DataError(f"{path}: no images ({', '.join(sorted(SUFFIXES))}) in class folders")
-    return _assemble(path, name, files)
+        beside = f"; left out: {left_out}" if left_out else ""
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise DataError(f"{path}: no images ({kinds}) in class folders{beside}")
+    _require_no_empty_folder(members, files)
+    notes = [f"left out: {left_out}"] if left_out else []
+    return _assemble(path, files, notes)
 
 
-def _assemble(path: Path, name: str, files: Files) -> Dataset:
-    given = [part for part in ("train", "test") if part in files]
-    if len(given) == 1:
-        both = "Give both train/ and test/, or neither"
-        raise DataError(f"{path}: a {given[0]} folder without its counterpart. {both}")
-    parts = {part: files[part] for part in given or [""]}
-    classes = sorted(set().union(*parts.values()))
-    for part, labels in parts.items():
-        missing = [c for c in classes if c not in labels]
-        if missing:
-            raise DataError(f"{path}: classes {', '.join(missing[:10])} have no images in {part}/")
-    if len(classes) < 2:
-        raise DataError(f"{path}: only one class folder, {classes[0]!r}; at least 2 are needed")
-    images = {part: _stack(path, labels, classes) for part, labels in parts.items()}
-    if given:
-        train, test = images["train"], images["test"]
-    else:
+def _assemble(path: Path, files: Files, notes: list[str]) -> Decoded:
+    _require_two_parts(path, set(files))
+    classes = sorted(set().union(*files.values()))
+    names = tuple(readable(name) for name in classes)
+    if any(set(part) != set(classes) for part in files.values()):
+        raise DataError(f"{path}: the parts have other classes: {_counts(files)}")
+    if len(set(names)) < 2:
+        raise DataError(f"{path}: only one class folder, {_counts(files)}; at least 2 are needed")
+    if {name.lower() for name in names} <= set(PARTS) or len(set(names)) < len(names):
+        raise DataError(f"{path}: {_counts(files)} cannot be classes. Put images in class folders")
+    images = {PARTS.get(word, ""): _stack(path, part, classes) for word, part in files.items()}
+    if "" in images:
         train, test = split(images[""], seed=0, test_share=0.2)
         fifth = f"a fixed fifth of each class, {len(test)}, is the test part"
-        progress.say(f"{path}: no train and test folders; {fifth}")
-    return Dataset(name, train, test, tuple(classes))
+        notes.append(f"no train and test folders; {fifth}")
+    else:
+        train, test = images["train"], images["test"]
+        notes += [f"{word}/ is the test part" for word in files if PARTS[word] != word]
+    height, width = train.pixels.shape[1:3]
+    if height != width:
+        crop = "--image-size N crops them square"
+        notes.append(f"images of {width}x{height} pixels are used as they are; {crop}")
+    if twice := _shared(train, test):
+        seen = f"{twice} of {len(test)} test images are in the training part too"
+        notes.append(f"warning: {seen}; the test error is too good by them")
+    return Decoded(train, test, names, tuple(notes))
 
 
-def _stack(path: Path, labels: Part, classes: list[str]) -> Images:
-    images = [image for label in classes for _, image in sorted(labels[label], key=itemgetter(0))]
-    targets = [index for index, label in enumerate(classes) for _ in labels[label]]
+def _require_two_parts(path: Path, words: set[str]) -> None:
+    folders = ", ".join(f"{word}/" for word in sorted(words))
+    kinds = Counter(PARTS[word] for word in words if word)
+    if kinds["test"] > 1:
+        choice = "Move all but one of those for testing elsewhere, or its images into train/"
+        raise DataError(f"{path}: {folders}: which is the test part? {choice}")
+    if len(kinds) == 1:
+        both = "Give both train/ and test/, or neither"
+        raise DataError(f"{path}: {folders} without its counterpart. {both}")
+
+
+def _require_no_empty_folder(members: Members, files: Files) -> None:
+    """DataError: a folder beside those of the classes has no image."""
+    empty = members.empty_class_folders()
+    if empty:
+        names = ", ".join(repr(readable(folder)) for folder in empty[:10])
+        beside = f"class folders without images: {names}, beside {_counts(files)}"
+        raise DataError(f"{members.path}: {beside}. Fill or remove them")
+
+
+def _counts(files: Files) -> str:
+    """ "train/ 'ant' 3, 'bee' 3; test/ 'ant' 1": at most twenty of each."""
+    parts = []
+    for word, part in sorted(files.items()):
+        shown = sorted(part.items())[:20]
+        counts = ", ".join(f"{readable(name)!r} {len(images)}" for name, images in shown)
+        more = f", and {len(part) - 20} more" if len(part) > 20 else ""
+        parts.append(f"{word}/ {counts}{more}" if word else counts + more)
+    return "; ".join(parts)
+
+
+def _stack(path: Path, part: Part, classes: list[bytes]) -> Images:
+    images = [image for label in classes for _, image in sorted(part[label], key=itemgetter(0))]
+    targets = [index for index, label in enumerate(classes) for _ in part[label]]
     shapes = {image.shape for image in images}
     if len(shapes) > 1:
         sizes = ", ".join(f"{w}x{h}" for h, w, _ in sorted(shapes)[:3])
@@ -88,80 +129,7 @@ def _stack(path: Path, labels: Part, classes: list[str]) -> Images:
     return Images(torch.from_numpy(np.stack(images)), torch.tensor(targets))
 
 
-def _place(member: PurePosixPath) -> tuple[str, str]:
-    """The part, "" for none, and the class: the folder above the image's, and the image's."""
-    above, folder = ("", *member.parts)[-3:-1]
-    return PARTS.get(above.lower(), ""), folder
-
-
-def _wanted(member: PurePosixPath) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in member.parts)
-    return member.suffix.lower() in SUFFIXES and len(member.parts) > 1 and not hidden
-
-
-def _images(path: Path) -> Contents:
-    if path.is_dir():
-        return _from_folder(path)
-    return _from_zip(path) if zipfile.is_zipfile(path) else _from_tar(path)
-
-
-def _from_folder(root: Path) -> Contents:
-    base = root.resolve()
-    for file in root.rglob("*"):
-        member = PurePosixPath(file.relative_to(root).as_posix())
-        if not _wanted(member):
-            continue
-        if not file.resolve().is_relative_to(base):
-            advice = "Copy the image, or point at its own folder"
-            raise DataError(f"{file}: a link that leaves {root}. {advice}")
-        try:
-            _check_size(file.stat().st_size, str(file))
-            yield member, file.read_bytes()
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-
-
-def _from_tar(path: Path) -> Contents:
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for info in archive:
-                member = _safe(info.name, path)
-                if info.isdir():
-                    continue
-                if not info.isreg():
-                    wrong = f"member {info.name!r} is a link or device"
-                    raise DataError(f"{path}: {wrong}; only plain files are read")
-                if _wanted(member):
-                    _check_size(info.size, f"{path}: {info.name}")
-                    content = archive.extractfile(info)
-                    yield member, content.read() if content else b""
-    except DataError:
-        raise
-    except Exception as error:  # every decompressor raises its own
-        what = "not a readable tar or zip archive, damaged, or cut short"
-        raise DataError(f"{path}: {what} ({error})") from error
-
-
-def _from_zip(path: Path) -> Contents:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                member = _safe(info.filename, path)
-                if info.is_dir() or not _wanted(member):
-                    continue
-                _check_size(info.file_size, f"{path}: {info.filename}")
-                yield member, archive.read(info)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise DataError(f"{path}: a damaged zip archive ({error})") from error
-
-
-def _safe(name: str, archive: Path) -> PurePosixPath:
-    member = PurePosixPath(name.replace("\\", "/"))
-    if member.is_absolute() or ".." in member.parts:
-        raise DataError(f"{archive}: member {name!r} points outside the archive; refused")
-    return member
-
-
-def _check_size(size: int, where: str) -> None:
-    if size > MOST_FILE_BYTES:
-        raise DataError(f"{where}: {size} bytes is too large for one image")
+def _shared(train: Images, test: Images) -> int:
+    """How many test images have the very pixels of a training image."""
+    seen = {hashlib.sha256(image).digest() for image in train.pixels.numpy()}
+    return sum(hashlib.sha256(image).digest() in seen for image in test.pixels.numpy())

@@ -17,6 +17,18 @@ class Images:
     pixels: Tensor
     labels: Tensor
 
+    def __post_init__(self) -> None:
+        pixels, labels = self.pixels, self.labels
+        for what, value in (("pixels", pixels), ("labels", labels)):
+            if not isinstance(value, Tensor):
+                raise DataError(f"{what} must be a tensor, not {type(value).__name__}")
+        if pixels.dtype != torch.uint8 or pixels.dim() != 4 or pixels.shape[3] != 3:
+            found = f"{tuple(pixels.shape)} {pixels.dtype}"
+            raise DataError(f"pixels must be (N, H, W, 3) uint8, not {found}")
+        if labels.dtype != torch.int64 or labels.shape != pixels.shape[:1]:
+            found = f"{tuple(labels.shape)} {labels.dtype}"
+            raise DataError(f"labels must be ({len(pixels)},) int64, one an image, not {found}")
+
     def __len__(self) -> int:
         return len(self.labels)
 

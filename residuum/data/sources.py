@@ -6,16 +6,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import progress
 from ..errors import DataError, UsageError, nearest
+from .cache import cached_class_folders
 from .cifar_svhn import read_cifar, read_svhn
-from .folders import read_class_folders
+from .folders import decode_class_folders
 from .images import Dataset, Images, split
+from .members import readable, require_regular
 
 SOURCES = ("digits", "cifar10", "cifar100", "svhn")
+MOST_IMAGE_SIZE = 4096
 
 
 def load(
-    source: str, title: str | None = None, download: bool = False, image_size: int | None = None
+    source: str | Path,
+    title: str | None = None,
+    download: bool = False,
+    image_size: int | None = None,
+    cache: bool = True,
 ) -> Dataset:
     """The data set that `source` names.
 
@@ -24,26 +32,75 @@ def load(
     only if `download`;
     - any other PATH: class folders (ImageFolder layout), or a tar, tar.xz, tar.gz or zip of them.
 
-    `title` is what figures will say; `image_size` resizes the short side and crops the centre
-    (class folders only). DataError: missing or broken files, named. UsageError: an unknown source.
+    For class folders only: `title` is what figures will say; `image_size` resizes the short side
+    and crops the centre; with `cache` the decoded images are kept for the next time. DataError:
+    missing or broken files, named. UsageError: an unknown source, or options that it does not have.
     """
-    kind, colon, where = source.partition(":")
+    _require_types(source, title, image_size)
+    kind, _, where = str(source).partition(":")
+    named = isinstance(source, str) and kind in SOURCES
+    options = {"title (--data-name)": title, "image_size (--image-size)": image_size}
+    given = [name for name, value in options.items() if value is not None]
+    if download and (not named or kind == "digits"):
+        given.append("download (--download)")
+    if given and (named or download):
+        raise UsageError(f"{source}: has no {given[0]}. Leave it out")
     if source == "digits":
         return digits()
-    if colon and kind in SOURCES and kind != "digits":
-        reader = read_svhn if kind == "svhn" else read_cifar
-        return reader(kind, Path(where).expanduser(), download)
-    if kind in SOURCES:
+    if named and (kind == "digits" or not where):
         fetched = "with --download it is fetched into that folder"
-        raise UsageError(f"{source}: say where it lies, {kind}:FOLDER ({fetched})")
-    path = Path(source).expanduser()
-    if not path.exists():
-        if "/" not in source and "." not in source:
-            valid = nearest(source, SOURCES)
-            raise UsageError(f"unknown data {source!r}.{valid} Or give a folder or archive")
+        folder = "digits, without a folder" if kind == "digits" else f"{kind}:FOLDER ({fetched})"
+        raise UsageError(f"{source}: say where it lies, {folder}")
+    path = _existing(where if named else source, source, download)
+    if named:
+        reader = read_svhn if kind == "svhn" else read_cifar
+        try:
+            return reader(kind, path, download)
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    read = cached_class_folders if cache else decode_class_folders
+    train, test, classes, notes = read(path, image_size)
+    for note in notes:
+        progress.say(f"{readable(path)}: {note}")
+    name = readable((path.name or path.resolve().name).split(".")[0])
+    return Dataset(title or name or "images", train, test, classes)
+
+
+def _require_types(source: object, title: object, image_size: object) -> None:
+    if not isinstance(source, str | Path) or not str(source):
+        found = repr(source) if isinstance(source, str) else f"a {type(source).__name__}"
+        takes = "'digits', 'cifar10:FOLDER' or the path of class folders"
+        raise UsageError(f"data must be {takes}, not {found}")
+    if title is not None and not (isinstance(title, str) and title):
+        raise UsageError(f"title (--data-name) must be text, not {title!r}")
+    if image_size is None:
+        return
+    if type(image_size) is not int or not 1 <= image_size <= MOST_IMAGE_SIZE:
+        takes = f"a whole number of pixels, 1 to {MOST_IMAGE_SIZE}"
+        raise UsageError(f"image_size (--image-size) must be {takes}, not {image_size!r}")
+
+
+def _existing(where: str | Path, source: str | Path, download: bool) -> Path:
+    """The path, if it is a folder or a plain file. DataError: missing, a pipe or device."""
+    try:
+        path = Path(where).expanduser()
+        status = path.stat()
+    except FileNotFoundError as error:
+        if download:
+            return path
+        if source is where and not set(str(source)) & set("/."):
+            valid = nearest(str(source), SOURCES)
+            raise UsageError(
+                f"unknown data {source!r}.{valid} Or give a folder or archive"
+            ) from error
         advice = "Give class folders, an archive of them, or 'digits'"
-        raise DataError(f"{source}: no such folder or archive. {advice}")
-    return read_class_folders(path, title or path.name.split(".")[0], image_size)
+        raise DataError(f"{source}: no such folder or archive. {advice}") from error
+    except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, no such user
+        wrong = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(source)[:200]!r}: cannot be read ({wrong})") from error
+    if not path.is_dir():
+        require_regular(status, readable(path))
+    return path
 
 
 def digits() -> Dataset:

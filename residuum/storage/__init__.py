@@ -5,6 +5,7 @@ What belongs together is named by a manifest that is written last. Everything is
 it was written.
 """
 
+from .cache import Cache, CachedFile
 from .files import (
     append_line,
     canonical,

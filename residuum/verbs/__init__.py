@@ -5,6 +5,7 @@ by field: `train("resnet20", machine=Machine(threads=2))` is `train("resnet20", 
 Importing this loads no torch; carrying a verb out may.
 """
 
+from .cache import CachedFile, CacheState, cache
 from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
 from .dissection import Evaluation, Lesioned, Lesions, evaluate, lesion
@@ -14,7 +15,8 @@ from .studies import plan, report, study
 from .training import train
 
 __all__ = [
-    "Comparison", "Deletions", "Entry", "Evaluation", "Info", "Lesioned", "Lesions",
-    "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source", "Training", "diff",
-    "evaluate", "info", "lesion", "ls", "paths", "plan", "report", "runs", "study", "train",
+    "CacheState", "CachedFile", "Comparison", "Deletions", "Entry", "Evaluation", "Info",
+    "Lesioned", "Lesions", "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source", "Training",
+    "cache", "diff", "evaluate", "info", "lesion", "ls", "paths", "plan", "report", "runs", "study",
+    "train",
 ]  # fmt: skip

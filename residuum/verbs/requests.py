@@ -37,12 +37,16 @@ class Source:
     """Resize and crop to this many pixels (class folders)."""
     download: bool = False
     """Fetch a published archive that is missing."""
+    no_cache: bool = False
+    """Decode class folders anew, and keep nothing of them (see residuum cache)."""
 
     def load(self) -> "Dataset":
         """Raises what `residuum.data.load` raises."""
         from ..data import load
 
-        return load(self.data or "digits", self.data_name, self.download, self.image_size)
+        source = "digits" if self.data is None else self.data
+        cache = not self.no_cache
+        return load(source, self.data_name, self.download, self.image_size, cache)
 
 
 @dataclass(frozen=True)
