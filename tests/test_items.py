@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from residuum.anatomy.measures import PathGradients
 from residuum.anatomy.statistics import Rate
 from residuum.errors import CheckpointError
 from residuum.experiments.probe import MEASUREMENTS, Deletions, Probe, delete_each
@@ -157,11 +158,17 @@ def test_exact_items():
     )
 
 
+def totals(value: PathGradients, norms: list[float]) -> PathGradients:
+    """With these mean norms of single paths, in all examples."""
+    one = tuple(c * float(m) for c, m in zip(value.counts, norms, strict=True))
+    return replace(value, norms=((one,) * value.n,) * 2)
+
+
 def test_figure_6b_fits_the_decay():
     found = shown("figure 6b")
     assert found.claim.ours == "factor 0.50 a unit, R² 1.000"
     assert found.claim.verdict == "reproduced"
-    grown = changed("figure 6b", RESIDUAL, lambda v: replace(v, mean=v.mean[::-1]))
+    grown = changed("figure 6b", RESIDUAL, lambda v: totals(v, [2.0**k for k in range(7)]))
     assert shown("figure 6b", values=grown).claim.verdict == "not reproduced"
 
 
@@ -175,9 +182,7 @@ def test_figure_6c_adds_counts_times_norms():
     assert (
         "at length 3 the gradient that really arrives is 0.8 of the sum of norms" in found.finding
     )
-    late = changed(
-        "figure 6c", RESIDUAL, lambda v: replace(v, mean=(0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
-    )
+    late = changed("figure 6c", RESIDUAL, lambda v: totals(v, [0, 0, 0, 0, 1, 1, 1]))
     assert shown("figure 6c", values=late).claim.verdict == "not reproduced"
 
 

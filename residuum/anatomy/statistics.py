@@ -1,5 +1,6 @@
 """Error rates with the interval they deserve, and comparisons on the same examples."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,3 +76,37 @@ class Spread:
 
         half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(self.values, ddof=1) / n**0.5)
         return self.mean - half, self.mean + half
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; `n`: how many independent values stand behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: float
+
+
+def geometric_mean(values: np.ndarray) -> Estimate:
+    """With Student's interval on logarithms: of values that differ by orders of magnitude.
+
+    Zeros have no logarithm and are left out (`n` counts the others); of zeros alone it is zero.
+    """
+    logs = np.log(values[values > 0])
+    if not len(logs):
+        return Estimate(0.0, 0.0, 0.0, 0)
+    spread = Spread(tuple(logs.tolist()))
+    value, low, high = np.exp([spread.mean, *spread.interval]).tolist()
+    return Estimate(value, low, high, len(logs))
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray], n: int, draws: int = 1000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval of `statistic(indices)`, the n indices drawn anew with replacement."""
+    source = np.random.default_rng(seed)
+    drawn = np.array([statistic(source.integers(0, n, n)) for _ in range(draws)])
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
+    return low, high

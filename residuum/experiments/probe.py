@@ -182,13 +182,18 @@ def reorder(
     return Reorderings(intact, tuple(found))
 
 
-@measurement("path gradients")
+@measurement("path gradients", version=2)
 def path_gradients(
-    subject: "Subject", examples: int, samples: int, draws: int, seed: int = 0
+    subject: "Subject",
+    examples: int,
+    particles: int,
+    replicates: int,
+    samples: int = 0,
+    seed: int = 0,
 ) -> PathGradients:
     """All measures of gradient by path length, on training images without augmentation."""
     network, (images, labels) = subject.network, subject.train(examples)
-    return anatomy.path_gradients(network, images, labels, samples, draws=draws, seed=seed)
+    return anatomy.path_gradients(network, images, labels, particles, replicates, samples, seed)
 
 
 @measurement("layer responses")

@@ -122,7 +122,8 @@ def text_numbers(setting: Setting, values: Values) -> Result:
 def gradients(setting: Setting) -> Probe[PathGradients]:
     """All measures, on training images (the paper: random training batches)."""
     scale = setting.scale
-    return path_gradients(scale.gradient_examples, scale.samples, scale.signed_draws, setting.seed)
+    n, particles, replicates = scale.gradient_examples, scale.particles, scale.replicates
+    return path_gradients(n, particles, replicates, scale.samples, setting.seed)
 
 
 def gradients_needed(setting: Setting) -> list[Need]:
@@ -132,11 +133,21 @@ def gradients_needed(setting: Setting) -> list[Need]:
 def figure_6b(setting: Setting, values: Values) -> Result:
     """Gradient norm of a single path against its length."""
     units, found = setting.member(RESIDUAL).units, values.of(RESIDUAL, gradients(setting))
-    mean = f"mean norm of a path, {found.samples} sampled of each length"
-    rms = f"root mean square norm, signed sweep, {found.draws} draws"
-    sampled = estimated(mean, found.mean, found.mean_error)
-    signed = estimated(rms, found.rms, found.rms_error)
-    slope, fit = line([(k, log(v)) for k, v in enumerate(found.mean) if k and v > 0])
+    counts = [float(c) for c in found.counts]
+    means = [
+        e.value / c if c else 0.0 for e, c in zip(found.geometric("published"), counts, strict=True)
+    ]
+    errors = [
+        (e.high - e.low) / (2 * 1.96 * c) if c else 0.0
+        for e, c in zip(found.geometric("published"), counts, strict=True)
+    ]
+    split = estimated("mean norm of a path, geometric mean over images", means, errors)
+    uniform = estimated(
+        f"arithmetic mean, {found.samples} sampled of each length",
+        [v or 0.0 for v in found.uniform],
+        [v or 0.0 for v in found.uniform_error],
+    )
+    slope, fit = line([(k, log(v)) for k, v in enumerate(means) if k and v > 0])
     factor = float(np.exp(slope))
     return Result(
         "figure 6b",
@@ -151,9 +162,10 @@ def figure_6b(setting: Setting, values: Values) -> Result:
             verdict(factor < 1 and fit >= 0.9),
             "a factor below 1 and R² of the log-linear fit at least 0.9",
         ),
-        Figure(PATH_LENGTH, "gradient norm at the image", (sampled, signed), log_y=True),
-        n=f"{found.samples} paths of each length, batches of 8 in turn; signed sweep on {found.n} "
-        f"images, {found.draws} draws; seed {setting.seed}; 95 % intervals over paths and draws",
+        Figure(PATH_LENGTH, "gradient norm at the image", (split, uniform), log_y=True),
+        n=f"splitting with {found.particles} particles on {found.n} images, {len(found.norms)} "
+        f"replicates; {found.samples} sampled paths of each length, batches of 8 in turn; seed "
+        f"{setting.seed}; 95 % intervals over images, and over paths",
     )
 
 
@@ -170,8 +182,8 @@ def figure_6c(setting: Setting, values: Values) -> Result:
     ranges = {measure: found.effective(measure) for measure in MEASURES}
     words = {measure: f"{first}-{last}" for measure, (first, last) in ranges.items()}
     middle = len(found.counts) // 2
-    ratio = found.exact[middle] / max(found.total("published")[middle], 1e-300)
-    orthogonal = found.exact_rms[middle] / max(found.total("orthogonal")[middle], 1e-300)
+    ratio = found.ratio("exact", "published", middle).value
+    orthogonal = found.ratio("exact", "orthogonal", middle).value
     spans = tuple(Span(*ranges[m], f"95 %, {m}: {words[m]}") for m in MEASURES if m != "orthogonal")
     series = tuple(_total_series(found, measure) for measure in MEASURES)
     rows = tuple(_total_row(found, measure) for measure in MEASURES)
@@ -192,41 +204,36 @@ def figure_6c(setting: Setting, values: Values) -> Result:
         ),
         Figure(PATH_LENGTH, "share of the measure's total (%)", series, spans=spans),
         Table(("measure", "95 % range", "share of all paths in it", "total (norm)"), rows),
-        f"{found.n} training images (exact), {found.samples} paths of each length (published), "
-        f"{found.draws} draws (orthogonal); 95 % interval of the published measure over sampled "
-        "paths",
+        f"{found.n} training images, geometric means with 95 % intervals; splitting with "
+        f"{found.particles} particles, {len(found.norms)} replicates",
         (
             "The published measure adds norms, as if all paths pointed the same way; the exact "
             "one is the norm of the sum.",
             f"At length {middle} the exact total is {orthogonal:.2f} times that of orthogonal "
-            "paths (root mean squares).",
+            "paths.",
         ),
     )
 
 
-def _total(found: PathGradients, measure: Measure) -> np.ndarray:
-    return np.nan_to_num(np.array(found.total(measure)))
-
-
 def _total_series(found: PathGradients, measure: Measure) -> Series:
-    """The share of each length, with an interval for the measure that is sampled."""
-    total = _total(found, measure)
-    shares = 100 * total / max(total.sum(), 1e-300)
-    labels = tuple(f"length {k}: {s:.2f} % of the {measure} total" for k, s in enumerate(shares))
-    low, high = (), ()
-    if measure == "published":
-        counts = np.array([float(c) for c in found.counts])
-        half = 1.96 * counts * np.array(found.mean_error) * (100 / max(total.sum(), 1e-300))
-        low = tuple(np.maximum(0, shares - half).tolist())
-        high = tuple((shares + half).tolist())
-    lengths = tuple(range(len(shares)))
-    return Series(MEASURES[measure], lengths, tuple(shares.tolist()), low, high, labels)
+    """The share of each length in the geometric mean over images."""
+    estimates = found.geometric(measure)
+    unit = 100 / max(sum(e.value for e in estimates), 1e-300)
+    labels = tuple(
+        f"length {k}: {unit * e.value:.2f} % of the {measure} total"
+        for k, e in enumerate(estimates)
+    )
+    value, low, high = (
+        tuple(unit * getattr(e, name) for e in estimates) for name in ("value", "low", "high")
+    )
+    lengths = tuple(range(len(estimates)))
+    return Series(MEASURES[measure], lengths, value, low, high, labels)
 
 
 def _total_row(found: PathGradients, measure: Measure) -> tuple[str, str, str, str]:
     first, last = found.effective(measure)
     inside = float(Fraction(sum(found.counts[first : last + 1]), sum(found.counts)))
-    total = _total(found, measure).sum()
+    total = sum(estimate.value for estimate in found.geometric(measure))
     return MEASURES[measure], f"{first}-{last}", percent(inside, 4), f"{total:.3g}"
 
 
