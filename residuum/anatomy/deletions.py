@@ -43,14 +43,14 @@ def spread_out(size: int, n: int) -> Tensor:
     return torch.linspace(0, size - 1, min(n, size)).round().long()
 
 
-def compare(
+def wrong_answers(
     model: Any, examples: Examples, variants: Sequence[Variant], title: str, memory: int = MEMORY
-) -> tuple[Rate, list[tuple[Rate, Change]]]:
-    """The intact error, and for every variant its error and the change, on the same examples.
+) -> Tensor:
+    """(V, N) booleans: whether a variant's answer to an example is wrong.
 
     UsageError: a task that knows no right and wrong.
     """
-    view, targets = unravel(model), examples.targets.cpu()
+    targets = examples.targets.cpu()
 
     def wrong(output: Tensor, at: slice) -> Tensor:
         right = examples.task.right(output, targets[at])
@@ -60,8 +60,18 @@ def compare(
             )
         return ~right
 
-    everything = [intact(view), *variants]
-    base, *rows = sweep(view, examples.inputs, everything, memory, title, keep=wrong)
+    return sweep(model, examples.inputs, variants, memory, title, keep=wrong)
+
+
+def compare(
+    model: Any, examples: Examples, variants: Sequence[Variant], title: str, memory: int = MEMORY
+) -> tuple[Rate, list[tuple[Rate, Change]]]:
+    """The intact error, and for every variant its error and the change, on the same examples.
+
+    UsageError: a task that knows no right and wrong.
+    """
+    view = unravel(model)
+    base, *rows = wrong_answers(view, examples, [intact(view), *variants], title, memory)
     n, found = len(examples), []
     for row in rows:
         change = Change(int((row & ~base).sum()), int((~row & base).sum()), n)

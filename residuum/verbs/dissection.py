@@ -12,6 +12,7 @@ from ..machine import Machine
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
+    from ..anatomy.betting import DecidedDeletion
     from ..anatomy.measures import Deletion
     from ..experiments.subject import Subject
 
@@ -65,10 +66,26 @@ class Lesioned:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """One unit, on the n examples that its decision took ("worse": by more than the margin).
+
+    The interval of the change is of a confidence sequence: it holds whatever n came out.
+    """
+
+    deleted: tuple[int, ...]
+    decision: str
+    n: int
+    error: float
+    change: float
+    change_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Lesions:
     """Lesions of one run, all on the n examples of the intact error.
 
-    `spread`: of k units deleted at random, the mean error and its interval over draws.
+    `spread`: of k units deleted at random, the mean error and its interval over draws. `decided`:
+    instead of `lesions`, where decisions were asked for.
     """
 
     run: str
@@ -79,6 +96,7 @@ class Lesions:
     intact_interval: tuple[float, float]
     lesions: tuple[Lesioned, ...]
     spread: Mapping[int, tuple[float, float, float]]
+    decided: tuple[Decided, ...] = ()
 
 
 @verb
@@ -92,6 +110,9 @@ def lesion(
 ) -> Lesions:
     """Delete units of a finished run: each on its own, a given set, or k at random.
 
+    With until_decided each on its own, on no more images than it takes to tell whether the error
+    over all of them rises by more than a margin.
+
     UsageError: units that are not there. Else what `evaluate` raises.
 
     Parameters
@@ -103,9 +124,10 @@ def lesion(
     """
     if examples is not None and examples < 1:
         raise UsageError(f"examples must be at least 1, not {examples}")
-    from ..anatomy import Examples, delete, delete_each, delete_random
+    from ..anatomy import Examples, delete, delete_each, delete_each_early, delete_random
 
     subject, spread = _subject(run, source, machine), {}
+    found, decided = (), ()
     network, test = subject.network, Examples(*subject.test(examples))
     if deletions.units is not None:
         intact, found = delete(network, test, [deletions.units])
@@ -114,6 +136,8 @@ def lesion(
         intact, grouped, spreads = delete_random(network, test, *asked)
         found = chain(*grouped.values())
         spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
+    elif deletions.until_decided:
+        intact, decided = delete_each_early(network, test, *deletions.question, seed=deletions.seed)
     else:
         intact, found = delete_each(network, test)
     return Lesions(
@@ -125,7 +149,13 @@ def lesion(
         intact_interval=intact.interval,
         lesions=tuple(map(_lesioned, found)),
         spread=spread,
+        decided=tuple(map(_decided, decided)),
     )
+
+
+def _decided(d: "DecidedDeletion") -> Decided:
+    change = d.change
+    return Decided(d.deleted, d.decision, change.n, d.error.value, change.value, d.interval)
 
 
 def _lesioned(d: "Deletion") -> Lesioned:

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..anatomy.betting import ERROR_RATE, MARGIN, require_question
 from ..errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -95,16 +96,37 @@ class Deletions:
     repeats: int = 10
     """Random sets of each number."""
     seed: int = 0
-    """Of the random sets."""
+    """Of the random sets, and of the order of images when deciding."""
+    until_decided: bool = False
+    """Each unit on its own, on no more images than it takes to decide whether the error rises by
+    more than the margin."""
+    margin: float | None = None
+    """Of --until-decided, as a fraction: 0.02 (2 points) by default."""
+    error_rate: float | None = None
+    """Of --until-decided: the chance that any unit's decision is wrong, 0.05 by default."""
 
     def __post_init__(self) -> None:
         if self.units is not None and self.random is not None:
             both = "units to delete together or numbers to delete at random"
             raise UsageError(f"give either {both}, not both")
+        if self.until_decided and (self.units is not None or self.random is not None):
+            raise UsageError("until_decided deletes each unit on its own: no units, no random")
+        for name in ("margin", "error_rate"):
+            if getattr(self, name) is not None and not self.until_decided:
+                raise UsageError(f"{name} is of until_decided (--until-decided), not given here")
         if self.repeats < 1:
             raise UsageError(f"repeats must be at least 1, not {self.repeats}")
         if self.seed < 0:
             raise UsageError(f"seed must be at least 0, not {self.seed}")
+        require_question(*self.question)
+
+    @property
+    def question(self) -> tuple[float, float]:
+        """Margin and error rate."""
+        return (
+            MARGIN if self.margin is None else self.margin,
+            ERROR_RATE if self.error_rate is None else self.error_rate,
+        )
 
 
 @dataclass(frozen=True)
