@@ -29,6 +29,18 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def wrong(self, output: Tensor, at: slice) -> Tensor:
+        """Whether each answer to the examples `at` is wrong.
+
+        UsageError: a task that knows no right and wrong.
+        """
+        right = self.task.right(output, self.targets[at].cpu())
+        if right is None:
+            raise UsageError(
+                "this task knows no right and wrong answers, so there is no error to compare"
+            )
+        return ~right
+
     def spread(self, n: int | None) -> "Examples":
         """n of them at equal distances (None: all): class folders come sorted, so the first n would
         be of one class."""
@@ -43,26 +55,6 @@ def spread_out(size: int, n: int) -> Tensor:
     return torch.linspace(0, size - 1, min(n, size)).round().long()
 
 
-def wrong_answers(
-    model: Any, examples: Examples, variants: Sequence[Variant], title: str, memory: int = MEMORY
-) -> Tensor:
-    """(V, N) booleans: whether a variant's answer to an example is wrong.
-
-    UsageError: a task that knows no right and wrong.
-    """
-    targets = examples.targets.cpu()
-
-    def wrong(output: Tensor, at: slice) -> Tensor:
-        right = examples.task.right(output, targets[at])
-        if right is None:
-            raise UsageError(
-                "this task knows no right and wrong answers, so there is no error to compare"
-            )
-        return ~right
-
-    return sweep(model, examples.inputs, variants, memory, title, keep=wrong)
-
-
 def compare(
     model: Any, examples: Examples, variants: Sequence[Variant], title: str, memory: int = MEMORY
 ) -> tuple[Rate, list[tuple[Rate, Change]]]:
@@ -71,7 +63,8 @@ def compare(
     UsageError: a task that knows no right and wrong.
     """
     view = unravel(model)
-    base, *rows = wrong_answers(view, examples, [intact(view), *variants], title, memory)
+    everything = [intact(view), *variants]
+    base, *rows = sweep(view, examples.inputs, everything, memory, title, keep=examples.wrong)
     n, found = len(examples), []
     for row in rows:
         change = Change(int((row & ~base).sum()), int((~row & base).sum()), n)

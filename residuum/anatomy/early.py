@@ -16,9 +16,10 @@ from .betting import (
     interval,
     require_question,
 )
-from .deletions import Examples, wrong_answers
+from .deletions import Examples
 from .statistics import Change, Rate
-from .variants import intact, require_some, without
+from .sweeps import sweeping
+from .variants import intact, without
 
 STEP = 32  # examples are added in multiples of it: a tile of the sweep on a CPU
 
@@ -46,26 +47,24 @@ def delete_each_early(
     knows no right and wrong.
     """
     require_question(margin, error_rate)
-    require_some(examples)
     view, n, seen = unravel(model), len(examples), 0
     open_units, rate = list(range(len(view.units))), error_rate / len(view.units)
     size = np.inf if population else n
     order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
     wrong = np.zeros((len(view.units) + 1, n), np.int8)  # the intact model last
     found: dict[int, tuple[Verdict, int]] = {}
-    while open_units and seen < n:
-        at = slice(seen, min(n, seen + STEP * max(2, seen // (10 * STEP))))
-        part = examples.inputs[order[at]], examples.targets[order[at]], examples.task
-        variants = [*(without(view, [unit]) for unit in open_units), intact(view)]
-        title = f"deleting each unit, {len(open_units)} undecided"
-        wrong[[*open_units, -1], at] = wrong_answers(view, Examples(*part), variants, title)
-        seen = at.stop
-        differences = wrong[open_units, :seen] - wrong[-1, :seen]
-        for unit, verdict in zip(
-            open_units, decisions(differences, margin, size, rate), strict=True
-        ):
-            found[unit] = verdict, seen
-        open_units = [unit for unit in open_units if found[unit][0] == "undecided"]
+    with sweeping(view, examples.inputs) as part:
+        while open_units and seen < n:
+            at = slice(seen, min(n, seen + STEP * max(2, seen // (10 * STEP))))
+            variants = [*(without(view, [unit]) for unit in open_units), intact(view)]
+            some = Examples(examples.inputs[order[at]], examples.targets[order[at]], examples.task)
+            title = f"deleting each unit, {len(open_units)} undecided"
+            wrong[[*open_units, -1], at] = part(some.inputs, variants, title, some.wrong)
+            seen = at.stop
+            differences = wrong[open_units, :seen] - wrong[-1, :seen]
+            verdicts = decisions(differences, margin, size, rate)
+            found |= {unit: (v, seen) for unit, v in zip(open_units, verdicts, strict=True)}
+            open_units = [unit for unit in open_units if found[unit][0] == "undecided"]
     return Rate(int(wrong[-1, :seen].sum()), seen), [
         _decided(unit, wrong[[unit, -1], :used], verdict, size, rate)
         for unit, (verdict, used) in sorted(found.items())

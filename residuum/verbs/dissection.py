@@ -1,10 +1,10 @@
 """Measuring a finished run: its test error, and what deleting units does to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..anatomy.statistics import Rate
 from ..errors import UsageError
@@ -12,9 +12,11 @@ from ..machine import Machine
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
+    from ..anatomy import Examples
     from ..anatomy.betting import DecidedDeletion
     from ..anatomy.measures import Deletion
     from ..experiments.subject import Subject
+    from ..units import ResidualNetwork
 
 
 @dataclass(frozen=True)
@@ -124,22 +126,11 @@ def lesion(
     """
     if examples is not None and examples < 1:
         raise UsageError(f"examples must be at least 1, not {examples}")
-    from ..anatomy import Examples, delete, delete_each, delete_each_early, delete_random
+    from ..anatomy import Examples
 
-    subject, spread = _subject(run, source, machine), {}
-    found, decided = (), ()
-    network, test = subject.network, Examples(*subject.test(examples))
-    if deletions.units is not None:
-        intact, found = delete(network, test, [deletions.units])
-    elif deletions.random is not None:
-        asked = deletions.random, deletions.repeats, deletions.seed
-        intact, grouped, spreads = delete_random(network, test, *asked)
-        found = chain(*grouped.values())
-        spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
-    elif deletions.until_decided:
-        intact, decided = delete_each_early(network, test, *deletions.question, seed=deletions.seed)
-    else:
-        intact, found = delete_each(network, test)
+    subject, early = _subject(run, source, machine), deletions.until_decided
+    test = Examples(*subject.test(examples))
+    intact, found, spread = _deleted(subject.network, test, deletions)
     return Lesions(
         run=Path(run).name,
         network=subject.name,
@@ -147,10 +138,28 @@ def lesion(
         n=intact.n,
         intact=intact.value,
         intact_interval=intact.interval,
-        lesions=tuple(map(_lesioned, found)),
+        lesions=() if early else tuple(map(_lesioned, found)),
         spread=spread,
-        decided=tuple(map(_decided, decided)),
+        decided=tuple(map(_decided, found)) if early else (),
     )
+
+
+def _deleted(
+    network: "ResidualNetwork", test: "Examples", deletions: Deletions
+) -> tuple[Rate, Sequence[Any], Mapping[int, tuple[float, float, float]]]:
+    """The intact error, the deletions asked for, and the spread of random ones."""
+    from ..anatomy import delete, delete_each, delete_each_early, delete_random
+
+    if deletions.units is not None:
+        return *delete(network, test, [deletions.units]), {}
+    if deletions.random is not None:
+        asked = deletions.random, deletions.repeats, deletions.seed
+        intact, grouped, spreads = delete_random(network, test, *asked)
+        spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
+        return intact, [*chain(*grouped.values())], spread
+    if deletions.until_decided:
+        return *delete_each_early(network, test, *deletions.question, deletions.seed), {}
+    return *delete_each(network, test), {}
 
 
 def _decided(d: "DecidedDeletion") -> Decided:
