@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+LOWEST ?= .venv-lowest
+UV      = $(LOWEST)/bin/uv --no-cache
 
-.PHONY: demo test faults lint mutants gpu check clean
+.PHONY: demo test faults lint mutants lowest gpu check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/residuum study veit2016 --data digits --scale laptop --output runs/demo --workers 2
@@ -25,6 +27,25 @@ lint: $(VENV)/.installed
 mutants: $(VENV)/.installed
 	$(BIN)/python tests/mutants.py
 
+# the whole suite on the oldest versions that pyproject.toml names, with the package as an installed
+# wheel, in an environment of its own that is removed (6 GB while it runs). The tests import
+# benchmarks/ by a path that comes behind the installed packages.
+lowest: export PYTHONPATH =
+lowest: export PYTHONSAFEPATH = 1
+lowest:
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check uv
+	$(UV) pip compile --quiet pyproject.toml --extra test --extra dev \
+	  --resolution lowest-direct --python $(LOWEST)/bin/python --output-file $(LOWEST)/pins.txt
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/pins.txt
+	$(UV) build --quiet --wheel --out-dir $(LOWEST)/wheel
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python --no-deps $(LOWEST)/wheel/*.whl
+	echo $(CURDIR) > $$($(LOWEST)/bin/python -c "import sysconfig as s; print(s.get_path('purelib'))")/root.pth
+	$(LOWEST)/bin/python -c "import residuum as r; assert 'site-packages' in r.__file__, r.__file__"
+	$(LOWEST)/bin/pytest -o pythonpath=tests -n 2 -q
+	rm -rf $(LOWEST)
+
 # what must hold on a CUDA device; skipped where there is none
 gpu: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/test_gpu.py -q
@@ -40,4 +61,4 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache

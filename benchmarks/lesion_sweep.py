@@ -7,19 +7,31 @@ Naive: eager PyTorch, one full forward pass of the unmodified network for each d
 set as one batch, and for a harder comparison in batches of 64, which cost less memory traffic.
 Prints one JSON object: seconds, their ratio, branch evaluations, the share of the machine's peak
 that each reaches (`peak.py`, same threads), and whether predictions agree.
+
+    python benchmarks/lesion_sweep.py --until-decided [--run FOLDER --data DATA] --images 10000
+
+The sweep that stops early against the full one, on a trained network: seconds, their ratio, the
+examples that each unit took, and whether every decision (worse than 2 points, 5 % over all units)
+is the full sweep's. Without a run: preresnet56, trained here on the digits for ten epochs; on noisy
+copies of all digits, since there are only 1,797.
 """
 
 import argparse
 import json
 import statistics
+import tempfile
 import time
 
 import torch
 from peak import peak
 
-from residuum.anatomy import intact, sweep, without
+import residuum
+from residuum.anatomy import Examples, delete_each, delete_each_early, intact, sweep, without
+from residuum.anatomy.betting import MARGIN
 from residuum.anatomy.sweeps import cost, naive
+from residuum.experiments.subject import open_subject
 from residuum.presets import preset, preset_cost
+from residuum.training import Run
 
 
 def lively(network: torch.nn.Module) -> torch.nn.Module:
@@ -38,6 +50,50 @@ def timed(function):
     return value, time.perf_counter() - start
 
 
+def trained(options: argparse.Namespace) -> tuple[str, torch.nn.Module, Examples]:
+    """A run's network and as many of its test images as were asked for; or one made here."""
+    load = residuum.data.load
+    if options.run:
+        subject = open_subject(Run.open(options.run), load(options.data or "digits"))
+        return subject.name, subject.network, Examples(*subject.test(options.images))
+    with tempfile.TemporaryDirectory() as folder:
+        run = residuum.train("preresnet56", output=folder, epochs=10, threads=options.threads)
+        subject = open_subject(Run.open(run.folder), load("digits"))
+    images, labels = (
+        torch.cat(parts) for parts in zip(subject.train(), subject.test(), strict=True)
+    )
+    source = torch.Generator().manual_seed(0)
+    at = torch.randint(len(labels), (options.images,), generator=source)
+    noise = torch.randn(options.images, *images.shape[1:], generator=source)
+    return subject.name, subject.network, Examples(images[at] + 0.5 * noise, labels[at])
+
+
+def until_decided(options: argparse.Namespace) -> None:
+    name, network, examples = trained(options)
+    delete_each(network, Examples(examples.inputs[:64], examples.targets[:64]))
+    slow, fast, used, differ, full, early = [], [], [], [], [], []
+    for seed in range(options.repeats):
+        (_, full), seconds = timed(lambda: delete_each(network, examples))
+        slow.append(seconds)
+        (_, early), seconds = timed(lambda s=seed: delete_each_early(network, examples, seed=s))
+        fast.append(seconds)
+        pairs = list(zip(full, early, strict=True))
+        used.append([b.change.n for _, b in pairs])
+        differ.append(sum((a.change.value > MARGIN) != (b.decision == "worse") for a, b in pairs))
+    decided = {d.deleted[0]: (d.change.n, d.decision) for d in early}
+    result = {
+        "preset": name, "units": len(full), "images": len(examples), "threads": options.threads,
+        "seconds": {"full": statistics.median(slow), "early": statistics.median(fast)},
+        "ratio": round(statistics.median(slow) / statistics.median(fast), 2),
+        "pairs": [round(a / b, 2) for a, b in zip(slow, fast, strict=True)],
+        "share of examples": [round(sum(n) / len(n) / len(examples), 3) for n in used],
+        "changes in points": [round(100 * d.change.value, 2) for d in full],
+        "examples and decisions, last order": decided,
+        "decisions that differ": differ, "torch": torch.__version__,
+    }  # fmt: skip
+    print(json.dumps(result))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="preresnet110")
@@ -46,8 +102,13 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=int, default=3, help="alternating pairs of runs; medians are reported"
     )
+    parser.add_argument("--until-decided", action="store_true", help="against the full sweep")
+    parser.add_argument("--run", help="a finished run, with --until-decided")
+    parser.add_argument("--data", help="its data, as for `residuum train`")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.until_decided:
+        return until_decided(options)
     network = lively(preset(options.preset, 10, seed=0))
     images = torch.randn(options.images, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     n = len(network.units)

@@ -7,7 +7,6 @@ they are looked for here.
 
 import dataclasses
 import re
-import sys
 import tomllib
 from collections.abc import Mapping
 from functools import cache

@@ -106,6 +106,9 @@ BAD = [
     (2, "ends in .toml", ["train", "resnet20", "--recipe", "recipes/mine.json"]),
     (2, "not both", ["lesion", "nowhere", "--units", 1, "--random", 1]),
     (2, "repeats", ["lesion", "nowhere", "--repeats", 0]),
+    (2, "no units", ["lesion", "nowhere", "--until-decided", "--units", 1]),
+    (2, "margin is of until_decided", ["lesion", "nowhere", "--margin", 0.1]),
+    (2, "error_rate lies", ["lesion", "nowhere", "--until-decided", "--error-rate", 0]),
     (2, "is above the last", ["paths", "resnet20", "--between", 5, 3]),
     (2, "seed must be at least 0", ["study", "veit2016", "--seed", -1]),
     (2, "seed must be from 0", ["train", "resnet20", "--seed", 99999999999999999999]),
@@ -149,6 +152,12 @@ def test_train_eval_lesion(capsys, small_run):
     )
     assert len(drawn["lesions"]) == 4
     assert "without 1" in call(capsys, "lesion", small_run)[1]
+    early = ["lesion", small_run, "--until-decided", "--margin", 0.3]
+    decided = json.loads(call(capsys, *early, "--json")[1])["decided"]
+    assert [x["decision"] for x in decided] == [
+        "worse" if x["change"] > 0.3 else "not worse" for x in single["lesions"]
+    ]
+    assert "worse" in call(capsys, *early)[1]
     assert call(capsys, "lesion", small_run, "--units", 3)[0] == 2
     assert call(capsys, "lesion", small_run, "--units", 1, "--random", 1)[0] == 2
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,16 @@ def test_columns():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             line = re.sub(r"  # (type: ignore|noqa|fmt: skip).*", "", line)
             assert len(line) <= COLUMNS, f"{path.name}:{number}: {len(line)} columns"
+
+
+def test_warnings_of_ours_are_errors_and_those_of_others_are_not():
+    for category in (UserWarning, DeprecationWarning, RuntimeWarning, ResourceWarning):
+        for module in ("residuum", "residuum.anatomy.sweeps", "test_house", "laws.test_gates"):
+            with pytest.raises(category):
+                warnings.warn_explicit("of ours", category, "a.py", 1, module)
+        with warnings.catch_warnings(record=True):
+            for module in ("torch.nn.modules", "residuum_other", "matplotlib", "latest_"):
+                warnings.warn_explicit("of others", category, "a.py", 1, module)
 
 
 def test_floors_hold():

@@ -12,7 +12,9 @@ from ..lazy import lazy
 
 if TYPE_CHECKING:
     from ..views import at_rest, replace, unravel
+    from .betting import DecidedDeletion
     from .deletions import Examples, delete, delete_each, delete_random
+    from .early import delete_each_early
     from .gradients import gradient_by_length, sampled_paths, signed_sweep
     from .measures import Deletion, PathGradients, Reordering, Response
     from .paths import Paths, count_paths, polynomial
@@ -26,7 +28,9 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "..views": "at_rest replace unravel",
+        ".betting": "DecidedDeletion",
         ".deletions": "Examples delete delete_each delete_random",
+        ".early": "delete_each_early",
         ".gradients": "gradient_by_length sampled_paths signed_sweep",
         ".measures": "Deletion PathGradients Reordering Response",
         ".paths": "Paths count_paths polynomial",

@@ -29,6 +29,18 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def wrong(self, output: Tensor, at: slice) -> Tensor:
+        """Whether each answer to the examples `at` is wrong.
+
+        UsageError: a task that knows no right and wrong.
+        """
+        right = self.task.right(output, self.targets[at].cpu())
+        if right is None:
+            raise UsageError(
+                "this task knows no right and wrong answers, so there is no error to compare"
+            )
+        return ~right
+
     def spread(self, n: int | None) -> "Examples":
         """n of them at equal distances (None: all): class folders come sorted, so the first n would
         be of one class."""
@@ -50,18 +62,9 @@ def compare(
 
     UsageError: a task that knows no right and wrong.
     """
-    view, targets = unravel(model), examples.targets.cpu()
-
-    def wrong(output: Tensor, at: slice) -> Tensor:
-        right = examples.task.right(output, targets[at])
-        if right is None:
-            raise UsageError(
-                "this task knows no right and wrong answers, so there is no error to compare"
-            )
-        return ~right
-
+    view = unravel(model)
     everything = [intact(view), *variants]
-    base, *rows = sweep(view, examples.inputs, everything, memory, title, keep=wrong)
+    base, *rows = sweep(view, examples.inputs, everything, memory, title, keep=examples.wrong)
     n, found = len(examples), []
     for row in rows:
         change = Change(int((row & ~base).sum()), int((~row & base).sum()), n)

@@ -5,7 +5,8 @@ alive at the same depth run together in larger batches. Singles cost n(n-1)/2 br
 instead of n*n, whole subsets share as far as they agree.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,7 +57,6 @@ def cost(variants: Sequence[Variant]) -> tuple[int, int]:
     return sum(branches(level.edits) for level in levels), sum(map(branches, variants))
 
 
-@torch.no_grad()
 def sweep(
     model: Any,
     inputs: Tensor,
@@ -76,25 +76,35 @@ def sweep(
 
     UsageError: no variants, a variant of another length, a merge that is not linear.
     """
-    view = unravel(model)
-    n = len(view.units)
+    n = len(unravel(model).units)
     if not variants:
         raise UsageError("no variants to sweep over")
     if any(len(variant) != n for variant in variants):
         raise UsageError(
             f"a variant says what happens at each of the {n} units; one of these has another length"
         )
+    with sweeping(model, inputs, memory) as part:
+        return part(inputs, variants, title, keep)
+
+
+@contextmanager
+def sweeping(model: Any, inputs: Tensor, memory: int = MEMORY) -> Iterator[Callable[..., Tensor]]:
+    """For several sweeps over one model, cut only once: gives `part(inputs, variants, title, keep)`
+    as `sweep` has them. `inputs` are like those to come."""
+    view = unravel(model)
     require_some(inputs)
-    with at_rest(view.model):
+    with torch.no_grad(), at_rest(view.model):
         view.tape(inputs[:1])  # refuses a merge that is not linear
-        stages = view.stages()
+        stages, device = view.stages(), device_of(view.model)
         if stages is None:
-            progress.say(
-                f"{title}: the model cannot be cut at its units; one forward pass a variant"
-            )
-            return naive(view, inputs, variants, keep=keep)
-        levels, ends = tree(variants)
-        return _Walk(stages, levels, ends, device_of(view.model), memory).over(inputs, title, keep)
+            progress.say("the model cannot be cut at its units; one forward pass a variant")
+
+        def part(inputs: Tensor, variants: Sequence[Variant], title: str, keep: Keeping) -> Tensor:
+            if stages is None:
+                return naive(view, inputs, variants, keep=keep)
+            return _Walk(stages, *tree(variants), device, memory).over(inputs, title, keep)
+
+        yield part
 
 
 @torch.no_grad()

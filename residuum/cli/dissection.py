@@ -23,4 +23,8 @@ def lesion(found: verbs.Lesions) -> str:
         numbers = ",".join(map(str, each.deleted))
         change = f"{100 * each.change:+.2f} points, p = {each.p_value:.2g}"
         rows.append((f"without {numbers}", rate(each.error, each.interval), change))
+    for one in found.decided:
+        low, high = one.change_interval
+        change = f"{100 * one.change:+.2f} points [{100 * low:.2f}, {100 * high:.2f}]"
+        rows.append((f"without {one.deleted[0]}", one.decision, change, f"n = {one.n}"))
     return f"{found.network} on {found.data}, n = {found.n}: intact {intact}\n{table(rows)}"

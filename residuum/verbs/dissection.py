@@ -1,10 +1,10 @@
 """Measuring a finished run: its test error, and what deleting units does to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..anatomy.statistics import Rate
 from ..errors import UsageError
@@ -13,8 +13,11 @@ from ..reader import Count
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
+    from ..anatomy import Examples
+    from ..anatomy.betting import DecidedDeletion
     from ..anatomy.measures import Deletion
     from ..experiments.subject import Subject
+    from ..units import ResidualNetwork
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,26 @@ class Lesioned:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """One unit, on the n examples that its decision took ("worse": by more than the margin).
+
+    The interval of the change is of a confidence sequence: it holds whatever n came out.
+    """
+
+    deleted: tuple[int, ...]
+    decision: str
+    n: int
+    error: float
+    change: float
+    change_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Lesions:
     """Lesions of one run, all on the n examples of the intact error.
 
-    `spread`: of k units deleted at random, the mean error and its interval over draws.
+    `spread`: of k units deleted at random, the mean error and its interval over draws. `decided`:
+    instead of `lesions`, where decisions were asked for.
     """
 
     run: str
@@ -80,6 +99,7 @@ class Lesions:
     intact_interval: tuple[float, float]
     lesions: tuple[Lesioned, ...]
     spread: Mapping[int, tuple[float, float, float]]
+    decided: tuple[Decided, ...] = ()
 
 
 @verb
@@ -93,6 +113,9 @@ def lesion(
 ) -> Lesions:
     """Delete units of a finished run: each on its own, a given set, or k at random.
 
+    With until_decided each on its own, on no more images than it takes to tell whether the error
+    over all of them rises by more than a margin.
+
     UsageError: units that are not there. Else what `evaluate` raises.
 
     Parameters
@@ -102,22 +125,14 @@ def lesion(
     examples
         How many test images; all by default.
     """
-    from ..anatomy import Examples, delete, delete_each, delete_random
+    from ..anatomy import Examples
 
-    subject, spread = _subject(run, source, machine), {}
+    subject, early = _subject(run, source, machine), deletions.until_decided
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
         raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
-    network, test = subject.network, Examples(*subject.test(examples))
-    if deletions.units is not None:
-        intact, found = delete(network, test, [deletions.units])
-    elif deletions.random is not None:
-        asked = deletions.random, deletions.repeats, deletions.seed
-        intact, grouped, spreads = delete_random(network, test, *asked)
-        found = chain(*grouped.values())
-        spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
-    else:
-        intact, found = delete_each(network, test)
+    test = Examples(*subject.test(examples))
+    intact, found, spread = _deleted(subject.network, test, deletions)
     return Lesions(
         run=Path(run).name,
         network=subject.name,
@@ -125,9 +140,33 @@ def lesion(
         n=intact.n,
         intact=intact.value,
         intact_interval=intact.interval,
-        lesions=tuple(map(_lesioned, found)),
+        lesions=() if early else tuple(map(_lesioned, found)),
         spread=spread,
+        decided=tuple(map(_decided, found)) if early else (),
     )
+
+
+def _deleted(
+    network: "ResidualNetwork", test: "Examples", deletions: Deletions
+) -> tuple[Rate, Sequence[Any], Mapping[int, tuple[float, float, float]]]:
+    """The intact error, the deletions asked for, and the spread of random ones."""
+    from ..anatomy import delete, delete_each, delete_each_early, delete_random
+
+    if deletions.units is not None:
+        return *delete(network, test, [deletions.units]), {}
+    if deletions.random is not None:
+        asked = deletions.random, deletions.repeats, deletions.seed
+        intact, grouped, spreads = delete_random(network, test, *asked)
+        spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
+        return intact, [*chain(*grouped.values())], spread
+    if deletions.until_decided:
+        return *delete_each_early(network, test, *deletions.question, deletions.seed), {}
+    return *delete_each(network, test), {}
+
+
+def _decided(d: "DecidedDeletion") -> Decided:
+    change = d.change
+    return Decided(d.deleted, d.decision, change.n, d.error.value, change.value, d.interval)
 
 
 def _lesioned(d: "Deletion") -> Lesioned:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from msgspec import Meta
 
 from ..errors import UsageError, nearest
-from ..reader import Count, NotNegative, Seed, Whole, check, expect, require
+from ..reader import Count, NotNegative, Seed, Share, Whole, check, expect, require
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -103,7 +103,14 @@ class Deletions:
     repeats: Count = 10
     """Random sets of each number."""
     seed: Seed = 0
-    """Of the random sets."""
+    """Of the random sets, and of the order of images when deciding."""
+    until_decided: bool = False
+    """Each unit on its own, on no more images than it takes to decide whether the error rises by
+    more than the margin."""
+    margin: Share | None = None
+    """Of --until-decided, as a fraction: 0.02 (2 points) by default."""
+    error_rate: Share | None = None
+    """Of --until-decided: the chance that any unit's decision is wrong, 0.05 by default."""
 
     def __post_init__(self) -> None:
         if self.units is not None and self.random is not None:
@@ -111,6 +118,21 @@ class Deletions:
             raise UsageError(f"give either {both}, not both")
         if self.random and len(set(self.random)) < len(self.random):
             raise UsageError(f"random: a number is given twice among {list(self.random)}")
+        if self.until_decided and (self.units is not None or self.random is not None):
+            raise UsageError("until_decided deletes each unit on its own: no units, no random")
+        for name in ("margin", "error_rate"):
+            if getattr(self, name) is not None and not self.until_decided:
+                raise UsageError(f"{name} is of until_decided (--until-decided), not given here")
+
+    @property
+    def question(self) -> tuple[float, float]:
+        """Margin and error rate."""
+        from ..anatomy.betting import ERROR_RATE, MARGIN
+
+        return (
+            MARGIN if self.margin is None else self.margin,
+            ERROR_RATE if self.error_rate is None else self.error_rate,
+        )
 
 
 @dataclass(frozen=True)
