@@ -149,6 +149,17 @@ def resampled(
     return np.array(means), np.transpose(drawn)
 
 
+def curve(
+    points: Sequence[Strata], rising: bool = False, draws: int = 1000
+) -> list[tuple[float, float, float]]:
+    """The mean at every point with its bootstrap interval; `rising`: of the isotonic curve."""
+    mean, drawn = resampled(points, draws, np.random.default_rng(0))
+    rows = np.concatenate([mean[None], drawn])
+    rows = isotonic(rows) if rising else rows
+    low, high = np.quantile(rows[1:], (TAIL, 1 - TAIL), axis=0).tolist()
+    return list(zip(rows[0].tolist(), low, high, strict=True))
+
+
 def isotonic(rows: np.ndarray) -> np.ndarray:
     """The nearest curve that never falls, of each row (draws, points), by least squares.
 

@@ -118,7 +118,10 @@ class Scope:
     depth: int | None = None
     """Instead of the scale's own depth, 6n+2."""
     seed: int = 0
-    """Of training and of what is drawn when measuring."""
+    """Of the first training, and of what is drawn when measuring."""
+    seeds: int | None = None
+    """Trainings of every network, from that seed on; by default the scale's own: one, or three on
+    images below 16 pixels."""
     store: str | Path = "runs"
     """Where finished trainings and measurements are kept, for all studies."""
     output: str | Path | None = None
@@ -131,6 +134,8 @@ class Scope:
             raise UsageError(f"workers must be at least 1, not {self.workers}")
         if self.seed < 0:
             raise UsageError(f"seed must be at least 0, not {self.seed}")
+        if self.seeds is not None and self.seeds < 1:
+            raise UsageError(f"seeds must be at least 1, not {self.seeds}")
 
 
 def verb(function: Callable[..., T]) -> Callable[..., T]:
