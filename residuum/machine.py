@@ -1,6 +1,11 @@
 """On what machine a run computes: device, threads, precision. Importing it loads no torch."""
 
+import ctypes
+import os
+import platform
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 from .errors import UsageError, nearest
@@ -24,6 +29,8 @@ class Machine:
     """Otherwise autocast; float16 adds a gradient scaler."""
     compile: bool = False
     """Use torch.compile for training steps."""
+    release_memory: bool = False
+    """Give memory back to the system at every step, as torch does by itself; that is slower."""
     save_seconds: float = 60.0
     """A checkpoint at least this often, and at the end of every epoch."""
 
@@ -51,6 +58,55 @@ class Machine:
             raise UsageError(f"unknown precision {self.precision!r}.{hint}")
         if self.precision == "float16" and kind == "cpu":
             raise UsageError("precision float16 needs a GPU. Use --precision bfloat16 on a CPU")
-        if self.threads < 1:
-            raise UsageError(f"threads must be at least 1, not {self.threads}")
+        cores = os.cpu_count() or 1
+        if not 1 <= self.threads <= cores:
+            raise UsageError(
+                f"threads must be from 1 to {cores}, this machine's cores, not {self.threads}"
+            )
         return replace(self, device=device)
+
+    def prepare(self) -> None:
+        """Set torch's threads and the allocator, for this process: before anything is computed."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        if self.keeps_memory:
+            for option, size in KEEP:
+                ctypes.CDLL(None).mallopt(option, size)
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether freed memory is kept for the next step: with glibc, unless asked otherwise."""
+        return not self.release_memory and platform.libc_ver()[0] == "glibc"
+
+
+# M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, the largest that glibc takes: a step's activations come
+# from memory that the step before has used. Else each step gives them back to the system, which
+# must clear every page again.
+KEEP = ((-1, 2**31 - 1), (-3, 2**25))
+
+
+def processor() -> dict[str, str]:
+    """The CPU's model and the instruction set in use: rounding differs between them."""
+    import torch
+
+    instructions = torch.backends.cpu.get_cpu_capability()
+    # of oneDNN, under its present name and its former one
+    for variable in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        if limit := os.environ.get(variable):
+            instructions += f", oneDNN at most {limit}"
+            break
+    return {"processor": _processor_model(), "instructions": instructions}
+
+
+def _processor_model() -> str:
+    """Linux has the name in a file; virtual machines often hide it, but not family and number."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        told = ""
+    found = dict(re.findall(r"^(model name|cpu family|model)[ \t]*: (.+)$", told, re.MULTILINE))
+    if "model name" not in found:
+        return platform.processor() or platform.machine()
+    numbers = f"family {found.get('cpu family')}, model {found.get('model')}"
+    return f"{found['model name']} ({numbers})"

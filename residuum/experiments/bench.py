@@ -64,9 +64,7 @@ class Bench:
 
     def carry_out(self, job: Job) -> None:
         """Do of the job what is not done. Raises what training, opening and measuring raise."""
-        import torch
-
-        torch.set_num_threads(self.machine.threads)
+        self.machine.prepare()
         run = self.finished(job.trial) or self._trained(job.trial)
         if self._missing(run, job.probes):
             with _waiting(run.folder):

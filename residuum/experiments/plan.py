@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from ..data import Dataset
 from ..presets import preset_cost
 from ..training import Machine
@@ -35,7 +33,7 @@ class Priced:
 def price(jobs: Sequence[Job], bench: Bench) -> list[Priced]:
     """Each trial's cost here; a few steps of each unfinished one are trained in memory, timed."""
     machine, data, priced = replace(bench.machine, compile=False), bench.data, []
-    torch.set_num_threads(machine.threads)
+    machine.prepare()
     for job in jobs:
         trial, recipe = job.trial, job.trial.recipe
         done = bench.finished(trial) is not None
@@ -59,7 +57,7 @@ def _step_seconds(trial: Trial, data: Dataset, machine: Machine) -> float:
     start = time.perf_counter()
     for _ in range(TIMED_STEPS):
         trainer.advance()
-    trainer.blown_up()  # waits for the device
+    trainer.running_loss()  # waits for the device
     return (time.perf_counter() - start) / TIMED_STEPS
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import platform
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from .. import progress
 from ..data import Dataset
 from ..data.images import DataDescription
 from ..errors import CheckpointError, UsageError
-from ..machine import Machine, Precision
+from ..machine import Machine, Precision, processor
 from ..networks import fingerprint
 from ..reader import plain, read
 from ..storage import read_bytes, write_json, write_text
@@ -43,7 +42,9 @@ class Surroundings:
     threads: int
     processes: int
     compile: bool
-    processor: str
+    processor: str  # the CPU's model
+    instructions: str = ""  # the CPU's instruction set in use; "" before it was recorded
+    keeps_memory: bool = False  # between steps; changes no number
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,14 @@ def describe(
     network: nn.Module, blueprint: Blueprint | None, data: Dataset, recipe: Recipe, machine: Machine
 ) -> Description:
     """Of a run that is about to start in one process."""
-    where = Surroundings(machine.device, machine.threads, 1, machine.compile, platform.machine())
+    where = Surroundings(
+        device=machine.device,
+        threads=machine.threads,
+        processes=1,
+        compile=machine.compile,
+        keeps_memory=machine.keeps_memory,
+        **processor(),
+    )
     described, digest = data.describe(), fingerprint.digest(network)
     return Description(digest, recipe, described, machine.precision, where, versions(), blueprint)
 
@@ -122,15 +130,12 @@ def require_same(folder: Path, old: Description, new: Description, network: nn.M
     if changed:
         holds = f"holds a run of something else: {'; '.join(changed[:6])}"
         raise UsageError(f"{folder}: {holds}. Choose another --output")
-    before, now = (
-        {f"version of {name}": version for name, version in run.versions.items()}
-        | plain(run.machine)
-        for run in (old, new)
-    )
-    for what, value in before.items():
-        if now.get(what) != value:
-            changed_to = f"{what} was {value}, is {now.get(what)}"
-            progress.say(f"warning: {changed_to}: the result will not be bit-identical")
+    before, now = (plain(run.machine) | dict(run.versions) for run in (old, new))
+    del now["keeps_memory"]  # changes no number
+    moved = [f"{what} {before.get(what)} -> {value}" for what, value in now.items()
+             if before.get(what) != value]  # fmt: skip
+    if moved:
+        progress.say(f"warning: {folder}: bit-exactness is not promised: {'; '.join(moved)}")
 
 
 def require_structure(folder: Path, recorded: str, network: nn.Module) -> None:

@@ -38,7 +38,7 @@ class Scores(NamedTuple):
 
 @torch.no_grad()
 def evaluate(network: nn.Module, pixels: Pixels, task: Task, team: Team) -> Scores:
-    """In evaluation mode, in the caller's autocast: sums over disjoint shares, reduced, divided."""
+    """In evaluation mode: sums over disjoint shares, reduced, divided."""
     team.share_buffers(network)
     network.eval()
     sums, judged = torch.zeros(3, dtype=team.sums, device=team.device), True

@@ -4,10 +4,11 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import progress
@@ -16,6 +17,7 @@ from ..data.augment import Pixels, crops_and_flips, generator, order, statistics
 from ..errors import CheckpointError, Interrupted, NumericError, ResourceError, UsageError, nearest
 from ..machine import Machine
 from ..task import Classification
+from ..views.in_place import in_place
 from .checkpoint import Checkpoint, State, load_weights, require_finite
 from .distributed import Team
 from .evaluation import Row, Scores, evaluate
@@ -79,8 +81,7 @@ class Trainer:
             draws = crops_and_flips(augmentation, seed, epoch, self.size) if augmentation else None
             self._drawn = (epoch, order(seed, epoch, self.size), draws)
         _, indices, draws = self._drawn
-        first = at * self.recipe.batch_size
-        mine = self.team.share(indices[first : first + self.recipe.batch_size])
+        mine = self.team.share(indices[at * self.recipe.batch_size :][: self.recipe.batch_size])
         return self.train_pixels.batch(mine, None if draws is None else draws[mine])
 
     def prepare(self) -> None:
@@ -118,31 +119,36 @@ class Trainer:
         if right is not None:
             self.sums[1] += right.sum()
         if self.watched is not None and self.watched.grad is not None:
-            scale = self.scaler.get_scale() if self.scaler.is_enabled() else 1.0
-            self.sums[2] += self.watched.grad.abs().mean() / scale
+            mean = self.watched.grad.abs().mean()
+            if self.scaler.is_enabled():  # it skips steps whose gradient is not finite
+                mean = (mean / self.scaler.get_scale()).nan_to_num(0, 0, 0)
+            self.sums[2] += mean
 
     def check_due(self) -> bool:
         """Whether this step looks at its numbers: always on a CPU; elsewhere seldom, it waits."""
         seldom = self.step % 20 == 0 or self.step % self.steps_per_epoch == 0
-        return self.team.device == "cpu" or seldom
+        return seldom or self.team.device == "cpu"
 
-    def blown_up(self) -> bool:
-        """Whether a loss of this epoch was not finite. Waits for the device."""
-        return not math.isfinite(self.sums[0].item())
+    def running_loss(self) -> float:
+        """Mean loss of this rank's examples over the epoch so far. Waits for the device."""
+        steps = (self.step - 1) % self.steps_per_epoch + 1
+        seen = min(steps * self.recipe.batch_size, self.size)
+        return self.sums[0].item() * self.team.size / seen
 
     def autocast(self) -> AbstractContextManager[object]:
         """The machine's precision, for a forward pass."""
         if self.machine.precision == "float32":
             return nullcontext()
-        kind = self.team.device.split(":")[0]
-        return torch.autocast(kind, getattr(torch, self.machine.precision))
+        return torch.autocast(
+            self.team.device.split(":")[0], getattr(torch, self.machine.precision)
+        )
 
     # ---- an epoch's end ----
 
     def evaluate(self) -> Scores:
-        """Loss and error on the test part."""
+        """On the test part, in float32 whatever the precision: the number that `eval` gives."""
         key = (self.recipe.seed, "evaluate", self.step, self.team.rank)
-        with self.autocast(), drawing(self.team.device, *key):
+        with drawing(self.team.device, *key):
             return evaluate(self.network, self.test_pixels, self.scheme.task, self.team)
 
     def close_epoch(self) -> Row:
@@ -194,8 +200,7 @@ class Trainer:
         self.step, self.metrics = state.step, list(state.metrics)
         sums = torch.tensor(state.sums, dtype=torch.float64)
         if len(sums) != self.team.size:  # another number of processes: the totals go to the first
-            rest = torch.zeros(self.team.size - 1, 3, dtype=torch.float64)
-            sums = torch.cat([sums.sum(0, keepdim=True), rest])
+            sums = F.pad(sums.sum(0, keepdim=True), (0, 0, 0, self.team.size - 1))
         self.sums.copy_(sums[self.team.rank])
         if state.scaler:
             self.scaler.load_state_dict(dict(state.scaler))
@@ -203,9 +208,9 @@ class Trainer:
 
 def _parameter(network: nn.Module, name: str) -> Tensor:
     parameters = dict(network.named_parameters())
-    if name not in parameters:
-        raise UsageError(f"no parameter {name!r} to watch.{nearest(name, parameters)}")
-    return parameters[name]
+    if name in parameters:
+        return parameters[name]
+    raise UsageError(f"no parameter {name!r} to watch.{nearest(name, parameters)}")
 
 
 def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) -> int:
@@ -228,27 +233,37 @@ def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) ->
 def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> None:
     """Steps until the recipe's end, saving at every epoch's end and every `save_seconds` between.
 
-    `save` stores; only rank 0 is asked to. Interrupted after a signal, NumericError when the loss
-    is not finite (the last good checkpoint stays), ResourceError: no memory or disk is left.
+    `save` stores; only rank 0 is asked to. Interrupted after a signal, NumericError when a loss is
+    not finite (the last good checkpoint stays), ResourceError: no memory or disk is left.
     """
     team, last_save = trainer.team, time.monotonic()
     total, done = trainer.total_steps, trainer.step
-    with caught() as signals, progress.bar(title, total, done) as advance:
-        note = ""
+    with ExitStack() as stack:
+        signals = stack.enter_context(caught())
+        advance = stack.enter_context(progress.bar(title, total, done))
+        shown = tested = ""
         if trainer.step == 0:
             trainer.prepare()
+        if type(trainer.scheme) is Plain:  # another may keep what parts of the network give
+            stack.enter_context(in_place(trainer.network))
         while trainer.step < total:
             _step(trainer)
             epoch_ends = trainer.step % trainer.steps_per_epoch == 0 or trainer.step == total
             stop = due = False
             if epoch_ends or trainer.check_due():
                 overdue = time.monotonic() - last_save >= trainer.machine.save_seconds
-                stop, due, blown = team.agree(bool(signals.received), overdue, trainer.blown_up())
-                if blown:
-                    raise NumericError(_explosion(trainer, title))
+                loss = trainer.running_loss()
+                wrong = not math.isfinite(loss)
+                stop, due, wrong = team.agree(bool(signals.received), overdue, wrong)
+                if wrong:
+                    raise _explosion(trainer, f"{title}: the loss")
+                shown = f"loss {loss:.3f}"
             if epoch_ends:
-                note = _tell(trainer.close_epoch(), title, team)
-            advance(1, note)
+                row = trainer.close_epoch()
+                if not math.isfinite(row.test_loss):
+                    raise _explosion(trainer, f"{title}: the test loss")
+                tested = _tell(row, title, team)
+            advance(1, shown + tested)
             if epoch_ends or stop or due:
                 checkpoint = trainer.checkpoint()
                 if team.leads:
@@ -263,8 +278,7 @@ def _step(trainer: Trainer) -> None:
     try:
         trainer.advance()
     except torch.OutOfMemoryError as error:
-        half = trainer.recipe.batch_size // 2
-        advice = f"Try --batch-size {half}. ({error})"
+        advice = f"Try --batch-size {trainer.recipe.batch_size // 2}. ({error})"
         raise ResourceError(f"no memory for this step. {advice}") from error
 
 
@@ -275,12 +289,12 @@ def _tell(row: Row, title: str, team: Team) -> str:
     if team.leads:
         loss = f"{title}: epoch {row.epoch}, train loss {row.train_loss:.4f}"
         progress.say_plain(f"{loss}, train {train}, test {test}")
-    return f"test {test}"
+    return f", test {test}"
 
 
-def _explosion(trainer: Trainer, title: str) -> str:
+def _explosion(trainer: Trainer, what: str) -> NumericError:
     step, per_epoch = trainer.step - 1, trainer.steps_per_epoch
     rate = trainer.recipe.learning_rate_at(step, per_epoch)
     place = f"step {step} (epoch {step // per_epoch}, learning rate {rate:g})"
     advice = "The last good checkpoint is kept; try a smaller --learning-rate or a warm-up"
-    return f"{title}: the loss is no longer finite at {place}. {advice}"
+    return NumericError(f"{what} is no longer finite at {place}. {advice}")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from .. import progress
@@ -141,7 +140,7 @@ def train(
     goes on from the last checkpoint.
     """
     machine, about = (machine or Machine()).resolved(), about or About()
-    torch.set_num_threads(machine.threads)
+    machine.prepare()
     description = describe(network, about.blueprint, data, recipe, machine)
     words, title = "" if scheme is None else value_words(scheme), about.title or recipe.name
     with team(machine.device) as members:

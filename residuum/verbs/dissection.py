@@ -135,8 +135,6 @@ def _lesioned(d: "Deletion") -> Lesioned:
 
 
 def _subject(run: str | Path, source: Source, machine: Machine) -> "Subject":
-    import torch
-
     from ..experiments.subject import open_subject
     from ..training import Run
 
@@ -146,5 +144,5 @@ def _subject(run: str | Path, source: Source, machine: Machine) -> "Subject":
         advice = "Say with --data where these images are"
         raise UsageError(f"{run}: trained on {opened.data.name}. {advice}")
     machine = machine.resolved()
-    torch.set_num_threads(machine.threads)
+    machine.prepare()
     return open_subject(opened, source.load(), machine.device)

@@ -1,0 +1,70 @@
+"""ReLUs that write into what they are given, while a network is trained.
+
+A ReLU may do so where nobody else needs its input: behind a batch normalisation, whose backward
+pass reads its own input and not its output, and behind the sum of two roads. Each saves one pass
+over the memory of an activation, forward and backward; the numbers are the same to the bit.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+from torch import nn
+
+from ..parts.merges import Sum
+from ..units import ResidualNetwork, ResidualUnit, Row
+
+NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+OURS = (ResidualNetwork, ResidualUnit, Row, nn.Sequential)
+
+
+@contextmanager
+def in_place(network: nn.Module) -> Iterator[None]:
+    """Such ReLUs work in place; at the end they are as they were, so that nothing that keeps
+    signals (a sweep, a tape, an edited unit) ever meets one.
+
+    Only torch's own classes in our own containers are touched, and only without hooks and where
+    they stand in one place: code of one's own may keep what a part gives.
+    """
+    places = Counter(id(m) for _, m in network.named_modules(remove_duplicate=False))
+    found = [r for r in _safe(network) if not r.inplace and places[id(r)] == 1]
+    try:
+        for relu in found:
+            relu.inplace = True
+        yield
+    finally:
+        for relu in found:
+            relu.inplace = False
+
+
+def _safe(module: nn.Module) -> Iterator[nn.ReLU]:
+    if type(module) not in OURS:
+        return
+    parts = list(module.children())
+    if type(module) is nn.Sequential:
+        for first, second in pairwise(parts):
+            if any(_is(first, kind) for kind in NORMALISATIONS) and _is(second, nn.ReLU):
+                yield second  # type: ignore[misc]
+    elif type(module) is ResidualUnit and _gives_a_new_tensor(module):
+        after = module.after
+        while type(after) is nn.Sequential and len(after):
+            after = after[0]
+        if _is(after, nn.ReLU):
+            yield after  # type: ignore[misc]
+    for part in parts:
+        yield from _safe(part)
+
+
+def _gives_a_new_tensor(unit: ResidualUnit) -> bool:
+    """Whether the merge does: a sum of two roads, or what a normalisation gave alone."""
+    if not _is(unit.merge, Sum):
+        return False
+    last = unit.branch[-1] if type(unit.branch) is nn.Sequential and len(unit.branch) else None
+    return not unit.plain or any(_is(last, kind) for kind in NORMALISATIONS)
+
+
+def _is(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Exactly of this class, with nothing hung on it."""
+    hooks = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    return type(module) is kind and not any(getattr(module, hook) for hook in hooks)
