@@ -39,12 +39,11 @@ def learning_curves(setting: Setting, values: Values) -> Result:
     for member in setting.trained:
         runs = [found.epochs for found in values.each(member.role, record())]
         epochs = tuple(row.epoch for row in runs[0])
-        for part, style in (("test", "line"), ("train", "dashed")):
-            errors = [[getattr(row, f"{part}_error") or 0.0 for row in rows] for rows in runs]
-            mean = tuple(100 * float(e) for e in np.mean(errors, axis=0))
-            series.append(Series(f"{member.preset}, {part}", epochs, mean, style=style))
-        train, test = (f"{s.y[-1]:.2f}" for s in (series[-1], series[-2]))
-        last.append(f"{member.preset} {train} / {test} %")
+        errors = [[(row.test_error or 0.0, row.train_error or 0.0) for row in r] for r in runs]
+        test, train = (tuple(curve) for curve in (100 * np.mean(errors, axis=0)).T.tolist())
+        series.append(Series(f"{member.preset}, test", epochs, test))
+        series.append(Series(f"{member.preset}, train", epochs, train, style="dashed"))
+        last.append(f"{member.preset} {train[-1]:.2f} / {test[-1]:.2f} %")
     ours, plain = (last_train_errors(setting, values, role) for role in (RESIDUAL, PLAIN))
     worse = [p - r for p, r in zip(plain, ours, strict=True)]
     decided = verdicts.over_seeds(worse)

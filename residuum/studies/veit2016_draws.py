@@ -90,7 +90,7 @@ def figure_5a(setting: Setting, values: Values) -> Result:
     ten = counts.index(round(n * 10 / PAPER_UNITS))
     near = counts.index(min(counts, key=lambda k: abs(k - n * 20 / PAPER_UNITS)))
     judged = [_judge_subsets(setting, one, ten) for one in found]
-    left = listed(f"{one.kept[ten][0]:.1f}" for one in judged if one.kept[ten])
+    left = listed(f"{point[0]:.1f}" for one in judged if (point := one.kept[ten]))
     at_ten, at_twenty = brackets(judged, ten), brackets(judged, near)
     what, intact = [f"{k} deleted, error in %" for k in counts], [one.intact for one in found]
     return Result(
