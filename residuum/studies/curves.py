@@ -30,8 +30,9 @@ def estimate_words(value: Estimate, scale: float = 1.0) -> str:
 
 
 def listed(words: Iterable[object]) -> str:
-    """One for each seed."""
-    return ", ".join(map(str, words))
+    """One for each seed, in their order; once where all are the same."""
+    found = [str(word) for word in words]
+    return found[0] if len(set(found)) == 1 else " / ".join(found)
 
 
 def rate_point(rate: Rate) -> Point:

@@ -69,7 +69,7 @@ def figure_3(setting: Setting, values: Values) -> Result:
     units = same_size(values.of(RESIDUAL, unit_map()))
     judged = [_judge(setting, units, *both) for both in zip(residual, vgg, strict=True)]
     medians = listed(one.median for one in judged)
-    exceptions = "; ".join(one.exceptions for one in judged)
+    exceptions = listed(one.exceptions for one in judged)
     errors = [d.error.value for found in vgg for d in found.each]
     broken = f"{percent(min(errors), 0)} to {percent(max(errors), 0)}"
     ours, theirs = setting.member(RESIDUAL).preset, setting.member(VGG).preset
@@ -77,8 +77,8 @@ def figure_3(setting: Setting, values: Values) -> Result:
         "figure 3",
         "Deleting a single unit",
         f"Deleting one of the {len(units)} units that keep the resolution changes the error of "
-        f"{ours} by {medians} points (medians, {setting.seed_words}); certainly by more than 2 "
-        f"points: unit {exceptions}. {theirs} errs on {broken} without one layer.",
+        f"{ours} by {medians} points (medians, {setting.seed_words}); units that certainly cost "
+        f"more than 2 points: {exceptions}. {theirs} errs on {broken} without one layer.",
         Claim(
             "Deleting any layer takes VGG to chance; deleting a unit of a residual network has a "
             "minimal effect, a slightly larger one where the resolution changes.",

@@ -98,7 +98,7 @@ def figure_5a(setting: Setting, values: Values) -> Result:
         "Deleting many units",
         f"Deleting {counts[ten]} of {n} units at random gives {at_ten} % error "
         f"({setting.seed_words}), {counts[near]} units {at_twenty} %. With unit {names} kept, the "
-        f"one that matters most, {counts[ten]} deletions give {left} %.",
+        f"one that matters most, it is {left} % with {counts[ten]}.",
         Claim(
             "The error rises smoothly with the number of deleted units, as that of an ensemble "
             "would.",
