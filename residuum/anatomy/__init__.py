@@ -13,11 +13,12 @@ from ..lazy import lazy
 if TYPE_CHECKING:
     from ..views import at_rest, replace, unravel
     from .deletions import Examples, delete, delete_each, delete_random
-    from .gradients import gradient_by_length, path_gradients, sampled_paths, signed_sweep
+    from .gradients import gradient_by_length, sampled_paths, signed_sweep
     from .measures import Deletion, PathGradients, Reordering, Response
     from .paths import Paths, count_paths, polynomial
     from .reorder import reorder_random, shapes
     from .responses import layer_responses
+    from .splitting import path_gradients
     from .sweeps import sweep
     from .variants import applied, intact, reordered, without
 
@@ -26,11 +27,12 @@ __getattr__, __dir__ = lazy(
     {
         "..views": "at_rest replace unravel",
         ".deletions": "Examples delete delete_each delete_random",
-        ".gradients": "gradient_by_length path_gradients sampled_paths signed_sweep",
+        ".gradients": "gradient_by_length sampled_paths signed_sweep",
         ".measures": "Deletion PathGradients Reordering Response",
         ".paths": "Paths count_paths polynomial",
         ".reorder": "reorder_random shapes",
         ".responses": "layer_responses",
+        ".splitting": "path_gradients",
         ".sweeps": "sweep",
         ".variants": "applied intact reordered without",
     },

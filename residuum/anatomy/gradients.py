@@ -1,4 +1,4 @@
-"""Gradient by path length: sampled single paths, the exact gradient polynomial, the signed sweep.
+"""Gradient by path length: the exact gradient polynomial, the signed sweep, sampled single paths.
 
 Linearise the model at its activations: J_i is the Jacobian of the half of unit i that goes through
 its branch, H_i of the half that goes round, g the gradient of the loss behind the last unit. What
@@ -25,8 +25,6 @@ from ..views import View, unravel
 from ..views.edits import at_rest
 from ..views.tape import Crossing, Tape
 from ..views.view import Series, single
-from .measures import PathGradients
-from .paths import polynomial
 from .sampling import Choice, PathSampler
 from .variants import require_some
 
@@ -34,7 +32,8 @@ MEMORY = 1 << 30
 
 
 class Recording:
-    """A tape and the gradient of the loss at the end of its last unit."""
+    """A tape and the gradient of the loss at the end of its last unit: its norm is `scale`, (N,)
+    in float64, its direction `gradient`, in the type of the units."""
 
     def __init__(self, view: View, inputs: Tensor, targets: Tensor, task: Task):
         tape = view.tape(inputs)
@@ -42,7 +41,12 @@ class Recording:
             raise UsageError("this model cannot be linearised unit by unit")
         self.tape: Tape = tape
         here = tape.head.output.device
-        self.gradient = tape.gradient(lambda output: task.loss(output, targets.to(here)))
+        gradient = tape.gradient(lambda output: task.loss(output, targets.to(here)))
+        # examples differ by orders of magnitude: each is carried back at length one
+        self.scale = gradient.flatten(1).norm(dim=1)
+        unit = self.scale.clamp_min(torch.finfo(gradient.dtype).tiny)
+        rows = (-1,) + (1,) * (gradient.ndim - 1)
+        self.gradient = (gradient / unit.view(rows)).to(tape.stem.value.dtype)
 
     def polynomial(self, longest: int, signs: Tensor | None = None) -> Tensor:
         """G_0..G_longest at the inputs, (longest+1, N, ...).
@@ -55,7 +59,7 @@ class Recording:
         stack = self.gradient[None]
         for crossing in reversed(self.tape.crossings):
             stack = _pull(crossing, stack, longest, sign)
-        pulled = _certain(self.tape.stem.pull(stack))
+        pulled = self.at_inputs(stack)
         missing = longest + 1 - len(pulled)
         if missing <= 0:
             return pulled
@@ -64,12 +68,17 @@ class Recording:
     def path(self, choices: tuple[Choice, ...]) -> Tensor | None:
         """The gradient through the one path of these choices; None where it is cut."""
         stack = _pull_path(self.tape.crossings, choices, self.gradient[None])
-        return None if stack is None else self.tape.stem.pull(stack)
+        return None if stack is None else self.at_inputs(stack)
+
+    def at_inputs(self, stack: Tensor) -> Tensor:
+        """From ahead of the first unit to the inputs, in float64."""
+        pulled = certain(self.tape.stem.pull(stack))
+        return pulled.double() * self.scale.view(-1, *[1] * (pulled.ndim - 2))
 
 
 def _pull(crossing: Crossing, stack: Tensor, longest: int, sign: Iterator[Tensor] | None) -> Tensor:
     """One unit: G <- a^T (H^T G + t J^T G) f^T, coefficients above `longest` dropped."""
-    stack = _certain(crossing.after.pull(stack))
+    stack = certain(crossing.after.pull(stack))
     around = crossing.around(stack)
     if crossing.inner is None:
         through = crossing.through(stack[:longest])
@@ -83,8 +92,8 @@ def _pull(crossing: Crossing, stack: Tensor, longest: int, sign: Iterator[Tensor
         around = None if around is None else _signed(around, sign)
         through = crossing.through(stack)
         for inner in reversed(crossing.inner):
-            through = _pull(inner, _certain(through), longest, sign)
-    return _certain(crossing.before.pull(_sum(around, through)))
+            through = _pull(inner, certain(through), longest, sign)
+    return certain(crossing.before.pull(_sum(around, through)))
 
 
 def _pull_path(
@@ -112,20 +121,20 @@ def _signed(stack: Tensor, sign: Iterator[Tensor] | None) -> Tensor:
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor:
     """Of two stacks of unequal length; None is zero."""
     if a is None or b is None:
-        return _certain(b if a is None else a)
+        return certain(b if a is None else a)
     short, long = (a, b) if len(a) <= len(b) else (b, a)
     total = long.clone()
     total[: len(short)] += short
     return total
 
 
-def _certain(stack: Tensor | None) -> Tensor:
+def certain(stack: Tensor | None) -> Tensor:
     if stack is None:
         raise UsageError("no path leads through this unit: shortcut and branch are both cut")
     return stack
 
 
-def _recordings(
+def recordings(
     view: View, inputs: Tensor, targets: Tensor, task: Task, depth: int, memory: int
 ) -> Iterator[Recording]:
     """Of batches so small that four times `depth` gradients of the largest activation fit."""
@@ -156,8 +165,9 @@ def gradient_by_length(
     if longest < 0:
         raise UsageError(f"longest must be at least 0, not {longest}")
     with at_rest(view.model):
-        recordings = _recordings(view, inputs, targets, task, longest, memory)
-        return torch.cat([r.polynomial(longest)[: longest + 1] for r in recordings], dim=1)
+        found = recordings(view, inputs, targets, task, longest, memory)
+        whole = torch.cat([r.polynomial(longest)[: longest + 1] for r in found], dim=1)
+        return whole.to(inputs.dtype)
 
 
 def count_signs(view: View) -> int:
@@ -195,14 +205,12 @@ def signed_sweep(
     signs = torch.randint(0, 2, (draws, count_signs(view), len(inputs)), generator=source) * 2.0 - 1
     with at_rest(view.model), progress.bar("signed sweep", draws * len(inputs)) as advance:
         start = 0
-        for recording in _recordings(view, inputs, targets, task, n, memory):
+        for recording in recordings(view, inputs, targets, task, n, memory):
             size = len(recording.gradient)
             here = signs[:, :, start : start + size].to(recording.gradient)
             squares = []
             for draw in here:
-                squares.append(
-                    recording.polynomial(n, draw).flatten(2).double().square().sum(2).cpu()
-                )
+                squares.append(recording.polynomial(n, draw).flatten(2).square().sum(2).cpu())
                 advance(size)
             estimates.append(torch.stack(squares))
             start += size
@@ -232,7 +240,7 @@ def sampled_paths(
     require_some(inputs)
     batch = len(inputs) if batch is None else min(batch, len(inputs))
     batches = len(inputs) // batch
-    norms = torch.zeros(len(lengths), samples, batch)
+    norms = torch.zeros(len(lengths), samples, batch, dtype=torch.float64)
     paths = PathSampler(view.expression)
     with at_rest(view.model), progress.bar("sampling paths", len(lengths) * samples) as advance:
         for b in range(min(batches, samples)):
@@ -249,49 +257,12 @@ def sampled_paths(
     return norms
 
 
-def path_gradients(
-    model: Any,
-    inputs: Tensor,
-    targets: Tensor,
-    samples: int = 100,
-    batch: int = 8,
-    draws: int = 4,
-    seed: int = 0,
-    task: Task = CLASSIFICATION,
-) -> PathGradients:
-    """All measures on the same examples; single paths on batches of them in turn."""
-    view = unravel(model)
-    n = len(view.units)
-    counts = polynomial(view.expression)
-    norms = _norms(view, inputs, targets, task)
-    squares = signed_sweep(view, inputs, targets, draws, seed, task=task)
-    counted = torch.tensor([float(c) for c in counts], dtype=torch.float64)
-    per_draw = squares.mean(2) / counted  # (draws, n+1) of r_k^2
-    rms = per_draw.mean(0).sqrt()
-    spread = per_draw.std(0) / draws**0.5 if draws > 1 else torch.zeros(n + 1)
-    paths = sampled_paths(view, inputs, targets, range(n + 1), samples, seed, batch, task)
-    sampled = paths.double().mean(2)
-    error = sampled.std(1) / samples**0.5 if samples > 1 else torch.zeros(n + 1)
-    return PathGradients(
-        counts=counts,
-        mean=tuple(sampled.mean(1).tolist()),
-        mean_error=tuple(error.tolist()),
-        rms=tuple(rms.tolist()),
-        rms_error=tuple((spread / (2 * rms).clamp_min(1e-300)).tolist()),
-        exact=tuple(norms.mean(1).tolist()),
-        exact_rms=tuple(norms.square().mean(1).sqrt().tolist()),
-        samples=samples,
-        draws=draws,
-        n=len(inputs),
-    )
-
-
-def _norms(view: View, inputs: Tensor, targets: Tensor, task: Task) -> Tensor:
+def norms_by_length(view: View, inputs: Tensor, targets: Tensor, task: Task) -> Tensor:
     """|G_k| of every example, (n+1, N) float64."""
     parts: list[Tensor] = []
     n = len(view.units)
     with at_rest(view.model), progress.bar("gradient polynomial", len(inputs)) as advance:
-        for recording in _recordings(view, inputs, targets, task, n, MEMORY):
-            parts.append(recording.polynomial(n).flatten(2).double().norm(dim=2).cpu())
+        for recording in recordings(view, inputs, targets, task, n, MEMORY):
+            parts.append(recording.polynomial(n).flatten(2).norm(dim=2).cpu())
             advance(len(recording.gradient))
     return torch.cat(parts, dim=1)

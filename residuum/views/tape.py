@@ -7,6 +7,7 @@ second it goes through.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import chain
 
 import torch
@@ -110,10 +111,11 @@ class Tape:
         self.stem = Part(network.stem, inputs)
         self.crossings = cross(network.units, self.stem.value, "units")
         last = self.crossings[-1].value if self.crossings else self.stem.value
-        self.head = Part(network.head, last)
+        # of a nearly perfect example float32 loses the gradient: p - 1 at p = 1 - 1e-8
+        self.head = Part(deepcopy(network.head).double(), last.double())
 
     def gradient(self, loss: Callable[[Tensor], Tensor]) -> Tensor:
-        """Of the examples' losses, `loss` of the output, at the end of the last unit."""
+        """Of the examples' losses, `loss` of the output, at the end of the last unit; float64."""
         total = loss(self.head.output).sum()
         return torch.autograd.grad(total, self.head.input, retain_graph=True)[0]
 
