@@ -1,13 +1,13 @@
 """Veit, Wilber, Belongie 2016, the items about paths: how many, and what gradient they carry."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import comb
 
 from ..anatomy.measures import Measure, PathGradients
-from ..anatomy.statistics import geometric_mean
+from ..anatomy.statistics import Estimate, geometric_mean
 from ..experiments.probe import Probe, path_gradients
-from ..results import Claim, Figure, Result, Series, Span, Table
+from ..results import Claim, Figure, Result, Series, Span, Table, Verdict
 from . import verdicts
 from .curves import (
     Point,
@@ -139,7 +139,17 @@ def gradients(setting: Setting) -> Probe[PathGradients]:
 
 
 def gradients_needed(setting: Setting) -> list[Need]:
-    return [(role, gradients(setting)) for role in (RESIDUAL, CONTROL)]
+    needs: list[Need] = [(role, gradients(setting)) for role in (RESIDUAL, CONTROL)]
+    return [*needs, (RESIDUAL, each_unit(setting))]
+
+
+def decided(setting: Setting, values: Values, rule: Callable[[PathGradients], Verdict]) -> Verdict:
+    """What all seeds say; undecided where a network has not learned: the claims are of trained
+    ones."""
+    errors = [found.intact for found in values.each(RESIDUAL, each_unit(setting))]
+    if not all(verdicts.learned(error, setting.chance) for error in errors):
+        return verdicts.OPEN
+    return verdicts.unanimous(map(rule, values.each(RESIDUAL, gradients(setting))))
 
 
 def single_paths(found: PathGradients, measure: Measure) -> list[Point | None]:
@@ -183,7 +193,7 @@ def figure_6b(setting: Setting, values: Values) -> Result:
             "passes through.",
             "roughly exponential decay over 54 units (read off the figure)",
             f"local factors {trained} a unit; untrained control {initial} ({untrained})",
-            verdicts.unanimous(verdicts.decays(one.local_factors()) for one in found),
+            decided(setting, values, lambda one: verdicts.decays(one.local_factors())),
             "local factors over windows of 3 units: all simultaneous upper bounds below 1, and "
             "the largest at most twice the smallest, for every seed",
         ),
@@ -231,8 +241,7 @@ def figure_6c(setting: Setting, values: Values) -> Result:
     control = values.each(CONTROL, gradients(setting))
     ranges = {m: [one.effective(m) for one in found] for m in MEASURES}
     words = {m: _ranges(some) for m, some in ranges.items()}
-    middles = [one.effective_interval("published").middle for one in found]
-    decided = verdicts.unanimous(verdicts.short_paths(middle, n) for middle in middles)
+    middles = map(_middle, found)
     k = len(found[0].counts) // 2
     shortest, longest = (end * n / PAPER_UNITS for end in EFFECTIVE)
     ratios = listed(estimate_words(one.ratio("exact", "published", k)) for one in found)
@@ -253,7 +262,7 @@ def figure_6c(setting: Setting, values: Values) -> Result:
             f"5-17 of 54 (scaled to {n}: {paper}), 0.45 % of all paths",
             "; ".join(f"{measure}: {word} of {n}" for measure, word in words.items())
             + f"; middle {listed(map(estimate_words, middles))}",
-            decided,
+            decided(setting, values, lambda one: verdicts.short_paths(_middle(one), n)),
             "the middle of the published measure's 95 % range lies below 0.45 n with its whole "
             "bootstrap interval over images and replicates, for every seed",
         ),
@@ -280,6 +289,11 @@ def figure_6c(setting: Setting, values: Values) -> Result:
 TOTALS = ("measure", "95 % range", "share of all paths in it", "range by arithmetic means")
 
 
+def _middle(found: PathGradients) -> Estimate:
+    """Of the published measure's effective range."""
+    return found.effective_interval("published").middle
+
+
 def _ranges(ranges: Sequence[tuple[int, int]]) -> str:
     return listed(f"{first}-{last}" for first, last in ranges)
 
@@ -294,6 +308,7 @@ def shares(found: PathGradients, measure: Measure) -> list[Point]:
     """Of every length in the measure's total, in percent: geometric means over examples of their
     own shares."""
     totals = found.per_example(measure)
+    totals = totals[totals.sum(1) > 0]
     means = [geometric_mean(column) for column in (totals / totals.sum(1, keepdims=True)).T]
     whole = sum(mean.value for mean in means)
     return [estimate_point(mean, 100 / whole) for mean in means]
