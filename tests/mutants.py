@@ -45,6 +45,7 @@ READER, PRESETS = "tests/test_reader.py", "tests/laws/test_presets.py"
 MERGES = "parts/merges.py"
 CLI = "tests/test_cli.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
+VERDICTS = "tests/test_verdicts.py"
 MUTANTS = [
     # ---- jobs and items ----
     Mutant(
@@ -96,15 +97,29 @@ MUTANTS = [
     Mutant(
         "storage/locks.py", "0 if self.wait else fcntl.LOCK_NB", "fcntl.LOCK_NB", f"{JOBS} -k waits"
     ),
-    Mutant("studies/veit2016.py", "median(held) <= 0.02", "median(held) < 0.02", ITEMS),
-    Mutant("studies/veit2016.py", "if len(d.deleted) == k", "if len(d.deleted) >= k", ITEMS),
+    Mutant("studies/veit2016.py", "if u.shape_in[1:] == u.shape_out[1:]", "if u.parameters", ITEMS),
+    Mutant("studies/veit2016_draws.py", "if len(d.deleted) == k", "if len(d.deleted) >= k", ITEMS),
+    Mutant("studies/veit2016_draws.py", "((k / units, inside)", "((0.5, inside)", ITEMS),
+    Mutant("studies/verdicts.py", "if len(found) == 1 else OPEN", "if found else OPEN", VERDICTS),
+    Mutant("studies/verdicts.py", "ndtri(1 - TAIL / among)", "ndtri(1 - TAIL)", VERDICTS),
+    Mutant(
+        "studies/verdicts.py",
+        "verdict = NOT if order(mean)",
+        "verdict = NOT if 1 or order(mean)",
+        VERDICTS,
+    ),
     Mutant(
         "studies/veit2016_paths.py",
         "comb(PAPER_UNITS - deleted, length)",
         "comb(PAPER_UNITS, length)",
         ITEMS,
     ),
-    Mutant("studies/veit2016_paths.py", 'ranges["published"]) / 2', 'ranges["exact"]) / 2', ITEMS),
+    Mutant(
+        "studies/veit2016_paths.py",
+        "    if not all(verdicts.learned",
+        "    if all(verdicts.learned",
+        ITEMS,
+    ),
     # ---- the front desk ----
     Mutant("verbs/catalogue.py", "not options and classes in", "classes in", f"{CLI} -k verb"),
     Mutant(

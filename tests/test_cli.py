@@ -111,6 +111,7 @@ BAD = [
     (2, "error_rate lies", ["lesion", "nowhere", "--until-decided", "--error-rate", 0]),
     (2, "is above the last", ["paths", "resnet20", "--between", 5, 3]),
     (2, "seed must be at least 0", ["study", "veit2016", "--seed", -1]),
+    (2, "seeds must be at least 1", ["study", "veit2016", "--seeds", 0]),
     (2, "seed must be from 0", ["train", "resnet20", "--seed", 99999999999999999999]),
 ]
 
@@ -133,7 +134,7 @@ def test_train_eval_lesion(capsys, small_run):
     trained = json.loads(
         call(capsys, "train", "preresnet8", "--epochs", 1, "--output", small_run, "--json")[1]
     )
-    assert trained["test_n"] == 359
+    assert trained["test_n"] == 898
     code, out, err = call(capsys, "eval", small_run, "--json")
     found = json.loads(out)
     assert (code, err) == (0, "")

@@ -362,7 +362,7 @@ def test_digits_are_the_published_ones():
     from sklearn.datasets import load_digits
 
     data, bunch = load("digits"), load_digits()
-    assert (len(data.train), len(data.test), data.size) == (1438, 359, 8)
+    assert (len(data.train), len(data.test), data.size) == (899, 898, 8)
     rows = {
         (p.tobytes(), int(t))
         for p, t in zip(

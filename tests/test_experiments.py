@@ -24,6 +24,7 @@ from residuum.experiments.probe import (
     Probe,
     delete_each,
     delete_random,
+    halved_sets,
     record,
     unit_map,
 )
@@ -60,6 +61,16 @@ def test_a_job_is_identified_by_all_that_its_value_depends_on(monkeypatch):
     assert job_key("run", "w", "d", delete_each(examples=5)) == base
     monkeypatch.setattr(MEASUREMENTS["delete each"], "version", 2)
     assert job_key("run", "w", "d", delete_each(5)) != base
+
+
+def test_random_sets_are_halved_on_the_dominant_unit():
+    sets = halved_sets(6, 2, (0, 1, 3, 6), repeats=10, seed=4)
+    assert sets == halved_sets(6, 2, (0, 1, 3, 6), repeats=10, seed=4)
+    by_size = {k: [s for s in sets if len(s) == k] for k in (0, 1, 3, 6)}
+    assert [len(some) for some in by_size.values()] == [10] * 4
+    assert [sum(2 in s for s in some) for some in by_size.values()] == [0, 5, 5, 10]
+    assert all(len(set(s)) == len(s) and set(s) <= set(range(6)) for s in sets)
+    assert len({tuple(sorted(s)) for s in by_size[3]}) > 4
 
 
 # ---- the log ----

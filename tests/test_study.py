@@ -96,15 +96,60 @@ def test_the_studys_folder_holds_what_it_shows_and_nothing_else(done):
         json.loads(line)["key"]
         for line in (folder.parent / "store" / "jobs.jsonl").read_text().splitlines()
     ]
-    assert len(keys) == len(set(keys)) == 14
+    assert len(keys) == len(set(keys)) == 16
 
 
 def test_a_plan_prices_and_writes_nothing(tmp_path):
     priced = plan("veit2016", scale="smoke", machine=CPU, store=tmp_path / "x")
-    assert [p.trial.preset for p in priced] == ["preresnet20", "preplain20", "vgg15"]
-    assert [p.to_measure for p in priced] == [7, 4, 3]
+    assert [p.trial.preset for p in priced] == ["preresnet20", "preplain20", "vgg15", "preresnet20"]
+    assert [p.to_measure for p in priced] == [7, 4, 3, 2]
     assert all(p.seconds > 0 and p.flops > 1e9 and not p.done and not p.measured for p in priced)
     assert not (tmp_path / "x").exists()
+
+
+def test_provenance_lists_every_training(done):
+    told = done[0].provenance
+    assert told["seeds"] == [0]
+    assert {"processor", "instructions"} < told["machine"].keys()
+    trials = {trial["role"]: trial for trial in told["trials"]}
+    assert [trial["seed"] for trial in trials.values()] == [0] * 4
+    assert trials["untrained control"]["recipe"] == "untrained"
+    assert len({trial["weights sha256"] for trial in trials.values()}) == 4
+
+
+def test_the_control_has_its_initial_weights_and_settled_statistics(done):
+    import torch
+
+    from residuum.presets import preset
+    from residuum.training import Run
+
+    store = done[1].parent.parent / "store"
+    runs = [Run.open(file.parent) for file in store.glob("*/done.json")]
+    (control,) = (run for run in runs if run.recipe.name == "untrained")
+    initial = preset("preresnet20", 10, seed=0).state_dict()
+    for name, tensor in control.weights().items():
+        if "running" in name:
+            assert not torch.equal(tensor, initial[name])
+        elif "num_batches" not in name:
+            assert torch.equal(tensor, initial[name]), name
+
+
+def test_seeds_are_trainings_of_their_own():
+    from residuum.data import load
+    from residuum.studies import Request
+
+    digits = load("digits")
+    assert len(Request("veit2016").trials(digits)) == 4 * 3
+    request = Request("veit2016", "smoke", seed=5, seeds=2)
+    trials = request.trials(digits)
+    setting = request.setting(trials, digits)
+    assert setting.seeds == (5, 6)
+    assert setting.seed_words == "seeds 5, 6"
+    assert [seed for _, seed in trials] == [5, 6] * 4
+    assert [trial.recipe.seed for trial in trials.values()] == [5, 6] * 4
+    jobs = request.jobs(setting, trials)
+    assert [job.trial for job in jobs] == list(trials.values())
+    assert jobs[0].probes == jobs[1].probes
 
 
 def test_figures_are_images(done):

@@ -13,8 +13,9 @@ that a new one makes nothing be measured again.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+import numpy as np
 
 from .. import anatomy
 from ..anatomy.measures import Deletion, PathGradients, Reordering, Response
@@ -39,6 +40,14 @@ class Deletions:
 
     intact: Rate
     each: tuple[Deletion, ...]
+
+
+@dataclass(frozen=True)
+class RandomDeletions(Deletions):
+    """Sets of units, some with the `dominant` unit and some without: the one whose deletion changes
+    the error most on these examples."""
+
+    dominant: int
 
 
 @dataclass(frozen=True)
@@ -162,14 +171,32 @@ def delete_each(subject: "Subject", examples: int | None = None) -> Deletions:
     return Deletions(intact, tuple(found))
 
 
-@measurement("delete random")
+@measurement("delete random", version=2)
 def delete_random(
     subject: "Subject", counts: Counts, repeats: int, seed: int = 0, examples: int | None = None
-) -> Deletions:
-    """k units at random, `repeats` times for each k of `counts`, on test images."""
-    test = anatomy.Examples(*subject.test(examples))
-    intact, groups, _ = anatomy.delete_random(subject.network, test, counts, repeats, seed)
-    return Deletions(intact, tuple(chain.from_iterable(groups.values())))
+) -> RandomDeletions:
+    """k units at random, `repeats` times for each k of `counts`, on test images: half of the sets
+    with the dominant unit and half without, where there are both."""
+    network, test = subject.network, anatomy.Examples(*subject.test(examples))
+    _, singles = anatomy.delete_each(network, test)
+    dominant = max(singles, key=lambda d: d.change.value).deleted[0]
+    sets = halved_sets(len(singles), dominant, counts, repeats, seed)
+    intact, found = anatomy.delete(network, test, sets, "deleting k units")
+    return RandomDeletions(intact, tuple(found), dominant)
+
+
+def halved_sets(
+    units: int, dominant: int, counts: Counts, repeats: int, seed: int
+) -> list[list[int]]:
+    """For each k, sets of k of the units: a function of (seed, k, repeat)."""
+    others, sets = [unit for unit in range(units) if unit != dominant], []
+    for k in counts:
+        halves = [[dominant]] * (k > 0) + [[]] * (k < units)
+        for repeat in range(repeats):
+            kept = halves[repeat % len(halves)]
+            source = np.random.default_rng([seed, k, repeat])
+            sets.append(kept + source.choice(others, k - len(kept), replace=False).tolist())
+    return sets
 
 
 @measurement("reorder")

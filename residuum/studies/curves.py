@@ -1,11 +1,17 @@
-"""Series and words that figures share. Errors come in as fractions and are shown in percent."""
+"""Series and words that figures share. Errors come in as fractions and are shown in percent.
 
-from collections.abc import Sequence
+Where networks were trained from several seeds, a curve is the mean over them, and its band reaches
+from the lowest bound of any seed's 95 % interval to the highest.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from ..anatomy.statistics import Rate, Spread
-from ..results import Series, Verdict
+from ..anatomy.statistics import Estimate, Rate
+from ..results import Series
+
+Point = tuple[float, float, float]  # value, lower and upper bound
 
 
 def percent(value: float, digits: int = 2) -> str:
@@ -18,60 +24,52 @@ def rate_words(rate: Rate) -> str:
     return f"{percent(rate.value)} [{percent(low)}, {percent(high)}]"
 
 
-def spread_words(spread: Spread) -> str:
-    """A mean over draws with Student's interval, cut to what an error can be."""
-    low, high = spread.interval
-    return f"{100 * spread.mean:.1f} % [{100 * max(0.0, low):.1f}, {100 * min(1.0, high):.1f}]"
+def estimate_words(value: Estimate, scale: float = 1.0) -> str:
+    """Three digits, with the interval."""
+    return f"{scale * value.value:.3g} [{scale * value.low:.3g}, {scale * value.high:.3g}]"
 
 
-def verdict(holds: bool, decidable: bool = True) -> Verdict:
-    if not decidable:
-        return "not decidable at this scale"
-    return "reproduced" if holds else "not reproduced"
+def listed(words: Iterable[object]) -> str:
+    """One for each seed, in their order; once where all are the same."""
+    found = [str(word) for word in words]
+    return found[0] if len(set(found)) == 1 else " / ".join(found)
 
 
-def level(name: str, intact: Rate, first: float, last: float) -> Series:
-    """The error of the intact network, as a line from first to last."""
-    return Series(f"{name} intact", (first, last), (100 * intact.value,) * 2, style="level")
+def rate_point(rate: Rate) -> Point:
+    """In percent."""
+    low, high = rate.interval
+    return 100 * rate.value, 100 * low, 100 * high
 
 
-def spread_series(
-    name: str, x: Sequence[float], spreads: Sequence[Spread], what: Sequence[str]
+def estimate_point(value: Estimate, scale: float = 1.0) -> Point:
+    return scale * value.value, scale * value.low, scale * value.high
+
+
+def level(name: str, intact: Sequence[Rate], first: float, last: float) -> Series:
+    """The error of the intact network, mean over seeds, as a line from first to last."""
+    error = 100 * float(np.mean([rate.value for rate in intact]))
+    return Series(f"{name} intact", (first, last), (error,) * 2, style="level")
+
+
+def mean_over_seeds(
+    name: str,
+    x: Sequence[float],
+    seeds: Sequence[Sequence[Point | None]],
+    what: Sequence[str],
+    mean: Callable[[Sequence[float]], float] = lambda values: float(np.mean(values)),
 ) -> Series:
-    """Means over draws with their intervals; `what` was drawn at each point."""
-    labels = tuple(f"{w}: {spread_words(s)}" for w, s in zip(what, spreads, strict=True))
-    low = tuple(100 * max(0.0, s.interval[0]) for s in spreads)
-    high = tuple(100 * min(1.0, s.interval[1]) for s in spreads)
-    return Series(name, tuple(x), tuple(100 * s.mean for s in spreads), low, high, labels)
+    """One curve of all seeds' points; `what` stands at each point. None: nothing is there."""
+    y, lows, highs, labels = [], [], [], []
+    for word, points in zip(what, zip(*seeds, strict=True), strict=True):
+        there = [point for point in points if point is not None]
+        values, low, high = zip(*there, strict=True) if there else ((), (), ())
+        y.append(mean(values) if there else None)
+        lows.append(min(low) if there else None)
+        highs.append(max(high) if there else None)
+        told = "; ".join(f"{v:.3g} [{a:.3g}, {b:.3g}]" for v, a, b in there)
+        labels.append(f"{word}: {told}")
+    return Series(name, tuple(x), tuple(y), tuple(lows), tuple(highs), tuple(labels))
 
 
-def estimated(name: str, values: Sequence[float], errors: Sequence[float]) -> Series:
-    """By length, with 1.96 standard errors on either side, for a logarithmic axis."""
-    pairs = list(zip(values, errors, strict=True))
-    low = tuple(positive(v - 1.96 * e) for v, e in pairs)
-    high = tuple(positive(v + 1.96 * e) for v, e in pairs)
-    return Series(name, tuple(range(len(values))), tuple(map(positive, values)), low, high)
-
-
-def positive(value: float) -> float | None:
-    """For a logarithmic axis: None where there is nothing to draw."""
-    return value if value > 0 and np.isfinite(value) else None
-
-
-def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """The rank correlation; 0 where one of the two does not vary."""
-    from scipy.stats import spearmanr
-
-    if len(set(b)) < 2 or len(set(a)) < 2:
-        return 0.0
-    return float(spearmanr(a, b)[0])  # type: ignore[arg-type]
-
-
-def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Slope and R^2 of a least-squares line; zeros for fewer than three points."""
-    if len(points) < 3:
-        return 0.0, 0.0
-    x, y = np.array(points).T
-    slope, intercept = np.polyfit(x, y, 1)
-    residual = ((y - slope * x - intercept) ** 2).sum()
-    return float(slope), float(1 - residual / max(((y - y.mean()) ** 2).sum(), 1e-300))
+def geometric(values: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(values))))

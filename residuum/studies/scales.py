@@ -5,27 +5,32 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError, nearest
 from ..experiments.trial import Trial
-from .study import PLAIN, RESIDUAL, VGG, Scale
+from .study import CONTROL, PLAIN, RESIDUAL, VGG, Scale
 
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..training import Recipe
 
 SCALES = {
-    "smoke": Scale("smoke", 20, 1, 2, 100, 100, 8, 3, 3, 2),
-    "laptop": Scale("laptop", 56, 20, None, None, 2000, 64, 64, 10),
-    "paper": Scale("paper", 110, None, None, None, 10_000, 128, 1000, 20),
+    "smoke": Scale("smoke", 20, 1, 1, 100, 100, 4, 3, 8, 2, 2, 3),
+    "laptop": Scale("laptop", 56, 20, 1, None, 1000, 50, 100, 64, 8, 2, 64),
+    "paper": Scale("paper", 110, None, 1, None, 10_000, 200, 100, 128, 16, 2, 1000),
 }
-# of the epochs, on laptops and images of 32 pixels: a step of VGG-15 costs six of the others there
-VGG_SHARE = 0.3
-SMALL_IMAGE = 16  # pixels; below it the short recipe for digits is used
+SMALL_IMAGE = 16  # pixels; below it the short recipe for digits is used, and time allows more seeds
+SMALL = SCALES | {
+    "smoke": replace(SCALES["smoke"], epochs=2),
+    "laptop": replace(SCALES["laptop"], epochs=30, seeds=3, draws_examples=300),
+}
+# of the epochs, for VGG: its steps cost more (six times as much at 32 pixels), and it needs fewer
+VGG_SHARE, SMALL_VGG_SHARE = 0.3, 2 / 3
+UNTRAINED_STEPS = 50  # at a learning rate of zero: batch statistics settle, weights stay
 
 
-def find_scale(name: str) -> Scale:
-    """UsageError with the nearest name where there is none."""
+def find_scale(name: str, size: int = 32) -> Scale:
+    """For images of `size` pixels. UsageError with the nearest name where there is none."""
     if name not in SCALES:
         raise UsageError(f"unknown scale {name!r}.{nearest(name, SCALES)}")
-    return SCALES[name]
+    return (SMALL if size < SMALL_IMAGE else SCALES)[name]
 
 
 def recipes(
@@ -38,23 +43,32 @@ def recipes(
     stacked = find_recipe("digits" if small else "fb-cifar")
     as_published = scale.name == "paper" and not small
     residual = find_recipe("preact-cifar") if as_published else stacked
-    length = epochs
-    if length is None:
-        length = scale.small_epochs if small else scale.epochs
+    length = scale.epochs if epochs is None else epochs
     if length is not None:
         residual = residual.shortened(length)
-        stacked = stacked.shortened(length if small else max(1, round(VGG_SHARE * length)))
+        share = SMALL_VGG_SHARE if small else VGG_SHARE
+        stacked = stacked.shortened(max(1, round(share * length)))
     return replace(residual, seed=seed), replace(stacked, seed=seed)
+
+
+def untrained(recipe: "Recipe") -> "Recipe":
+    """The same in a few steps at a learning rate of zero: a control with its initial weights."""
+    from ..training.schedules import Steps
+
+    still = replace(recipe, learning_rate=0.0, schedule=Steps(), warmup=None)
+    return replace(still, name="untrained", length=UNTRAINED_STEPS, clock="iterations")
 
 
 def veit_trials(
     scale: Scale, data: "Dataset", epochs: int | None, seed: int, depth: int | None
 ) -> dict[str, Trial]:
-    """A pre-activation residual network, its plain twin, VGG-15 with pools to fit the images."""
+    """A pre-activation residual network, its plain twin, VGG-15 with pools to fit the images, and
+    the residual network untrained."""
     residual, stacked = recipes(scale, data, epochs, seed)
     depth = scale.depth if depth is None else depth
     return {
         RESIDUAL: Trial(f"preresnet{depth}", residual),
         PLAIN: Trial(f"preplain{depth}", residual),
         VGG: Trial("vgg15", stacked, {} if data.size == 32 else {"size": data.size}),
+        CONTROL: Trial(f"preresnet{depth}", untrained(residual)),
     }

@@ -2,6 +2,8 @@
 
 needs(setting) -> [(role, probe), ...]        which measurement of which network
 show(setting, values) -> Result               a table or figure with the paper's value beside ours
+
+Every network is trained from each of the setting's seeds; what is needed is measured of each.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from ..experiments.trial import Trial
 
 T = TypeVar("T")
-RESIDUAL, PLAIN, VGG = "residual", "plain twin", "VGG"  # roles that networks have in these papers
+# roles that networks have in these papers; the control has its initial weights
+RESIDUAL, PLAIN, VGG, CONTROL = "residual", "plain twin", "VGG", "untrained control"
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,15 @@ class Scale:
     name: str
     depth: int
     epochs: int | None  # None: the recipe's own
-    small_epochs: int | None  # on images below 16 pixels
+    seeds: int  # trainings of every network
     examples: int | None  # of the test part; None: all of them
     draws_examples: int | None  # the same, for figures with many random draws
+    subsets: int  # of units, of every size: half with the unit that matters most, half without
+    orders: int  # for every number of swaps
     gradient_examples: int  # training images for gradients
-    samples: int  # single paths of every length
-    repeats: int  # random subsets or orders of every size
-    particles: int = 16  # of splitting, for every length
-    replicates: int = 2  # of splitting
+    particles: int  # of every length, in multilevel splitting
+    replicates: int  # of splitting
+    samples: int  # single paths of every length drawn with equal chances, as the paper does
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Setting:
     """All that items may know besides what is measured."""
 
     scale: Scale
-    seed: int
+    seeds: tuple[int, ...]  # of training; the first one also of what is drawn when measuring
     data: str  # as figures call it
     classes: int
     test: int  # images in the test part
@@ -60,6 +64,21 @@ class Setting:
 
     def member(self, role: str) -> Member:
         return next(m for m in self.members if m.role == role)
+
+    @property
+    def trained(self) -> tuple[Member, ...]:
+        """The members without the control."""
+        return tuple(m for m in self.members if m.role != CONTROL)
+
+    @property
+    def seed(self) -> int:
+        """Of random draws: the same ones for every training."""
+        return self.seeds[0]
+
+    @property
+    def seed_words(self) -> str:
+        """For people: "seed 0", "seeds 0, 1, 2"."""
+        return f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
 
     @property
     def chance(self) -> float:
@@ -72,12 +91,17 @@ Need = tuple[str, Probe[Any]]  # the role of a network, and a measurement of it
 
 @dataclass(frozen=True)
 class Values:
-    """What was measured, by role and probe."""
+    """What was measured, by role and probe: one value for each of the setting's seeds."""
 
-    found: Mapping[Need, Any]
+    found: Mapping[Need, tuple[Any, ...]]
+
+    def each(self, role: str, probe: Probe[T]) -> tuple[T, ...]:
+        """In the order of the seeds."""
+        return self.found[role, probe]
 
     def of(self, role: str, probe: Probe[T]) -> T:
-        return self.found[role, probe]
+        """Of the first seed."""
+        return self.found[role, probe][0]
 
 
 @dataclass(frozen=True)
@@ -100,8 +124,9 @@ class Paper:
 
     def needs(self, setting: Setting) -> list[Need]:
         """Of the map of units and all items; what several need is there several times."""
-        mapped = (record(), unit_map(), each_unit(setting))
-        needs = [(member.role, probe) for member in setting.members for probe in mapped]
+        mapped = (unit_map(), each_unit(setting))
+        needs: list[Need] = [(member.role, record()) for member in setting.members]
+        needs += [(member.role, probe) for member in setting.trained for probe in mapped]
         return needs + [need for item in self.items for need in item.needs(setting)]
 
     def show(self, setting: Setting, values: Values) -> tuple[Result, ...]:
@@ -114,7 +139,7 @@ def each_unit(setting: Setting) -> Probe[Deletions]:
 
 
 def network_map(setting: Setting, member: Member, values: Values) -> Network:
-    """The member's units, with what each deletion does. Percent."""
+    """The units of the member's first training, with what each deletion does. Percent."""
     outline = values.of(member.role, unit_map())
     lesions = values.of(member.role, each_unit(setting))
     errors = {d.deleted[0]: _percent(d.error) for d in lesions.each}
@@ -123,8 +148,9 @@ def network_map(setting: Setting, member: Member, values: Values) -> Network:
         shape = " to ".join("x".join(map(str, s)) for s in (unit.shape_in, unit.shape_out))
         units.append(Unit(number, shape, unit.parameters, unit.kind, *errors[number]))
     error, low, high = _percent(lesions.intact)
+    role = member.role if len(setting.seeds) == 1 else f"{member.role}, seed {setting.seed}"
     return Network(
-        *(member.preset, member.role, outline.parameters, member.depth),
+        *(member.preset, role, outline.parameters, member.depth),
         *(error, (low, high), lesions.intact.n, tuple(units)),
     )
 

@@ -1,96 +1,124 @@
 """Veit, Wilber, Belongie 2016: residual networks behave like ensembles of shallow networks.
 
-The items where units are deleted and reordered; those about paths are in `veit2016_paths`.
+Figure 3 and the list of items. Those with random draws are in `veit2016_draws`, those about paths
+in `veit2016_paths`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
-from ..anatomy.measures import Deletion, Reordering
-from ..anatomy.statistics import Spread
-from ..experiments.probe import Deletions, Probe, Reorderings, delete_random, reorder
-from ..results import Claim, Figure, Result, Series, Table
-from .curves import level, percent, rate_words, spearman, spread_series, spread_words, verdict
+from ..experiments.probe import Deletions, UnitMap, unit_map
+from ..results import Claim, Figure, Result, Series, Table, Verdict
+from . import verdicts
+from .curves import level, listed, mean_over_seeds, percent, rate_point
 from .he2015 import LAYER_RESPONSES, LEARNING_CURVES
 from .huang2016 import FIRST_LAYER_GRADIENT
 from .scales import veit_trials
 from .study import RESIDUAL, VGG, Item, Member, Need, Paper, Setting, Values, each_unit
-from .veit2016_paths import PAPER_UNITS, PATH_ITEMS
+from .veit2016_draws import DRAWN_ITEMS
+from .veit2016_paths import PATH_ITEMS
 
 # ---- figure 3: delete one unit ----
 
 
 def each_needed(setting: Setting) -> list[Need]:
-    return [(member.role, each_unit(setting)) for member in setting.members]
+    needs: list[Need] = [(member.role, each_unit(setting)) for member in setting.trained]
+    return [*needs, (RESIDUAL, unit_map())]
+
+
+def same_size(outline: UnitMap) -> list[int]:
+    """The units that do not halve the resolution."""
+    return [i for i, u in enumerate(outline.units) if u.shape_in[1:] == u.shape_out[1:]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One seed's verdict; the median change and the units that certainly cost more than 2 points,
+    in words."""
+
+    verdict: Verdict
+    median: str
+    exceptions: str
+
+
+def _judge(setting: Setting, units: Sequence[int], ours: Deletions, vgg: Deletions) -> Judged:
+    changes = [ours.each[unit].change for unit in units]
+    little, above = verdicts.changes_little(changes)
+    broken = verdicts.at_chance([d.error for d in vgg.each], setting.chance)
+    learned = all(verdicts.learned(found.intact, setting.chance) for found in (ours, vgg))
+    exceptions = (f"{units[i]} ({100 * changes[i].value:+.1f})" for i in above)
+    return Judged(
+        verdicts.every([little, broken]) if learned else verdicts.OPEN,
+        f"{100 * median(change.value for change in changes):+.2f}",
+        ", ".join(exceptions) or "none",
+    )
 
 
 def figure_3(setting: Setting, values: Values) -> Result:
     """Error after deleting each unit: of the residual network, its plain twin and VGG."""
-    lesions = [values.of(member.role, each_unit(setting)) for member in setting.members]
-    series, lines, rows = [], [], []
-    for member, found in zip(setting.members, lesions, strict=True):
-        series += [_each_series(member, found), level(member.preset, found.intact, 0, 1)]
-        rows.append(_each_row(member, found))
-        changes = [100 * d.change.value for d in found.each]
-        words = f"median {median(changes):+.1f} points, worst {max(changes):+.1f}"
-        lines.append(f"{member.preset}: {words}")
-    residual, vgg = lesions[0], lesions[-1]
-    held = [d.change.value for d in residual.each]
-    broken = median(d.error.value for d in vgg.each)
-    ok = median(held) <= 0.02 and broken >= 0.8 * setting.chance
-    trained = max(residual.intact.value, vgg.intact.value) < 0.5 * setting.chance
-    lost = median(d.change.value for d in vgg.each)
-    first, last = setting.member(RESIDUAL).preset, setting.member(VGG).preset
+    series, rows = [], []
+    for member in setting.trained:
+        lesions = values.each(member.role, each_unit(setting))
+        series += [_each_series(member, lesions)]
+        series += [level(member.preset, [found.intact for found in lesions], 0, 1)]
+        rows += [_each_row(member, *one) for one in zip(setting.seeds, lesions, strict=True)]
+    residual, vgg = (values.each(role, each_unit(setting)) for role in (RESIDUAL, VGG))
+    units = same_size(values.of(RESIDUAL, unit_map()))
+    judged = [_judge(setting, units, *both) for both in zip(residual, vgg, strict=True)]
+    medians = listed(one.median for one in judged)
+    exceptions = listed(one.exceptions for one in judged)
+    errors = [d.error.value for found in vgg for d in found.each]
+    broken = f"{percent(min(errors), 0)} to {percent(max(errors), 0)}"
+    ours, theirs = setting.member(RESIDUAL).preset, setting.member(VGG).preset
     return Result(
         "figure 3",
         "Deleting a single unit",
-        f"Deleting one unit changes the error by {100 * median(held):+.2f} points (median of "
-        f"{len(held)} units) in {first} and by {100 * lost:+.1f} points in {last}.",
+        f"Deleting one of the {len(units)} units that keep the resolution changes the error of "
+        f"{ours} by {medians} points (medians, {setting.seed_words}); units that certainly cost "
+        f"more than 2 points: {exceptions}. {theirs} errs on {broken} without one layer.",
         Claim(
             "Deleting any layer takes VGG to chance; deleting a unit of a residual network has a "
             "minimal effect, a slightly larger one where the resolution changes.",
             f"VGG: chance, {percent(0.9, 0)} error, for every layer; residual: no noticeable "
             "change but for the downsampling units (read off the figure)",
-            "; ".join(lines),
-            verdict(ok, trained),
-            "median change of the residual network at most 2 points, and median error of the "
-            "broken VGG at least 0.8 of chance; decidable where both networks have less than half "
-            "the error of chance",
+            f"{ours}: median {medians} points, above 2 points: {exceptions}; {theirs}: {broken}",
+            verdicts.unanimous(one.verdict for one in judged),
+            FIGURE_3_RULE,
         ),
         Figure("position of the deleted unit (0 first, 1 last)", "test error (%)", tuple(series)),
         Table(tuple(DELETED.split(", ")), tuple(rows)),
-        f"{residual.intact.n} test images, the same for every deletion; Wilson 95 % intervals; "
-        "McNemar's test",
+        f"{residual[0].intact.n} test images, the same for every deletion; {setting.seed_words}; "
+        "bands: Wilson 95 %; changes: paired, Bonferroni; McNemar's test",
     )
 
 
-DELETED = "network, units, intact, median change, worst change, significant (Bonferroni)"
+FIGURE_3_RULE = (
+    "of the units that keep the resolution at least 90 % change the error by at most 2 points, and "
+    "every layer of VGG gives at least 0.75 of chance, by simultaneous 95 % intervals, for every "
+    "seed; decidable where both networks err less than half as often as chance"
+)
+DELETED = "network, seed, units, intact, median change, worst change, significant (Bonferroni)"
 
 
-def _each_series(member: Member, found: Deletions) -> Series:
-    last = max(1, len(found.each) - 1)
-    return Series(
+def _each_series(member: Member, lesions: Sequence[Deletions]) -> Series:
+    last = max(1, member.units - 1)
+    return mean_over_seeds(
         f"{member.preset} ({member.role})",
-        tuple(round(d.deleted[0] / last, 4) for d in found.each),
-        tuple(100 * d.error.value for d in found.each),
-        tuple(100 * d.error.interval[0] for d in found.each),
-        tuple(100 * d.error.interval[1] for d in found.each),
-        tuple(_label(member, d) for d in found.each),
+        [round(unit / last, 4) for unit in range(member.units)],
+        [[rate_point(d.error) for d in found.each] for found in lesions],
+        [f"{member.preset}, unit {unit}, error in %" for unit in range(member.units)],
     )
 
 
-def _label(member: Member, deletion: Deletion) -> str:
-    where, change = f"{member.preset}, unit {deletion.deleted[0]}", 100 * deletion.change.value
-    return f"{where}: error {rate_words(deletion.error)}, change {change:+.2f} points"
-
-
-def _each_row(member: Member, found: Deletions) -> tuple[str | int, ...]:
+def _each_row(member: Member, seed: int, found: Deletions) -> tuple[str | int, ...]:
     changes = [d.change.value for d in found.each]
     worst = found.each[int(np.argmax(changes))]
     return (
         member.preset,
+        seed,
         len(changes),
         percent(found.intact.value),
         percent(median(changes)),
@@ -99,131 +127,13 @@ def _each_row(member: Member, found: Deletions) -> tuple[str | int, ...]:
     )
 
 
-# ---- figure 5a: delete many units ----
-
-
-def _random_counts(units: int) -> tuple[int, ...]:
-    """Up to half of the units, and as large a part as 10 of the paper's 54."""
-    half = {round(units * share / 20) for share in range(11)}
-    return tuple(sorted(half | {round(units * 10 / PAPER_UNITS), 1}))
-
-
-def random_units(setting: Setting) -> Probe[Deletions]:
-    scale, counts = setting.scale, _random_counts(setting.member(RESIDUAL).units)
-    return delete_random(counts, scale.repeats, setting.seed, scale.draws_examples)
-
-
-def figure_5a(setting: Setting, values: Values) -> Result:
-    """Error against the number of units deleted at random."""
-    member, repeats = setting.member(RESIDUAL), setting.scale.repeats
-    n, counts = member.units, _random_counts(member.units)
-    found = values.of(RESIDUAL, random_units(setting))
-    drawn = {k: [d.error.value for d in found.each if len(d.deleted) == k] for k in counts}
-    spreads = {k: Spread(tuple(errors)) for k, errors in drawn.items()}
-    name = f"{member.preset}, {repeats} random subsets each"
-    what = [f"{k} deleted" for k in counts]
-    curve = spread_series(name, counts, list(spreads.values()), what)
-    at_ten, at_twenty = (round(n * part / PAPER_UNITS) for part in (10, 20))
-    near = min(counts, key=lambda k: abs(k - at_twenty))
-    rank = spearman(counts, [s.mean for s in spreads.values()])
-    ten, twenty = spreads[at_ten], spreads[near]
-    intact = level(member.preset, found.intact, 0, counts[-1])
-    return Result(
-        "figure 5a",
-        "Deleting many units",
-        f"Deleting {at_ten} of {n} units at random gives {spread_words(ten)} error, {near} units "
-        f"{spread_words(twenty)}, from {percent(found.intact.value)} intact; rank correlation "
-        f"with the number deleted {rank:.3f}.",
-        Claim(
-            "The error rises smoothly with the number of deleted units, as that of an ensemble "
-            "would.",
-            "error about 20 % with 10 of 54 units deleted, a severe drop of performance by 20",
-            f"{spread_words(ten)} with {at_ten} of {n}, {spread_words(twenty)} with {near}; "
-            f"Spearman {rank:.3f}",
-            verdict(rank >= 0.95 and ten.mean < 0.5 * setting.chance, found.intact.value < 0.45),
-            "Spearman correlation of mean error and number deleted at least 0.95, and less than "
-            "half of chance at 10/54 of the units",
-        ),
-        Figure(f"units deleted of {n}", "test error (%)", (curve, intact)),
-        n=f"{found.intact.n} test images, {repeats} subsets of each size, seed {setting.seed}; "
-        "mean and Student 95 % interval over subsets",
-    )
-
-
-# ---- figure 5b: reorder ----
-
-
-def _swaps(units: int) -> tuple[int, ...]:
-    return tuple(sorted({1, 2, 3, 5, 8, 12, max(1, units // 3), units}))
-
-
-def orders(setting: Setting) -> Probe[Reorderings]:
-    scale, swaps = setting.scale, _swaps(setting.member(RESIDUAL).units)
-    return reorder(swaps, scale.repeats, setting.seed, scale.draws_examples)
-
-
-def figure_5b(setting: Setting, values: Values) -> Result:
-    """Error against Kendall's tau after swapping random pairs of units of the same shape."""
-    member, repeats = setting.member(RESIDUAL), setting.scale.repeats
-    swaps, found = _swaps(member.units), values.of(RESIDUAL, orders(setting))
-    drawn = found.orders
-    taus = [r.tau for r in drawn]
-    rank = spearman(taus, [r.error.value for r in drawn])
-    ends = ([r.error.value for r in drawn if r.swaps == k] for k in (swaps[0], swaps[-1]))
-    least, most = (spread_words(Spread(tuple(errors))) for errors in ends)
-    points, means = _order_series(member.preset, drawn, repeats)
-    return Result(
-        "figure 5b",
-        "Reordering units",
-        f"One swapped pair of units gives {least} error, {swaps[-1]} swaps {most}, from "
-        f"{percent(found.intact.value)} in the trained order; rank correlation of error and tau "
-        f"{rank:.3f}.",
-        Claim(
-            "The error rises smoothly as the order of the units moves away from the trained one.",
-            "a smooth rise as Kendall's tau falls from 1 (read off the figure)",
-            f"Spearman correlation of tau and error {rank:.3f} over {len(drawn)} orders",
-            verdict(rank <= -0.7, found.intact.value < 0.45),
-            "Spearman correlation of tau and error at most -0.7",
-        ),
-        Figure(
-            "Kendall's tau against the trained order, over all units (those that never move "
-            "included)",
-            "test error (%)",
-            (points, means, level(member.preset, found.intact, min(taus), 1)),
-            reverse_x=True,
-        ),
-        n=f"{found.intact.n} test images, {repeats} orders of each number of swaps, seed "
-        f"{setting.seed}; mean and Student 95 % interval over orders",
-    )
-
-
-def _order_series(name: str, drawn: Sequence[Reordering], repeats: int) -> tuple[Series, Series]:
-    """Each order as a point, and means over neighbours in tau."""
-    points = Series(
-        f"{name}, one order each",
-        tuple(round(r.tau, 4) for r in drawn),
-        tuple(100 * r.error.value for r in drawn),
-        labels=tuple(
-            f"{r.swaps} swaps, tau {r.tau:.3f}: error {percent(r.error.value)}" for r in drawn
-        ),
-        style="points",
-    )
-    ordered = sorted(drawn, key=lambda r: -r.tau)
-    groups = [ordered[i : i + repeats] for i in range(0, len(ordered), repeats)]
-    spreads = [Spread(tuple(r.error.value for r in group)) for group in groups]
-    taus = [round(float(np.mean([r.tau for r in group])), 4) for group in groups]
-    name, what = f"mean of {repeats} neighbouring orders", [f"{len(g)} orders" for g in groups]
-    return points, spread_series(name, taus, spreads, what)
-
-
 PAPER = Paper(
     "veit2016",
     "Residual networks behave like ensembles of relatively shallow networks",
     veit_trials,
     (
         Item("figure 3", each_needed, figure_3),
-        Item("figure 5a", lambda setting: [(RESIDUAL, random_units(setting))], figure_5a),
-        Item("figure 5b", lambda setting: [(RESIDUAL, orders(setting))], figure_5b),
+        *DRAWN_ITEMS,
         *PATH_ITEMS,
         *(LEARNING_CURVES, FIRST_LAYER_GRADIENT, LAYER_RESPONSES),
     ),

@@ -146,7 +146,10 @@ class Scope:
     depth: Count | None = None
     """Instead of the scale's own depth, 6n+2."""
     seed: Seed = 0
-    """Of training and of what is drawn when measuring."""
+    """Of the first training, and of what is drawn when measuring."""
+    seeds: Count | None = None
+    """Trainings of every network, from that seed on; by default the scale's own: one, or three on
+    images below 16 pixels."""
     store: str | Path = "runs"
     """Where finished trainings and measurements are kept, for all studies."""
     output: str | Path | None = None

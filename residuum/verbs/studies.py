@@ -61,7 +61,7 @@ def _asked(name: str, scope: Scope, source: Source, machine: Machine) -> "tuple[
     from ..experiments.bench import Bench
     from ..studies import Request
 
-    request = Request(name, scope.scale, scope.epochs, scope.depth, scope.seed)
+    request = Request(name, scope.scale, scope.epochs, scope.depth, scope.seed, scope.seeds)
     return request, Bench(Path(scope.store), source.load(), machine.resolved())
 
 
