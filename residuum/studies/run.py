@@ -101,6 +101,7 @@ def run_study(
         tuple(network_map(setting, member, values) for member in setting.members),
         results,
         provenance(bench, trials, values, request.seed),
+        setting.classes,
     )
     study.save(output / "study.json")
     return study
