@@ -4,12 +4,14 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..results import Figure, Number, Series
 from .colours import COLOURS, GRID, INK, MUTED, SPANS, seed_numbers, series_colours
 from .typography import typeset
 
+NO_ROLES: Mapping[str, int] = MappingProxyType({})
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE: dict[Any, Any] = {
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
@@ -55,7 +57,7 @@ class Drawing:
     png: bytes
 
 
-def draw(figure: Figure, words: Mapping[str, int] = {}) -> Drawing:  # noqa: B006 - never written
+def draw(figure: Figure, words: Mapping[str, int] = NO_ROLES) -> Drawing:
     """The figure with its legend as SVG and PNG (on white), one layout.
 
     `words`: the colours of roles (`colours.roles`).
@@ -82,7 +84,8 @@ def _save(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    with rc_context(STYLE | {"font.size": sheet.text}):
+    style: dict[Any, Any] = STYLE | {"font.size": sheet.text}
+    with rc_context(style):
         canvas = Canvas(figsize=(sheet.width / 72, sheet.height / 72), layout="constrained")
         FigureCanvasAgg(canvas)
         _axes(canvas.subplots(), figure, words, sheet)
@@ -100,8 +103,11 @@ def _axes(axes, figure: Figure, words: Mapping[str, int], sheet: Sheet) -> None:
     banded = [i for i, s in enumerate(figure.series) if _bounded(s)]
     for i, seed in enumerate(seed_numbers(figure.series, colours)):
         place = (banded.index(i) - (len(banded) - 1) / 2) if i in banded else 0.0
-        look = _Look(COLOURS[colours[i]], MARKERS[seed % len(MARKERS)], len(banded) > 1, place)
+        bars = len(banded) > 1 or figure.series[i].style == "points"
+        look = _Look(COLOURS[colours[i]], MARKERS[seed % len(MARKERS)], bars, place)
         _series(axes, figure.series[i], look, i)
+    if all(isinstance(x, int) for series in figure.series for x in series.x):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("\n".join(textwrap.wrap(typeset(figure.x_label), sheet.letters)))
     axes.set_ylabel(typeset(figure.y_label))
     if figure.log_y:

@@ -27,7 +27,11 @@ def inline(svg: bytes, figure: Figure, name: str, words: Mapping[str, str]) -> s
         _plain_style(element)
         _tidy(element, used)
     side = {"class": name.rpartition("-")[2]}
-    drawn = side | {"stroke-linejoin": "round", "role": "figure", "aria-label": typeset(words["title"])}
+    drawn = side | {
+        "stroke-linejoin": "round",
+        "role": "figure",
+        "aria-label": typeset(words["title"]),
+    }
     root.attrib = {"viewBox": root.attrib["viewBox"]} | drawn
     description = ET.Element(f"{{{SVG}}}desc")
     description.text = typeset(words["finding"])

@@ -65,6 +65,7 @@ def render(study: Study) -> str:
         study=study,
         groups=grouped_networks(study.networks),
         open_maps=OPEN_MAPS,
+        heats=HEATS,
         drawn={k: tuple(map(Markup, pair)) for k, pair in drawn_for_page(study, words).items()},
         legends={r.slug: legend(r.figure, words) for r in study.results if r.figure},
         sign=lambda verdict: SIGNS.get(verdict, ("?", "open")),
@@ -132,16 +133,18 @@ def grouped_networks(networks: Sequence[Network]) -> list[list[Network]]:
     return list(found.values())
 
 
-def heat(error: float | None, chance: float) -> int:
-    """The error that a lesion leaves, from none to that of guessing, in steps of a cell's colour:
-    one scale for all networks."""
-    return round(HEATS * min(1.0, max(0.0, (error or 0.0) / max(chance, 1e-9))))
+def heat(error: float | None, chance: float) -> str:
+    """A cell's class. The error that a lesion leaves, from none to that of guessing, in steps of
+    its colour, on one scale for all networks; "unknown" where the unit was not deleted."""
+    if error is None:
+        return "unknown"
+    return f"h{round(HEATS * min(1.0, max(0.0, error / max(chance, 1e-9))))}"
 
 
 def unit_label(unit: Unit) -> str:
     text = f"unit {unit.number}: {unit.shape}, {unit.kind}, {grouped(unit.parameters)} parameters"
     if unit.error is None:
-        return text
+        return f"{text}; not deleted on its own"
     interval = "" if unit.low is None else f" [{unit.low:.2f}, {unit.high:.2f}]"
     return f"{text}; deleted: error {unit.error:.2f} %{interval}"
 

@@ -1,7 +1,7 @@
 """Measuring a finished run: its test error, and what deleting units does to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +69,7 @@ class Lesions:
     """Lesions of one run, all on the n examples of the intact error.
 
     `spread`: of k units deleted at random, the mean error and its interval over draws.
+    `page`: where their page was written, if it was asked for.
     """
 
     run: str
@@ -79,6 +80,7 @@ class Lesions:
     intact_interval: tuple[float, float]
     lesions: tuple[Lesioned, ...]
     spread: Mapping[int, tuple[float, float, float]]
+    page: str | None = None
 
 
 @verb
@@ -87,12 +89,14 @@ def lesion(
     *,
     deletions: Deletions = Deletions(),
     examples: int | None = None,
+    output: str | Path | None = None,
     source: Source = Source(),
     machine: Machine = Machine(),
 ) -> Lesions:
     """Delete units of a finished run: each on its own, a given set, or k at random.
 
-    UsageError: units that are not there. Else what `evaluate` raises.
+    UsageError: units that are not there; an output folder that holds something else. Else what
+    `evaluate` raises.
 
     Parameters
     ----------
@@ -100,11 +104,16 @@ def lesion(
         The run's folder.
     examples
         How many test images; all by default.
+    output
+        Also write a page with a figure (SVG, PNG) of the lesions to this folder.
     """
     if examples is not None and examples < 1:
         raise UsageError(f"examples must be at least 1, not {examples}")
     from ..anatomy import Examples, delete, delete_each, delete_random
+    from .lesion_page import require_own_folder, write_lesion_page
 
+    if output is not None:
+        require_own_folder(Path(output))
     subject, spread = _subject(run, source, machine), {}
     network, test = subject.network, Examples(*subject.test(examples))
     if deletions.units is not None:
@@ -116,7 +125,7 @@ def lesion(
         spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
     else:
         intact, found = delete_each(network, test)
-    return Lesions(
+    lesions = Lesions(
         run=Path(run).name,
         network=subject.name,
         data=subject.data.name,
@@ -126,6 +135,9 @@ def lesion(
         lesions=tuple(map(_lesioned, found)),
         spread=spread,
     )
+    if output is None:
+        return lesions
+    return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
 
 
 def _lesioned(d: "Deletion") -> Lesioned:
