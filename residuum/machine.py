@@ -1,9 +1,10 @@
 """On what machine a run computes: device, threads, precision. Importing it loads no torch."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from .errors import UsageError, nearest
+from .reader import Count, NotNegative, check
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -18,13 +19,13 @@ class Machine:
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
-    threads: int = 1
+    threads: Count = 1
     """Torch threads; more pay off only on cores that are idle, and change the last bits."""
     precision: Precision = "float32"
     """Otherwise autocast; float16 adds a gradient scaler."""
     compile: bool = False
     """Use torch.compile for training steps."""
-    save_seconds: float = 60.0
+    save_seconds: NotNegative = 60.0
     """A checkpoint at least this often, and at the end of every epoch."""
 
     def resolved(self) -> "Machine":
@@ -34,6 +35,7 @@ class Machine:
         """
         import torch
 
+        check(self, "machine", UsageError)
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,12 +47,6 @@ class Machine:
             raise UsageError("device cuda: torch sees no CUDA device here. Use --device cpu")
         if kind == "mps" and not torch.backends.mps.is_available():
             raise UsageError("device mps: torch sees no Apple GPU here. Use --device cpu")
-        valid = get_args(Precision)
-        if self.precision not in valid:
-            hint = nearest(self.precision, valid)
-            raise UsageError(f"unknown precision {self.precision!r}.{hint}")
         if self.precision == "float16" and kind == "cpu":
             raise UsageError("precision float16 needs a GPU. Use --precision bfloat16 on a CPU")
-        if self.threads < 1:
-            raise UsageError(f"threads must be at least 1, not {self.threads}")
         return replace(self, device=device)

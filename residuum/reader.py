@@ -7,36 +7,61 @@ they are looked for here.
 
 import dataclasses
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
-from .errors import ResiduumError, nearest
-from .storage import read_bytes, read_json
+from .errors import ResiduumError, UsageError, nearest
+from .storage import json_digest, read_bytes, read_json
 
 T = TypeVar("T")
 Wrong = type[ResiduumError]
+_BOUNDS = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
 _NOTHING = (dataclasses.MISSING, msgspec.NODEFAULT)
+
+# numbers that mean something: what a field so annotated holds is checked wherever it comes from
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Whole = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]  # and finite
+NotNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
 
 
 def read(path: Path, kind: type[T], wrong: Wrong, schema: int | None = None, advice: str = "") -> T:
     """The value that a file holds: TOML where the name ends so, else JSON.
 
-    `schema` is the number that the file must carry, `advice` what to do where it carries another.
-    Raises `wrong`: missing, not JSON or TOML, another schema, or not a `kind`.
+    `schema` is the number that a sealed file must carry (`storage.seal`), `advice` what to do where
+    it carries another. Raises `wrong`: missing, not JSON or TOML, another schema, damaged, or not a
+    `kind`.
     """
     value = _toml(path, wrong) if path.suffix == ".toml" else read_json(path, wrong)
     if schema is not None and isinstance(value, dict):
-        found = value.pop("schema", None)
+        found = value.get("schema")
         if found != schema or isinstance(found, bool):
             made = "no schema" if found is None else f"schema {found!r}"
             raise wrong(f"{path}: made with {made}; this version reads {schema}. {advice}".strip())
+        if not _whole(value):
+            raise wrong(f"{path}: damaged: not what was written (its digest). {advice}".strip())
     return build(value, kind, str(path), wrong)
+
+
+def _whole(value: dict[str, Any]) -> bool:
+    """Whether a sealed value is the one that was written; takes its schema and digest out."""
+    said = value.pop("sha256", None)
+    try:
+        right = said == json_digest(value)
+    except (ValueError, RecursionError):
+        return False
+    del value["schema"]
+    return right
 
 
 def build(value: object, kind: type[T], where: str, wrong: Wrong) -> T:
@@ -45,7 +70,7 @@ def build(value: object, kind: type[T], where: str, wrong: Wrong) -> T:
         built = msgspec.convert(value, kind)
         _refuse_unknown(value, built, "$", where, wrong)
     except msgspec.ValidationError as error:
-        raise wrong(f"{where}: {_message(str(error), kind)}") from error
+        raise wrong(f"{where}: {_message(str(error), kind, value)}") from error
     except (RecursionError, OverflowError) as error:
         raise wrong(f"{where}: nested too deeply, or a number too large ({error})") from error
     return built
@@ -71,15 +96,35 @@ def plain(value: object, defaults: bool = True) -> Any:
 def check(value: object, where: str, wrong: Wrong) -> None:
     """Every field of a dataclass that was made in Python, against its annotation."""
     for name, kind in _hints(type(value)).items():
-        given = getattr(value, name)
-        try:
-            given = plain(given)
-        except (TypeError, RecursionError):
-            raise wrong(f"{where}: {name}: cannot be a {type(given).__name__}") from None
-        try:
-            msgspec.convert(given, kind)
-        except msgspec.ValidationError as error:
-            raise wrong(f"{where}: {_message(str(error), type(value), f'$.{name}')}") from None
+        require(getattr(value, name), kind, f"{where}: {name}", wrong)
+
+
+def require(given: object, kind: Any, where: str, wrong: Wrong) -> None:
+    """One value made in Python against a type. Raises `wrong`, the message opened by `where`."""
+    try:
+        given = str(given) if isinstance(given, PurePath) else plain(given)
+    except (TypeError, RecursionError):
+        raise wrong(f"{where}: cannot be a {type(given).__name__}") from None
+    try:
+        msgspec.convert(given, _without_path(kind))
+    except msgspec.ValidationError as error:
+        said = _message(str(error), kind, given).removeprefix("$").removeprefix(": ")
+        raise wrong(f"{where}{'' if said[0] in '.[' else ': '}{said}") from None
+
+
+def expect(given: object, kind: type, where: str) -> None:
+    """UsageError where the value is not of the class."""
+    if not isinstance(given, kind):
+        got = given.__name__ if isinstance(given, type) else type(given).__name__
+        raise UsageError(f"{where}: expected a {kind.__name__}, got {got}")
+
+
+def _without_path(kind: Any) -> Any:
+    """A path is given as text too."""
+    options = get_args(kind)
+    if Path not in options:
+        return kind
+    return Union[tuple(str if option is Path else option for option in options)]  # noqa: UP007
 
 
 def _typed(thing: object) -> bool:
@@ -96,7 +141,7 @@ def _declared(kind: Any) -> tuple[Any, ...]:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in _declared(kind)}
 
 
@@ -140,17 +185,36 @@ def _tag(value: object) -> dict[str, Any]:
     return {} if config is None or config.tag is None else {config.tag_field: config.tag}
 
 
-def _message(text: str, kind: type, start: str = "$") -> str:
+def _message(text: str, kind: Any, given: object) -> str:
     """msgspec's text with its place in front, and the nearest valid word behind."""
     said, _, place = text.partition(" - at `$")
-    place = start + place.removesuffix("`")
+    place = place.removesuffix("`")
+    steps = re.findall(r"(?<=\.)\w+|\[\d*", place)
     said = re.sub(r"^Expected `(.*?)`, got `(.*?)`$", r"expected \1, got \2", said)
+    said = re.sub(r"^Expected `(.*?)` of length (.*)$", r"expected \1 of length \2", said)
     said = re.sub(r"^Object missing required field `(.*?)`$", r"missing \1", said)
+    bound = re.fullmatch(r"Expected `\w+` (>=|>|<=|<) (\S+)", said)
+    if bound:
+        least = f"{_BOUNDS[bound[1]]} {bound[2].removesuffix('.0')}"
+        said = f"must be {least}, not {_at(given, steps)!r}"
+    shape = re.fullmatch(r"Expected `str` matching regex '(.*)'", said)
+    if shape:
+        said = f"must be like {shape[1]}, not {_at(given, steps)!r}"
     word = re.fullmatch(r"Invalid (?:enum )?value '(.*)'", said)
     if word:
-        valid = set(_words_at(kind, re.findall(r"(?<=\.)\w+|\[", place)))
+        valid = set(_words_at(kind, [step[0] if step[0] == "[" else step for step in steps]))
         said = f"unknown word {word[1]!r}.{nearest(word[1], valid) if valid else ''}"
-    return f"{place}: {said}"
+    return f"${place}: {said}"
+
+
+def _at(given: Any, steps: list[str]) -> Any:
+    """What stands at a place of plain values; the whole where it cannot be followed."""
+    for step in steps:
+        try:
+            given = given[int(step[1:]) if step[0] == "[" else step]
+        except (KeyError, IndexError, TypeError, ValueError):
+            break
+    return given
 
 
 def _words_at(kind: Any, steps: list[str]) -> list[str]:

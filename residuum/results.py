@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from .errors import UsageError
-from .reader import plain, read
+from .reader import plain, read, require
 from .storage import write_json
 
-SCHEMA = 1
+SCHEMA = 2
 Verdict = Literal[
     "reproduced", "not reproduced", "not decidable at this scale", "exact", "measured"
 ]
 Number = float | int | None
+Name = Annotated[str, Meta(pattern=r"^\w[\w ().+-]*\Z")]  # files are named by it
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,13 @@ class Series:
     high: tuple[Number, ...] = ()
     labels: tuple[str, ...] = ()
     style: Literal["line", "dashed", "points", "bars", "level"] = "line"
+
+    def __post_init__(self) -> None:
+        if len(self.y) != len(self.x) or len(self.low) != len(self.high):
+            raise UsageError(f"series {self.name!r}: x and y, low and high must be of one length")
+        for name in ("low", "labels"):
+            if len(getattr(self, name)) not in (0, len(self.x)):
+                raise UsageError(f"series {self.name!r}: {len(self.x)} points, but not of {name}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,11 @@ class Table:
     """Rows of text and numbers under named columns."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    rows: tuple[tuple[str | Number, ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise UsageError(f"a table of {len(self.columns)} columns has rows of other lengths")
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class Claim:
 class Result:
     """One table or figure of a paper, measured: `item` is its name there ("figure 3")."""
 
-    item: str
+    item: Name
     title: str
     finding: str
     claim: Claim
@@ -112,14 +126,13 @@ class Network:
     interval: tuple[float, float]
     n: int
     units: tuple[Unit, ...] = ()
-    seed: int | None = None  # of its training
 
 
 @dataclass(frozen=True)
 class Study:
     """Everything that a report shows."""
 
-    name: str
+    name: Name
     title: str
     data: str
     scale: str
@@ -137,8 +150,17 @@ class Study:
         classes = self.classes or (len(named) if isinstance(named, list | tuple) else 0)
         return 100 * (1 - 1 / (classes or 10))
 
+    def __post_init__(self) -> None:
+        require(self.name, Name, "study: name", UsageError)
+        slugs = set[str]()
+        for result in self.results:
+            require(result.item, Name, "study: item", UsageError)
+            if result.slug in slugs:
+                raise UsageError(f"study {self.name}: two items are called {result.item!r}")
+            slugs.add(result.slug)
+
     def save(self, path: Path) -> None:
-        write_json(path, {"schema": SCHEMA} | plain(self))
+        write_json(path.parent, path.name, plain(self), SCHEMA)
 
     @staticmethod
     def load(path: Path) -> "Study":

@@ -4,19 +4,32 @@ Its signature gives the flags, its docstring the help; a function puts its resul
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from inspect import Parameter as Argument
 from inspect import Signature, signature
 from json import dumps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token, convert
 
 from ..errors import UsageError
 from ..reader import plain
 
 T = TypeVar("T")
+
+
+def whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
+    """As cyclopts converts, but it would round 1.5 where a whole number is asked."""
+    for token in tokens:
+        if "." in token.value and _takes(kind, int):
+            raise ValueError(f"{token.value!r} is not a whole number")
+    return convert(kind, tokens)
+
+
+def _takes(kind: Any, wanted: type) -> bool:
+    return kind is wanted or any(_takes(part, wanted) for part in get_args(kind))
+
 
 app = App(
     name="residuum",
@@ -24,7 +37,7 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
     version=lambda: __import__("importlib.metadata").metadata.version("residuum"),
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), converter=whole_numbers),
 )
 app.register_install_completion_command(help="Install completion for this shell (bash, zsh, fish).")
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ..reader import Whole
+
 Normalisation = Literal["channel", "pixel", "pixel-mean"]
 
 
@@ -13,5 +15,5 @@ class Augmentation:
     He et al. 2015, sec. 4.2.
     """
 
-    pad: int = 4
+    pad: Whole = 4
     flip: bool = True

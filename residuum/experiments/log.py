@@ -4,8 +4,6 @@ A line carries a digest of its own content. A process that is killed while it wr
 line torn: that one is dropped, its job is done again. Any other damage is an error.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 from .. import progress
 from ..errors import CheckpointError, NumericError
 from ..reader import build, plain
-from ..storage import append_line, make_folder, parse_json, read_lines
+from ..storage import append_line, canonical, json_digest, make_folder, parse_json, read_lines
 from .probe import Probe
 
 SCHEMA = 1
@@ -34,7 +32,7 @@ class Finished:
 
 def job_key(run: str, weights: str, data: str, probe: Probe) -> str:
     """What a measurement's value depends on: trial, weights and data (sha256), the probe."""
-    return _digest([run, weights, data, probe.what, probe.version, dict(probe.arguments)])
+    return json_digest([run, weights, data, probe.what, probe.version, dict(probe.arguments)])
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Log:
         """
         content = {"schema": SCHEMA} | plain(entry)
         try:
-            line = _canonical(content | {"sha256": _digest(content)})
+            line = canonical(content | {"sha256": json_digest(content)})
         except ValueError as error:
             said = f"{entry.what} of {entry.run} holds a number that is not finite"
             raise NumericError(said) from error
@@ -82,7 +80,7 @@ def _parse(line: bytes, where: str) -> Finished:
     try:
         content = parse_json(line)
         digest = content.pop("sha256")
-        damaged = digest != _digest(content)
+        damaged = digest != json_digest(content)
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
         damaged = True
     if damaged:
@@ -92,12 +90,3 @@ def _parse(line: bytes, where: str) -> Finished:
         said = f"made by log schema {schema}; this version reads {SCHEMA}"
         raise CheckpointError(f"{where}: {said}. {advice}")
     return build(content, Finished, where, CheckpointError)
-
-
-_canonical = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-).encode
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()

@@ -6,16 +6,21 @@ from ..results import Network, Series
 
 INK, MUTED, GRID = "#1f2328", "#5f6873", "#dfe3e8"
 COLOURS = ("#2563eb", "#c2410c", "#2b7a3b", "#9333ac", "#0b7285", "#5c6b00")
-SPANS = ("#b7860b", "#6d5bd0")
+SPANS = ("#b7860b", "#6d5bd0", "#64748b")
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line"}
 VARIABLES |= {colour: f"c{i}" for i, colour in enumerate(COLOURS, 1)}
 VARIABLES |= {colour: f"span{i}" for i, colour in enumerate(SPANS, 1)}
 
 
+def base_role(network: Network) -> str:
+    """The role without the seed that may stand behind it."""
+    return network.role.partition(", seed")[0]
+
+
 def roles(networks: Sequence[Network]) -> dict[str, int]:
     """The words that name a network in the names of curves, longest first, with their colour."""
-    order = {role: i for i, role in enumerate(dict.fromkeys(n.role for n in networks))}
-    words = {word: order[n.role] for n in networks for word in (n.name, n.role) if word}
+    order = {role: i for i, role in enumerate(dict.fromkeys(map(base_role, networks)))}
+    words = {word: order[base_role(n)] for n in networks for word in (n.name, base_role(n)) if word}
     return dict(sorted(words.items(), key=lambda pair: -len(pair[0])))
 
 

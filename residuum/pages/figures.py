@@ -123,13 +123,14 @@ def _axes(axes, figure: Figure, words: Mapping[str, int], sheet: Sheet) -> None:
 
 def _spans(axes, figure: Figure) -> None:
     """Ranges of x: each shaded and edged in its colour, under a bar at a height of its own."""
+    dashes = ((1, 0), (4, 3), (1, 2))
     for i, span in enumerate(figure.spans):
         colour, ends = SPANS[i % len(SPANS)], (span.first - 0.5, span.last + 0.5)
         axes.axvspan(*ends, color=colour, alpha=0.1, linewidth=0)
         for end in ends:
-            axes.axvline(end, color=colour, linewidth=1, linestyle=(0, (4, 3) if i else (1, 0)))
+            axes.axvline(end, color=colour, linewidth=1, linestyle=(0, dashes[i % len(dashes)]))
         axis = axes.get_xaxis_transform()
-        height = (1.015 + 0.03 * i,) * 2
+        height = (1.02 + 0.035 * i,) * 2
         bar = {"linewidth": 4, "solid_capstyle": "butt", "clip_on": False}
         axes.plot(ends, height, color=colour, transform=axis, label=typeset(span.name), **bar)
 

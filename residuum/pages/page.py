@@ -10,7 +10,7 @@ from typing import Any
 
 from ..results import Figure, Network, Study, Unit
 from ..storage import make_folder, write_bytes, write_text
-from .colours import VARIABLES, roles, seed_numbers, series_colours
+from .colours import SPANS, VARIABLES, base_role, roles, seed_numbers, series_colours
 from .figures import NARROW, WIDE, draw, draw_for_page
 from .inline import inline
 from .typography import grouped, short, typeset
@@ -29,14 +29,14 @@ GLYPHS = {"line": "●■▲◆▼✚", "points": "●■▲◆▼✚", "dashed"
 def write_report(study: Study, folder: Path) -> Path:
     """`folder`/report.html, and every figure as SVG and PNG in `folder`/figures. Gives the page."""
     figures = make_folder(make_folder(folder) / "figures")
-    words, page = roles(study.networks), folder / "report.html"
+    words = roles(study.networks)
     for result in study.results:
         if result.figure is not None:
             drawing = draw(result.figure, words)
-            write_bytes(figures / f"{study.name}-{result.slug}.svg", drawing.svg)
-            write_bytes(figures / f"{study.name}-{result.slug}.png", drawing.png)
-    write_text(page, render(study))
-    return page
+            write_bytes(figures, f"{study.name}-{result.slug}.svg", drawing.svg)
+            write_bytes(figures, f"{study.name}-{result.slug}.png", drawing.png)
+    write_text(folder, "report.html", render(study))
+    return folder / "report.html"
 
 
 def render(study: Study) -> str:
@@ -63,6 +63,7 @@ def render(study: Study) -> str:
     script, words = files["report.js"], roles(study.networks)
     return environment.get_template("report.html").render(
         study=study,
+        base_role=base_role,
         groups=grouped_networks(study.networks),
         open_maps=OPEN_MAPS,
         heats=HEATS,
@@ -122,14 +123,14 @@ def legend(figure: Figure, words: Mapping[str, int]) -> list[Key]:
         glyphs = GLYPHS[each.style]
         keys.append(Key(glyphs[seed % len(glyphs)], f"c{colour + 1}", each.style, each.name))
     spans = enumerate(figure.spans)
-    return keys + [Key("▬", f"span{i % 2 + 1}", "span", span.name) for i, span in spans]
+    return keys + [Key("▬", f"span{i % len(SPANS) + 1}", "span", span.name) for i, span in spans]
 
 
 def grouped_networks(networks: Sequence[Network]) -> list[list[Network]]:
-    """Networks that differ only in their seed, together."""
+    """Networks of one preset and role, which differ only in their seed, together."""
     found: dict[tuple[str, str], list[Network]] = {}
     for network in networks:
-        found.setdefault((network.name, network.role), []).append(network)
+        found.setdefault((network.name, base_role(network)), []).append(network)
     return list(found.values())
 
 

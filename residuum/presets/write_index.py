@@ -31,4 +31,4 @@ def _written(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    write_text(PATH, text(rows()))
+    write_text(PATH.parent, PATH.name, text(rows()))

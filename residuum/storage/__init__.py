@@ -7,12 +7,15 @@ it was written.
 
 from .files import (
     append_line,
+    canonical,
+    json_digest,
     make_folder,
     parse_json,
     read_bytes,
     read_json,
     read_lines,
     remove,
+    seal,
     sha256,
     sweep_temporaries,
     write_bytes,
@@ -20,4 +23,4 @@ from .files import (
     write_text,
 )
 from .locks import Lock, holder
-from .tensors import Entry, TensorFile, read_tensors, write_tensors
+from .tensors import Digest, Entry, TensorFile, read_tensors, write_tensors

@@ -8,7 +8,9 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,22 @@ def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode  # one text for one JSON value
+
+
+def json_digest(value: Any) -> str:
+    """sha256 of the value's canonical JSON. ValueError: no JSON value."""
+    return sha256(canonical(value).encode())
+
+
+def seal(value: Mapping[str, Any], schema: int) -> dict[str, Any]:
+    """The value with its schema in front and, behind, `sha256`: the `json_digest` of the rest."""
+    numbered = {"schema": schema, **value}
+    return numbered | {"sha256": json_digest(parse_json(json.dumps(numbered)))}
+
+
 def make_folder(path: Path) -> Path:
     """Made with its parents. UsageError where a file stands in the way or it is not allowed."""
     try:
@@ -35,8 +53,15 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the file. ResourceError: the disk is full; what stood there before still stands."""
+def write_bytes(folder: Path, name: str, data: bytes) -> None:
+    """Replace the file of that name in the folder.
+
+    UsageError: a name that leads out of it. ResourceError: the disk is full; what stood there
+    before still stands.
+    """
+    if Path(name).name != name or "\0" in name:
+        raise UsageError(f"{folder}: {name!r} is no name of a file in this folder")
+    path = folder / name
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -67,22 +92,36 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
+def write_text(folder: Path, name: str, text: str) -> None:
+    write_bytes(folder, name, text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(folder: Path, name: str, value: Mapping[str, Any], schema: int) -> None:
+    """The sealed value, for `reader.read`."""
+    text = json.dumps(seal(value, schema), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(folder, name, text + "\n")
 
 
-def read_bytes(path: Path, wrong: type[Exception] = CheckpointError) -> bytes:
-    """What the file holds; raises `wrong`: missing, unreadable, too large for a description."""
+def read_bytes(
+    path: Path, wrong: type[Exception] = CheckpointError, most: int = MOST_HEADER_BYTES
+) -> bytes:
+    """What the file holds, read from the descriptor that was looked at.
+
+    Raises `wrong`: missing, unreadable, not a regular file, more than `most` bytes.
+    """
     try:
-        if path.stat().st_size > MOST_HEADER_BYTES:
-            raise wrong(f"{path}: {path.stat().st_size} bytes is too large for a description")
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise wrong(f"{path}: not a regular file")
+            if found.st_size > most:
+                raise wrong(f"{path}: {found.st_size} bytes are too many, at most {most}")
+            return file.read(found.st_size)
     except FileNotFoundError as error:
         raise wrong(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise wrong(f"{path}: not a regular file") from error
     except OSError as error:
         raise wrong(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -2,15 +2,16 @@
 
 import json
 import os
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from msgspec import Meta
 
 from ..errors import CheckpointError
-from .files import MOST_HEADER_BYTES, parse_json, sha256, write_bytes
+from .files import MOST_HEADER_BYTES, parse_json, read_bytes, sha256, write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 DIGEST_IN_NAME = 16
 
 
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z")]  # beside the manifest
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
 @dataclass(frozen=True)
 class Entry:
     """A manifest's word on a tensor file."""
 
-    file: str  # name
-    sha256: str  # of the file, or its start
-    tensors: Mapping[str, str] = field(default_factory=dict)  # sha256 of each
+    file: FileName
+    sha256: Digest  # only a file's own name may give the start alone
+    tensors: Mapping[str, Digest] = field(default_factory=dict)  # of each
 
 
 class TensorFile(NamedTuple):
@@ -47,7 +52,7 @@ def write_tensors(
     data = save(plain, {"json": json.dumps(metadata, allow_nan=False)})
     digest = sha256(data)
     name = name.replace("{digest}", digest[:DIGEST_IN_NAME])
-    write_bytes(folder / name, data)
+    write_bytes(folder, name, data)
     digests = {key: sha256(part) for key, part in _parse(data, name)[0].items()}
     return Entry(name, digest, digests)
 
@@ -59,7 +64,7 @@ def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
     """
     from safetensors.torch import load
 
-    data = _read_regular(path)
+    data = read_bytes(path, most=_memory())
     if entry is not None and not (entry.sha256 and sha256(data).startswith(entry.sha256)):
         raise CheckpointError(f"{path}: {_damage(path, data, entry.tensors)}")
     _, beside = _parse(data, path)
@@ -69,16 +74,9 @@ def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
         raise CheckpointError(f"{path}: not a valid safetensors file ({error})") from error
 
 
-def _read_regular(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise CheckpointError(f"{path}: not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+def _memory() -> int:
+    """Bytes of this machine: what is larger is not read."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _damage(path: Path, data: bytes, digests: Mapping[str, str]) -> str:
@@ -100,7 +98,7 @@ def _parse(data: bytes, where: str | Path) -> tuple[dict[str, memoryview], dict[
         (length,) = struct.unpack("<Q", view[:8])
         if length > min(MOST_HEADER_BYTES, len(data) - 8):
             raise ValueError(f"a header of {length} bytes does not fit")
-        header = json.loads(bytes(view[8 : 8 + length]))
+        header = parse_json(bytes(view[8 : 8 + length]))
         metadata = {**header.pop("__metadata__", {})}
         body, parts = view[8 + length :], {}
         for name, spec in header.items():

@@ -38,7 +38,9 @@ def recipes(
     stacked = find_recipe("digits" if small else "fb-cifar")
     as_published = scale.name == "paper" and not small
     residual = find_recipe("preact-cifar") if as_published else stacked
-    length = epochs or (scale.small_epochs if small else scale.epochs)
+    length = epochs
+    if length is None:
+        length = scale.small_epochs if small else scale.epochs
     if length is not None:
         residual = residual.shortened(length)
         stacked = stacked.shortened(length if small else max(1, round(VGG_SHARE * length)))
@@ -49,7 +51,8 @@ def veit_trials(
     scale: Scale, data: "Dataset", epochs: int | None, seed: int, depth: int | None
 ) -> dict[str, Trial]:
     """A pre-activation residual network, its plain twin, VGG-15 with pools to fit the images."""
-    (residual, stacked), depth = recipes(scale, data, epochs, seed), depth or scale.depth
+    residual, stacked = recipes(scale, data, epochs, seed)
+    depth = scale.depth if depth is None else depth
     return {
         RESIDUAL: Trial(f"preresnet{depth}", residual),
         PLAIN: Trial(f"preplain{depth}", residual),

@@ -15,7 +15,8 @@ from ..storage import Entry, make_folder, read_json, read_tensors, remove, write
 from .evaluation import Row
 from .memory import Numbers
 
-SCHEMA = 2
+SCHEMA = 3  # of run.json, manifest.json and done.json
+ADVICE = "Train it again into another folder, or read it with the version that made it"
 KEPT = 2
 
 
@@ -59,7 +60,7 @@ class Checkpoints:
         name = f"step-{checkpoint.state.step:08d}-{{digest}}.safetensors"
         entry = write_tensors(self.folder, name, checkpoint.tensors, plain(checkpoint.state))
         kept = (entry, *(e for e in before if e.file != entry.file))[:KEPT]
-        write_json(self.manifest, {"schema": SCHEMA} | plain(Manifest(kept)))
+        write_json(self.folder, self.manifest.name, plain(Manifest(kept)), SCHEMA)
         names = {e.file for e in kept}
         for file in self.folder.glob("step-*.safetensors"):
             if file.name not in names:
@@ -85,22 +86,19 @@ class Checkpoints:
 
     def newest_step(self) -> int:
         """Finished steps of the newest checkpoint, by its name; 0 where none was saved."""
-        return max((int(e.file.split("-")[1]) for e in self._entries()), default=0)
+        steps = (re.match(r"step-(\d+)-", entry.file) for entry in self._entries())
+        return max((int(step[1]) for step in steps if step), default=0)
 
     def _entries(self) -> tuple[Entry, ...]:
         """What the manifest names; where it is damaged, what the files' own names promise."""
         if not self.manifest.exists():
             return ()
         try:
-            entries = read(self.manifest, Manifest, CheckpointError, SCHEMA).checkpoints
-            if all(Path(e.file).name == e.file and e.sha256 for e in entries):
-                return entries
-            error = "a checkpoint outside the folder"
-        except CheckpointError as wrong:
+            return read(self.manifest, Manifest, CheckpointError, SCHEMA, ADVICE).checkpoints
+        except CheckpointError as error:
             if self._newer():
                 raise
-            error = wrong
-        progress.say(f"warning: damaged ({error}); going by the names of the files")
+            progress.say(f"warning: damaged ({error}); going by the names of the files")
         files = sorted(self.folder.glob("step-*-*.safetensors"), reverse=True)
         return tuple(Entry(f.name, f.stem.rpartition("-")[2]) for f in files)
 

@@ -20,10 +20,8 @@ from ..machine import Machine, Precision
 from ..networks import fingerprint
 from ..reader import plain, read
 from ..storage import read_bytes, write_json, write_text
+from .checkpoint import ADVICE, SCHEMA
 from .recipe import Recipe
-
-SCHEMA = 2
-ADVICE = "Train it again into another folder, or read it with the version that made it"
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ class Description:
 
     def save(self, folder: Path, network: nn.Module) -> None:
         """run.json counts and is written last; structure.txt is for reading and for messages."""
-        write_text(folder / "structure.txt", "\n".join(fingerprint.describe(network)))
-        write_json(folder / "run.json", {"schema": SCHEMA} | plain(self))
+        write_text(folder, "structure.txt", "\n".join(fingerprint.describe(network)))
+        write_json(folder, "run.json", plain(self), SCHEMA)
 
     @property
     def identity(self) -> "Identity":

@@ -213,7 +213,7 @@ def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) ->
 
     A rest too small for batch statistics (2 examples on every rank) is left out.
 
-    UsageError: too few examples, in all or in a batch, for that many processes.
+    UsageError: too few examples, in all or in a batch, for that many processes; a batch of more.
     """
     least = 2 * processes
     if recipe.batch_size < least:
@@ -221,6 +221,9 @@ def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) ->
         raise UsageError(f"batch_size {recipe.batch_size}: {small}")
     if size < least:
         raise UsageError(f"{data}: {size} training images are too few for {processes} processes")
+    if recipe.batch_size > size:
+        large = f"larger than the training part of {data}, {size} images"
+        raise UsageError(f"batch_size {recipe.batch_size}: {large}. Try --batch-size {size // 4}")
     whole, rest = divmod(size, recipe.batch_size)
     return whole + (rest >= least)
 

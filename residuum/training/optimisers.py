@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import UsageError
+from ..reader import Positive, Share, check
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,27 +19,14 @@ if TYPE_CHECKING:
 Groups = list[dict[str, Any]]
 
 
-def _share(kind: str, **values: float) -> None:
-    """UsageError unless each lies in [0, 1)."""
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise UsageError(f"{kind}: {name} must be at least 0 and below 1, not {value}")
-
-
-def _positive(kind: str, **values: float) -> None:
-    for name, value in values.items():
-        if not 0 < value < float("inf"):
-            raise UsageError(f"{kind}: {name} must be a finite number above 0, not {value}")
-
-
 class SGD(msgspec.Struct, frozen=True, tag_field="kind", tag="sgd"):
     """Gradient descent with momentum: v = m v + g, w -= r v; Nesterov's: w -= r (g + m v)."""
 
-    momentum: float = 0.9
+    momentum: Share = 0.9
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        _share("SGD", momentum=self.momentum)
+        check(self, "SGD", UsageError)
         if self.nesterov and self.momentum == 0:
             raise UsageError("SGD: nesterov needs a momentum above 0")
 
@@ -51,14 +39,12 @@ class SGD(msgspec.Struct, frozen=True, tag_field="kind", tag="sgd"):
 class Adam(msgspec.Struct, frozen=True, tag_field="kind", tag="adam"):
     """Kingma and Ba 2015. Weight decay is added to the gradient."""
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    epsilon: Positive = 1e-8
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        _share(name, beta1=self.beta1, beta2=self.beta2)
-        _positive(name, epsilon=self.epsilon)
+        check(self, type(self).__name__, UsageError)
 
     def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
         from torch import optim
@@ -74,13 +60,12 @@ class AdamW(Adam, frozen=True, tag_field="kind", tag="adamw"):
 class RMSProp(msgspec.Struct, frozen=True, tag_field="kind", tag="rmsprop"):
     """Gradient over the root of its running mean square (Tieleman and Hinton 2012)."""
 
-    smoothing: float = 0.99
-    epsilon: float = 1e-8
-    momentum: float = 0.0
+    smoothing: Share = 0.99
+    epsilon: Positive = 1e-8
+    momentum: Share = 0.0
 
     def __post_init__(self) -> None:
-        _share("RMSProp", smoothing=self.smoothing, momentum=self.momentum)
-        _positive("RMSProp", epsilon=self.epsilon)
+        check(self, "RMSProp", UsageError)
 
     def build(self, groups: Groups, learning_rate: float) -> "Optimizer":
         from torch.optim import RMSprop

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from ..data.augmentation import Augmentation, Normalisation
 from ..errors import UsageError
-from ..reader import check, plain
+from ..reader import Count, NotNegative, Seed, Share, check, plain, require
 from .optimisers import SGD, Optimiser
 from .schedules import Schedule, Steps, Warmup
 
@@ -21,38 +21,23 @@ class Recipe:
     """
 
     name: str
-    length: int  # in ticks of `clock`; so are a step schedule's milestones
+    length: Count  # in ticks of `clock`; so are a step schedule's milestones
     clock: Clock = "epochs"
     source: str = ""
-    learning_rate: float = 0.1
+    learning_rate: NotNegative = 0.1
     schedule: Schedule = Steps()  # noqa: RUF009 - frozen
     warmup: Warmup | None = None
-    batch_size: int = 128
+    batch_size: Count = 128
     optimiser: Optimiser = SGD()  # noqa: RUF009 - frozen
-    weight_decay: float = 1e-4
+    weight_decay: NotNegative = 1e-4
     decay: Literal["all", "weights"] = "all"  # "weights": of convolutions and linear layers only
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 - frozen
     normalisation: Normalisation = "channel"
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        where = f"recipe {self.name}"
-        check(self, where, UsageError)
-        for field in ("length", "batch_size"):
-            if not getattr(self, field) > 0:
-                raise UsageError(f"{where}: {field} must be above 0, not {getattr(self, field)}")
-        for field in ("learning_rate", "weight_decay"):
-            value = getattr(self, field)
-            if not 0 <= value < float("inf"):
-                raise UsageError(f"{where}: {field} must be finite and at least 0, not {value}")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"{where}: seed must be from 0 to 2**63 - 1, not {self.seed}")
-        if not 0 <= self.label_smoothing < 1:
-            smoothing = self.label_smoothing
-            raise UsageError(f"{where}: label_smoothing must be from 0 to below 1, not {smoothing}")
-        if self.augmentation and self.augmentation.pad < 0:
-            raise UsageError(f"{where}: pad must be at least 0, not {self.augmentation.pad}")
+        check(self, f"recipe {self.name}", UsageError)
 
     def iterations(self, ticks: int, steps_per_epoch: int) -> int:
         """How many steps so many ticks of the clock are."""
@@ -67,8 +52,7 @@ class Recipe:
 
     def shortened(self, epochs: int) -> "Recipe":
         """The same recipe in fewer or more epochs, its milestones at the same shares of the way."""
-        if epochs < 1:
-            raise UsageError(f"epochs must be at least 1, not {epochs}")
+        require(epochs, Count, "epochs", UsageError)
         schedule, name = self.schedule.stretched(self.length, epochs), f"{self.name}@{epochs}epochs"
         return replace(self, name=name, length=epochs, schedule=schedule, clock="epochs")
 

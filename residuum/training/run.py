@@ -23,7 +23,7 @@ from ..data.images import DataDescription
 from ..errors import CheckpointError, UsageError
 from ..machine import Machine
 from ..networks.fingerprint import value_words
-from ..reader import plain, read
+from ..reader import expect, plain, read, require
 from ..storage import (
     Entry,
     Lock,
@@ -34,7 +34,7 @@ from ..storage import (
     write_tensors,
     write_text,
 )
-from .checkpoint import Checkpoint, Checkpoints
+from .checkpoint import ADVICE, SCHEMA, Checkpoint, Checkpoints
 from .description import Blueprint, Description, describe, require_same, versions
 from .distributed import Team, team
 from .evaluation import Row
@@ -65,6 +65,7 @@ class Run:
     @staticmethod
     def open(folder: str | Path) -> "Run":
         """CheckpointError: no run there, a damaged one, or one of another schema."""
+        require(folder, str | Path, "Run.open", UsageError)
         return Run(Path(folder), Description.load(Path(folder)))
 
     @property
@@ -97,7 +98,7 @@ class Run:
         if not self.finished:
             advice = "Run `residuum train` on it again to go on"
             raise CheckpointError(f"{self.folder}: the run has not finished. {advice}")
-        return read(self.folder / "done.json", Outcome, CheckpointError)
+        return read(self.folder / "done.json", Outcome, CheckpointError, SCHEMA, ADVICE)
 
     @property
     def metrics(self) -> tuple[Row, ...]:
@@ -108,8 +109,6 @@ class Run:
     def weights(self) -> dict[str, Tensor]:
         """The finished network's tensors, verified. CheckpointError names the damaged one."""
         entry = self.outcome.weights
-        if Path(entry.file).name != entry.file:
-            raise CheckpointError(f"{self.folder}: done.json names weights outside the folder")
         return read_tensors(self.folder / entry.file, entry).tensors
 
 
@@ -140,13 +139,19 @@ def train(
     another process works there. NumericError, ResourceError, Interrupted: see `drive`; a later call
     goes on from the last checkpoint.
     """
-    machine, about = (machine or Machine()).resolved(), about or About()
+    expect(network, nn.Module, "train: network")
+    expect(data, Dataset, "train: data")
+    expect(recipe, Recipe, "train: recipe")
+    expect(machine := machine or Machine(), Machine, "train: machine")
+    require(folder, str | Path, "train: folder", UsageError)
+    machine, about = machine.resolved(), about or About()
     torch.set_num_threads(machine.threads)
     description = describe(network, about.blueprint, data, recipe, machine)
     words, title = "" if scheme is None else value_words(scheme), about.title or recipe.name
     with team(machine.device) as members:
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
+        steps_per_epoch(data.name, len(data.train), recipe, members.size)
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:
             return _go_on(Path(folder), members, start, title)
@@ -174,6 +179,7 @@ def _go_on(folder: Path, members: Team, start: Callable[[], Trainer], title: str
     members.barrier()  # until rank 0 has claimed the folder
     run = Run.open(folder)
     if run.finished:
+        run.weights()  # what is said to be finished is whole
         progress.say(f"{title}: already finished in {folder}")
         members.barrier()
         return run
@@ -199,7 +205,7 @@ def _go_on(folder: Path, members: Team, start: Callable[[], Trainer], title: str
 def _write_metrics(folder: Path, trainer: Trainer) -> None:
     """One line an epoch; the truth is in the checkpoint, this is for reading."""
     rows = (json.dumps(plain(row), allow_nan=False) for row in trainer.metrics)
-    write_text(folder / "metrics.jsonl", "".join(f"{row}\n" for row in rows))
+    write_text(folder, "metrics.jsonl", "".join(f"{row}\n" for row in rows))
 
 
 def _finish(folder: Path, trainer: Trainer, seconds: float, steps: int) -> None:
@@ -207,4 +213,4 @@ def _finish(folder: Path, trainer: Trainer, seconds: float, steps: int) -> None:
     _write_metrics(folder, trainer)
     weights = write_tensors(folder, "weights.safetensors", trainer.network.state_dict())
     outcome = Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps)
-    write_json(folder / "done.json", plain(outcome))
+    write_json(folder, "done.json", plain(outcome), SCHEMA)

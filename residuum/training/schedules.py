@@ -2,24 +2,25 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ..errors import UsageError
+from ..reader import Count, NotNegative, Positive, Whole, check
 
 
 class Steps(msgspec.Struct, frozen=True, tag_field="kind", tag="steps"):
     """Multiplied by `factor` at every milestone; milestones are counted by the recipe's clock."""
 
-    milestones: tuple[int, ...] = ()
-    factor: float = 0.1
+    milestones: tuple[Whole, ...] = ()
+    factor: Positive = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 < self.factor < float("inf"):
-            raise UsageError(f"steps: factor must be a finite number above 0, not {self.factor}")
-        if list(self.milestones) != sorted(self.milestones) or min(self.milestones, default=1) < 0:
-            raise UsageError(f"steps: milestones must rise from 0 on, not {self.milestones}")
+        check(self, "steps", UsageError)
+        if list(self.milestones) != sorted(self.milestones):
+            raise UsageError(f"steps: milestones must rise, not {self.milestones}")
 
     def factor_at(self, step: int, tick: int, length: int) -> float:
         """At a step counted from 0; a tick is `tick` steps, the recipe `length` ticks."""
@@ -33,11 +34,10 @@ class Steps(msgspec.Struct, frozen=True, tag_field="kind", tag="steps"):
 class Cosine(msgspec.Struct, frozen=True, tag_field="kind", tag="cosine"):
     """Half a cosine from 1 to `floor` (Loshchilov and Hutter 2017, eq. 5, without restarts)."""
 
-    floor: float = 0.0
+    floor: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.floor <= 1:
-            raise UsageError(f"cosine: floor must be from 0 to 1, not {self.floor}")
+        check(self, "cosine", UsageError)
 
     def factor_at(self, step: int, tick: int, length: int) -> float:
         share = min(1.0, step / (tick * length))
@@ -58,15 +58,12 @@ class Warmup:
     in a straight line to the recipe's own (Goyal et al. 2017, sec. 2.2).
     """
 
-    iterations: int
-    learning_rate: float
+    iterations: Count
+    learning_rate: NotNegative
     shape: Literal["constant", "linear"] = "constant"
 
     def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise UsageError(f"warm-up: iterations must be at least 1, not {self.iterations}")
-        if not 0 <= self.learning_rate < float("inf"):
-            raise UsageError(f"warm-up: learning_rate must be finite, not {self.learning_rate}")
+        check(self, "warm-up", UsageError)
 
     def rate_at(self, step: int, target: float) -> float:
         if self.shape == "constant":

@@ -11,6 +11,7 @@ from ..anatomy.paths import count_paths, remaining
 from ..errors import UsageError, nearest
 from ..presets.index import Listed, listed
 from ..presets.published import Published
+from ..reader import Count, Whole
 from ..views.notation import read
 from .requests import NetworkOptions, verb
 
@@ -24,6 +25,7 @@ class Entry:
     summary: str
 
 
+@verb
 def ls(pattern: str = "*") -> list[Entry]:
     """List presets, recipes and studies.
 
@@ -80,7 +82,7 @@ class Info:
 
 @verb
 def info(
-    preset: str, *, classes: int | None = None, network: NetworkOptions = NetworkOptions()
+    preset: str, *, classes: Count | None = None, network: NetworkOptions = NetworkOptions()
 ) -> Info:
     """Parameters, FLOPs, depth, units, paths and published errors of a preset.
 
@@ -161,8 +163,8 @@ class PathCount:
 def paths(
     preset: str,
     *,
-    delete: int | None = None,
-    between: tuple[int, int] | None = None,
+    delete: Whole | None = None,
+    between: tuple[Whole, Whole] | None = None,
     network: NetworkOptions = NetworkOptions(),
 ) -> PathCount:
     """Count the paths of a preset, exactly.

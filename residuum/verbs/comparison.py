@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ..errors import CheckpointError
 from ..reader import plain
 from ..storage import read_bytes
+from .requests import verb
 
 if TYPE_CHECKING:
     from ..training.description import Description
@@ -44,6 +45,7 @@ class Comparison:
     structure: tuple[str, ...]
 
 
+@verb
 def diff(first: str | Path, second: str | Path) -> Comparison:
     """Show how two runs differ: recipe, network, data, precision, machine and versions.
 

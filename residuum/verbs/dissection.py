@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..anatomy.statistics import Rate
 from ..errors import UsageError
 from ..machine import Machine
+from ..reader import Count
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def lesion(
     run: str | Path,
     *,
     deletions: Deletions = Deletions(),
-    examples: int | None = None,
+    examples: Count | None = None,
     output: str | Path | None = None,
     source: Source = Source(),
     machine: Machine = Machine(),
@@ -107,14 +108,15 @@ def lesion(
     output
         Also write a page with a figure (SVG, PNG) of the lesions to this folder.
     """
-    if examples is not None and examples < 1:
-        raise UsageError(f"examples must be at least 1, not {examples}")
     from ..anatomy import Examples, delete, delete_each, delete_random
     from .lesion_page import require_own_folder, write_lesion_page
 
     if output is not None:
         require_own_folder(Path(output))
     subject, spread = _subject(run, source, machine), {}
+    if examples is not None and examples > len(subject.data.test):
+        there = f"{subject.data.name} has {len(subject.data.test)} test images"
+        raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
     network, test = subject.network, Examples(*subject.test(examples))
     if deletions.units is not None:
         intact, found = delete(network, test, [deletions.units])

@@ -9,15 +9,19 @@ from functools import wraps
 from inspect import signature
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from msgspec import Meta
 
 from ..errors import UsageError, nearest
+from ..reader import Count, NotNegative, Seed, Whole, check, expect, require
 
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..training import Recipe
 
 T = TypeVar("T")
+Some = Annotated[tuple[T, ...], Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Source:
     svhn:DIR."""
     data_name: str | None = None
     """What figures call the data (class folders)."""
-    image_size: int | None = None
+    image_size: Count | None = None
     """Resize and crop to this many pixels (class folders)."""
     download: bool = False
     """Fetch a published archive that is missing."""
@@ -49,7 +53,7 @@ class NetworkOptions:
     """A, A-avg, B, B-bare or C."""
     arrangement: str | None = None
     """original, bn_after_add, relu_before_add, relu_preact or preact."""
-    size: int | None = None
+    size: Count | None = None
     """Pixels of an image (VGG)."""
 
     def given(self) -> dict[str, str | int]:
@@ -63,13 +67,13 @@ class Training:
 
     recipe: str | None = None
     """A name of `residuum ls` or a file (TOML); by default one that fits the data."""
-    epochs: int | None = None
+    epochs: Count | None = None
     """Shorten or stretch the recipe, its milestones in proportion."""
-    batch_size: int | None = None
+    batch_size: Count | None = None
     """Instead of the recipe's own."""
-    learning_rate: float | None = None
+    learning_rate: NotNegative | None = None
     """Instead of the recipe's own."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Of weights, order and augmentation; the recipe's own, 0, by default."""
 
     def choose(self, image_size: int) -> "Recipe":
@@ -88,23 +92,21 @@ class Training:
 class Deletions:
     """Which units are deleted: each on its own where neither `units` nor `random` is given."""
 
-    units: tuple[int, ...] | None = None
+    units: Some[Whole] | None = None
     """Delete these together: --units 3 --units 5."""
-    random: tuple[int, ...] | None = None
+    random: Some[Count] | None = None
     """Delete this many at random: --random 1 --random 5."""
-    repeats: int = 10
+    repeats: Count = 10
     """Random sets of each number."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the random sets."""
 
     def __post_init__(self) -> None:
         if self.units is not None and self.random is not None:
             both = "units to delete together or numbers to delete at random"
             raise UsageError(f"give either {both}, not both")
-        if self.repeats < 1:
-            raise UsageError(f"repeats must be at least 1, not {self.repeats}")
-        if self.seed < 0:
-            raise UsageError(f"seed must be at least 0, not {self.seed}")
+        if self.random and len(set(self.random)) < len(self.random):
+            raise UsageError(f"random: a number is given twice among {list(self.random)}")
 
 
 @dataclass(frozen=True)
@@ -113,44 +115,57 @@ class Scope:
 
     scale: str = "laptop"
     """smoke (seconds), laptop (2 cores) or paper (as published)."""
-    epochs: int | None = None
+    epochs: Count | None = None
     """Instead of the scale's own length of training."""
-    depth: int | None = None
+    depth: Count | None = None
     """Instead of the scale's own depth, 6n+2."""
-    seed: int = 0
+    seed: Seed = 0
     """Of training and of what is drawn when measuring."""
     store: str | Path = "runs"
     """Where finished trainings and measurements are kept, for all studies."""
     output: str | Path | None = None
     """The study's folder; runs/NAME-SCALE by default."""
-    workers: int = 1
+    workers: Count = 1
     """Networks trained and measured at the same time, each with its own threads."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UsageError(f"workers must be at least 1, not {self.workers}")
-        if self.seed < 0:
-            raise UsageError(f"seed must be at least 0, not {self.seed}")
 
 
 def verb(function: Callable[..., T]) -> Callable[..., T]:
     """Lets a function's requests be given field by field; its own signature stays the only list.
 
-    UsageError: a keyword that is neither an argument nor a field of one.
+    UsageError: a keyword that is neither an argument nor a field of one, a missing argument, or a
+    value of another type than it is annotated with.
     """
-    own = signature(function).parameters
+    taken = signature(function)
+    own = taken.parameters
     requests = {name: p.annotation for name, p in own.items() if is_dataclass(p.annotation)}
     within = {name: [field.name for field in fields(kind)] for name, kind in requests.items()}
     known = {*own.keys() - requests.keys(), *chain(*within.values())}
+
+    def typed(name: str, value: object) -> None:
+        kind, where = own[name].annotation, f"{function.__name__}: {name}"
+        if name not in requests:
+            require(value, kind, where, UsageError)
+            return
+        expect(value, kind, where)
+        check(value, function.__name__, UsageError)
 
     @wraps(function)
     def call(*arguments: Any, **words: Any) -> T:
         for word in words:
             if word not in known and word not in requests:
                 raise UsageError(f"{function.__name__} takes no {word!r}.{nearest(word, known)}")
+        given = {name: words.pop(name) for name in chain(*within.values()) if name in words}
+        try:
+            bound = taken.bind(*arguments, **words)
+        except TypeError as error:
+            raise UsageError(f"{function.__name__}: {error}") from error
+        bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            typed(name, value)
         for name, names in within.items():
-            if given := {word: words.pop(word) for word in names if word in words}:
-                words[name] = replace(words.get(name, own[name].default), **given)
-        return function(*arguments, **words)
+            if changed := {word: given[word] for word in names if word in given}:
+                bound.arguments[name] = replace(bound.arguments[name], **changed)
+                typed(name, bound.arguments[name])
+        return function(*bound.args, **bound.kwargs)
 
     return call

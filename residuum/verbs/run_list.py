@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ResiduumError, UsageError
 from ..storage import holder
+from .requests import verb
 
 if TYPE_CHECKING:
     from ..training import Run
@@ -34,6 +35,7 @@ class RunEntry:
     problem: str = ""
 
 
+@verb
 def runs(folder: str | Path = "runs") -> list[RunEntry]:
     """List the runs under a folder. One that cannot be read is listed with what is wrong with it.
 

@@ -65,6 +65,7 @@ def _asked(name: str, scope: Scope, source: Source, machine: Machine) -> "tuple[
     return request, Bench(Path(scope.store), source.load(), machine.resolved())
 
 
+@verb
 def report(folder: str | Path) -> Path:
     """Write figures and report.html anew from a study's folder. Needs neither data nor weights.
 
