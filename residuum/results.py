@@ -140,6 +140,15 @@ class Study:
     networks: tuple[Network, ...]
     results: tuple[Result, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    classes: int | None = None  # None in files of older versions
+
+    @property
+    def chance(self) -> float:
+        """The error of guessing, in percent. Older files name the classes with the data."""
+        data = self.provenance.get("data")
+        named = data.get("classes") if isinstance(data, Mapping) else None
+        classes = self.classes or (len(named) if isinstance(named, list | tuple) else 0)
+        return 100 * (1 - 1 / (classes or 10))
 
     def __post_init__(self) -> None:
         require(self.name, Name, "study: name", UsageError)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from math import comb
 from typing import Any
 
@@ -85,6 +86,11 @@ class Paths:
     def share(self, shortest: int, longest: int) -> Fraction:
         """Of all paths, those with shortest <= length <= longest."""
         return Fraction(sum(self.counts[max(0, shortest) : longest + 1]), self.total)
+
+    def percentile(self, share: Fraction) -> int:
+        """The least length such that at least this share of all paths is no longer."""
+        running = accumulate(self.counts)
+        return next(k for k, count in enumerate(running) if count >= share * self.total)
 
     def distribution(self) -> tuple[float, ...]:
         """The share of every length, rounded to floats only at the end."""

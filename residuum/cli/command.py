@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from cyclopts import App, Parameter, Token, convert
 
+from ..errors import UsageError
 from ..reader import plain
 
 T = TypeVar("T")
@@ -55,28 +56,33 @@ class Printing:
 
 def command(
     verb: Callable[..., T], name: str | None = None, json: Callable[[T], Any] = lambda found: found
-) -> Callable[[Callable[[T], str]], Callable[[T], str]]:
+) -> Callable[[Callable[..., str]], Callable[..., str]]:
     """Decorates the function that puts the verb's result into words for a person.
 
     `json` gives what --json prints, a list as {"entries": ...}. Arguments and help are the verb's;
-    each request among them becomes a group of flags.
+    each request among them becomes a group of flags, and the keywords of the
+    function below are flags of how the result is printed.
     """
 
-    def register(words: Callable[[T], str]) -> Callable[[T], str]:
+    def register(words: Callable[..., str]) -> Callable[..., str]:
+        asked, form = [*signature(verb).parameters.values()], _form(words)
+
         def run(*arguments: Any, printing: Printing = Printing(), **flags: Any) -> None:
+            chosen = {each.name: flags.pop(each.name) for each in form if each.name in flags}
+            if printing.json and "csv" in chosen:
+                raise UsageError("give either --json or --csv, not both")
             found = verb(*arguments, **flags)
             if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
                 return
             if not printing.json:
-                print(words(found))
+                print(words(found, **chosen))
                 return
             value = plain(json(found))  # one object on stdout, always
             value = {"entries": value} if isinstance(value, list) else value
             print(dumps(value, ensure_ascii=False))
 
-        asked = [*signature(verb).parameters.values()]
         last = Argument("printing", Argument.KEYWORD_ONLY, default=Printing(), annotation=Printing)
-        flat = [_flags(argument) for argument in (*asked, last)]
+        flat = [_flags(argument) for argument in (*asked, *form, last)]
         run.__doc__ = verb.__doc__ or ""
         run.__signature__ = Signature(flat)  # type: ignore[attr-defined]
         run.__annotations__ = {argument.name: argument.annotation for argument in flat}
@@ -84,6 +90,11 @@ def command(
         return words
 
     return register
+
+
+def _form(words: Callable[..., str]) -> list[Argument]:
+    """The flags of how a result is printed; their help stands in the annotation."""
+    return [p for p in signature(words).parameters.values() if p.kind is Argument.KEYWORD_ONLY]
 
 
 def _flags(argument: Argument) -> Argument:

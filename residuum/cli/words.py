@@ -1,5 +1,6 @@
 """Numbers and tables for a person."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,3 +27,13 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in columns]
     lines = ("  ".join(cell.ljust(widths[i]) for i, cell in enumerate(row)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def bar(share: float, width: int = 24) -> str:
+    """A share of one as a bar, in characters that the terminal can show."""
+    block = "█"
+    try:
+        block.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        block = "#"
+    return block * round(width * min(1.0, max(0.0, share)))

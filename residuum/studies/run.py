@@ -116,6 +116,7 @@ def run_study(
         tuple(network_map(setting, member, values) for member in setting.trained),
         results,
         provenance(bench, trials, values),
+        setting.classes,
     )
     study.save(output / "study.json")
     return study

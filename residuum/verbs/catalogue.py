@@ -5,6 +5,7 @@ Listed ones need no torch.
 
 import fnmatch
 from dataclasses import dataclass
+from fractions import Fraction
 
 from ..anatomy.paths import count_paths, remaining
 from ..errors import UsageError, nearest
@@ -141,6 +142,7 @@ def _factor(part: object) -> str:
 class PathCount:
     """Path counts as decimal strings, index = length, since they outgrow every number format.
 
+    `central`: the lengths from the 2.5th to the 97.5th percentile of all paths.
     `share`: of all paths, those whose length lies in the range `between`.
     `remaining`: of every length, the fraction left after `deleted` deletions (Veit et al., eq. 8).
     """
@@ -150,6 +152,7 @@ class PathCount:
     total: str
     counts: tuple[str, ...]
     mean: float
+    central: tuple[int, int]
     between: tuple[int, int] | None = None
     share: float | None = None
     deleted: int | None = None
@@ -191,6 +194,7 @@ def paths(
         total=str(found.total),
         counts=tuple(map(str, found.counts)),
         mean=float(found.mean),
+        central=(found.percentile(Fraction(25, 1000)), found.percentile(Fraction(975, 1000))),
         between=between,
         share=None if between is None else float(found.share(*between)),
         deleted=delete,

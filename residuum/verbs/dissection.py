@@ -1,7 +1,7 @@
 """Measuring a finished run: its test error, and what deleting units does to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,7 @@ class Lesions:
 
     `spread`: of k units deleted at random, the mean error and its interval over draws. `decided`:
     instead of `lesions`, where decisions were asked for.
+    `page`: where their page was written, if it was asked for.
     """
 
     run: str
@@ -100,6 +101,7 @@ class Lesions:
     lesions: tuple[Lesioned, ...]
     spread: Mapping[int, tuple[float, float, float]]
     decided: tuple[Decided, ...] = ()
+    page: str | None = None
 
 
 @verb
@@ -108,6 +110,7 @@ def lesion(
     *,
     deletions: Deletions = Deletions(),
     examples: Count | None = None,
+    output: str | Path | None = None,
     source: Source = Source(),
     machine: Machine = Machine(),
 ) -> Lesions:
@@ -116,7 +119,8 @@ def lesion(
     With until_decided each on its own, on no more images than it takes to tell whether the error
     over all of them rises by more than a margin.
 
-    UsageError: units that are not there. Else what `evaluate` raises.
+    UsageError: units that are not there; an output folder that holds something else. Else what
+    `evaluate` raises.
 
     Parameters
     ----------
@@ -124,16 +128,26 @@ def lesion(
         The run's folder.
     examples
         How many test images; all by default.
+    output
+        Also write a page with a figure (SVG, PNG) of the lesions to this folder.
     """
     from ..anatomy import Examples
+    from .lesion_page import require_own_folder, write_lesion_page
 
-    subject, early = _subject(run, source, machine), deletions.until_decided
+    early = deletions.until_decided
+    if output is not None and early:
+        raise UsageError(
+            "a page compares deletions on the same images: --output or --until-decided"
+        )
+    if output is not None:
+        require_own_folder(Path(output))
+    subject = _subject(run, source, machine)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
         raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
     test = Examples(*subject.test(examples))
     intact, found, spread = _deleted(subject.network, test, deletions)
-    return Lesions(
+    lesions = Lesions(
         run=Path(run).name,
         network=subject.name,
         data=subject.data.name,
@@ -144,6 +158,9 @@ def lesion(
         spread=spread,
         decided=tuple(map(_decided, found)) if early else (),
     )
+    if output is None:
+        return lesions
+    return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
 
 
 def _deleted(
