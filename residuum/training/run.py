@@ -35,7 +35,7 @@ from ..storage import (
     write_text,
 )
 from .checkpoint import Checkpoint, Checkpoints
-from .description import Blueprint, Description, describe, require_same, versions
+from .description import Blueprint, Description, describe, require_one_run, require_same, versions
 from .distributed import Team, team
 from .evaluation import Row
 from .loop import Trainer, drive, steps_per_epoch
@@ -147,6 +147,7 @@ def train(
     with team(machine.device) as members:
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
+        require_one_run(members.tell(json.dumps(description.identity.meaning)))
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:
             return _go_on(Path(folder), members, start, title)
