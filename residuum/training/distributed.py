@@ -153,21 +153,23 @@ def _meet(backend: str, rank: int, size: int) -> Heart:
 
 
 def _nobody(message: str) -> None:
-    progress.say(f"residuum: error: {message} within {MEETING.seconds} s. Start with torchrun")
+    said = f"residuum: error: {message} within {MEETING.seconds} s. Start with torchrun"
+    print(said, file=progress.stderr, flush=True)
     os._exit(DistributedError.exit_code)
 
 
 def _lost(error: RuntimeError, silent: list[int], rank: int, size: int) -> Exception:
     """What a failed exchange means; the error itself where it was none."""
     said, advice = _first_line(error), "Run it again to go on from the last checkpoint"
+    place = "".join(f" at {note}" for note in getattr(error, "__notes__", ()))
     if silent:
         names = " and ".join(f"rank {n}" for n in silent)
         gone = f"{names} of {size} no longer answers: killed, stopped or cut off"
-        return DistributedError(f"rank {rank}: {gone}. {advice} ({said})")
-    if "imed out" in said:
+        return DistributedError(f"rank {rank}{place}: {gone}. {advice} ({said})")
+    if "imed out" in said or "timeout" in said:
         others = " or ".join(f"rank {n}" for n in range(size) if n != rank)
         late = f"{others} lives but has not come within {PATIENCE.seconds} s"
-        return DistributedError(f"rank {rank}: {late}. {advice} ({said})")
+        return DistributedError(f"rank {rank}{place}: {late}. {advice} ({said})")
     return error
 
 

@@ -190,7 +190,11 @@ def _go_on(folder: Path, members: Team, start: Callable[[], Trainer], title: str
         checkpoints.save(checkpoint)
         _write_metrics(folder, trainer)
 
-    drive(trainer, save, title)
+    try:
+        drive(trainer, save, title)
+    except RuntimeError as error:
+        error.add_note(f"step {trainer.step}")
+        raise
     if members.leads:
         _finish(folder, trainer, time.monotonic() - started, trainer.step - first_step)
     members.barrier()
