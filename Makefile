@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint mutants gpu check clean
+.PHONY: demo test faults lint mutants gpu check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/residuum study veit2016 --data digits --scale laptop --output runs/demo --workers 2
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 -q
+
+# every row of the fault catalogue: held, failed or not applicable
+faults: $(VENV)/.installed
+	$(BIN)/python -m tests.faults
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
