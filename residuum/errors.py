@@ -68,13 +68,22 @@ class Interrupted(ResiduumError):
         return type(self), (str(self), self.signal_number)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether that is what a MemoryError or a library's RuntimeError says."""
+    said = str(error).lower()
+    words = ("out of memory", "can't allocate memory", "cannot allocate memory")
+    return isinstance(error, MemoryError) or any(word in said for word in words)
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """`" Did you mean 'resnet56'?"`, or the valid names where none is near.
+    """`" Did you mean 'resnet56'?"`, or the valid names where none is near. Small and capital
+    letters are alike, and the start of a name is near it.
 
     Made to follow a full stop.
     """
-    names = sorted(valid)
-    close = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    if close:
-        return f" Did you mean {close[0]!r}?"
+    names, typed = sorted(valid), name.lower()
+    small = {each.lower(): each for each in names}
+    starts = (each for each in small if typed and each.startswith(typed))
+    for close in (*get_close_matches(typed, small, n=1, cutoff=0.5), *starts):
+        return f" Did you mean {small[close]!r}?"
     return f" Valid: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."

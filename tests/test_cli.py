@@ -294,6 +294,7 @@ def test_completion_knows_flags_and_commands():
         assert all(word in script for word in ("lesion", "learning-rate", "recipe"))
 
 
+@pytest.mark.row("S7")
 def test_wrong_data_for_a_run(capsys, small_run, tmp_path):
     from test_data import class_folders
 
@@ -314,6 +315,7 @@ def test_a_damaged_run_names_the_tensor(capsys, small_run, tmp_path):
     assert "digest mismatch in tensor" in err
 
 
+@pytest.mark.row("T17")
 def test_a_second_process_is_refused(capsys, tmp_path):
     with Lock(tmp_path):
         code, _, err = call(capsys, "train", "preresnet8", "--epochs", 1, "--output", tmp_path)
@@ -321,6 +323,7 @@ def test_a_second_process_is_refused(capsys, tmp_path):
     assert "working here" in err
 
 
+@pytest.mark.row("T3", "T4")
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_signals_save_and_end_with_their_code(tmp_path, number, code):
     command = [
@@ -346,6 +349,7 @@ def test_signals_save_and_end_with_their_code(tmp_path, number, code):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.row("T22")
 def test_a_closed_pipe_is_no_crash():
     done = subprocess.run(
         f"{sys.executable} -m residuum ls | head -1", shell=True, capture_output=True, text=True

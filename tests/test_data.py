@@ -97,6 +97,7 @@ def break_format(root):
     return "00.png"
 
 
+@pytest.mark.row("T12")
 @pytest.mark.parametrize(
     "damage", [break_truncated, break_text, break_size, break_class, break_link, break_format]
 )
@@ -302,6 +303,7 @@ def test_order_is_a_permutation_and_a_function():
     assert not torch.equal(order(0, 3, 50), order(1, 3, 50))
 
 
+@pytest.mark.row("T20")
 def test_augmentation_depends_on_seed_epoch_and_index_alone():
     images = some_images()
     mean, std = statistics(images, "channel")

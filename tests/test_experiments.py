@@ -48,6 +48,7 @@ def test_a_probe_is_its_word_and_what_differs_from_the_defaults():
         Probe("delete eahc").version  # noqa: B018
 
 
+@pytest.mark.row("S7")
 def test_a_job_is_identified_by_all_that_its_value_depends_on(monkeypatch):
     base = job_key("run", "w", "d", delete_each(5))
     others = [
@@ -93,6 +94,7 @@ def test_what_is_added_is_read(log):
     assert Log(log.path.with_name("none")).read() == {}
 
 
+@pytest.mark.row("T18", "S8")
 def test_a_torn_last_line_is_dropped_and_the_next_takes_its_place(log, capsys, monkeypatch):
     monkeypatch.setattr("residuum.progress.quiet", False)
     whole = log.path.read_bytes()
@@ -108,6 +110,7 @@ def test_a_torn_last_line_is_dropped_and_the_next_takes_its_place(log, capsys, m
     assert list(log.read()) == ["z"]
 
 
+@pytest.mark.row("S8")
 def test_any_other_damage_names_the_line(log):
     lines = log.path.read_bytes().splitlines(keepends=True)
     damaged = [
@@ -128,6 +131,7 @@ def test_any_other_damage_names_the_line(log):
         log.read()
 
 
+@pytest.mark.row("S4")
 def test_one_job_may_not_have_two_values(log):
     log.add(replace(entry("a", {"k": [1, 2**70, 0.1]}), seconds=9.0))
     assert len(log.read()) == 3
@@ -136,6 +140,7 @@ def test_one_job_may_not_have_two_values(log):
         log.read()
 
 
+@pytest.mark.row("S2")
 def test_numbers_that_are_not_finite_are_not_kept(log):
     before = log.path.read_bytes()
     with pytest.raises(NumericError, match="delete each of preresnet8-abc"):
@@ -170,6 +175,7 @@ except ResourceError as error:
 """
 
 
+@pytest.mark.row("T5")
 def test_a_full_disk_leaves_the_lines_before(tmp_path):
     path = tmp_path / "lines"
     done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True)
@@ -227,6 +233,7 @@ def test_finished_jobs_are_found(bench, monkeypatch):
     assert [json.loads(line)["what"] for line in lines] == ["record", "unit map", "delete each"]
 
 
+@pytest.mark.row("S5")
 def test_a_job_of_another_process_is_waited_for_and_found(bench):
     """Two at once, over the same store: each waits for the other, and nothing is done twice."""
     job = Job(tiny(), (record(), delete_each(20)))
@@ -256,6 +263,7 @@ def dies(n: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.row("S2")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_jobs_are_mapped(workers):
     assert sorted(Local(workers).map(doubled, range(6))) == [0, 2, 4, 6, 8, 10]
@@ -264,6 +272,7 @@ def test_jobs_are_mapped(workers):
     assert list(Local(workers).map(doubled, [])) == []
 
 
+@pytest.mark.row("S2")
 def test_a_killed_worker_is_told():
     with pytest.raises(ResourceError, match="a worker process died"):
         list(Local(2).map(dies, [1, 2]))
@@ -282,6 +291,7 @@ for _ in Local(2).map(work, [1, 2]):
 """
 
 
+@pytest.mark.row("T15")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_workers_and_their_children_end_with_the_main_process(number):
     main = subprocess.Popen(
@@ -314,6 +324,7 @@ def test_workers_and_their_children_end_with_the_main_process(number):
 # ---- killed studies ----
 
 
+@pytest.mark.row("S1")
 @pytest.mark.slow
 def test_a_killed_study_goes_on(tmp_path: Path):
     found = kill_and_go_on(3, 1, tmp_path, modes=(1,))

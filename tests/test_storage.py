@@ -84,6 +84,7 @@ def test_special_files_are_refused(tmp_path):
             read_tensors(path)
 
 
+@pytest.mark.row("T5", "T7")
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, call, number):
@@ -122,6 +123,7 @@ class Failing:
         self.file.close()
 
 
+@pytest.mark.row("T5")
 def test_a_full_disk_really(tmp_path):
     """RLIMIT_FSIZE makes the kernel refuse; the checkpoint that was there is still good."""
     script = f"""
@@ -193,6 +195,7 @@ def test_a_newer_manifest_is_refused(tmp_path):
         store.latest()
 
 
+@pytest.mark.row("T17")
 def test_one_writer_to_a_folder(tmp_path):
     script = "from residuum.storage import Lock; from pathlib import Path\n"
     script += f"with Lock(Path({str(tmp_path)!r})): print('held')"

@@ -272,6 +272,7 @@ def interrupt_at(monkeypatch, step, number=signal.SIGTERM):
     monkeypatch.setattr(Trainer, "advance", advance)
 
 
+@pytest.mark.row("T3", "T4")
 @pytest.mark.parametrize("step", [1, 4, 5, 7, 9])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_and_resumed_is_uninterrupted(data, tmp_path, monkeypatch, step, number):
@@ -308,6 +309,7 @@ def test_a_run_of_something_else_is_refused_with_the_difference(data, tmp_path):
     assert (tmp_path / "foreign" / "thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.row("T8")
 def test_an_explosion_stops_and_keeps_the_last_good_state(data, tmp_path):
     recipe = replace(
         short(4), learning_rate=1e30, schedule=Steps(), warmup=replace(short().warmup, iterations=7)
@@ -438,6 +440,7 @@ def test_two_processes_share_a_run(tmp_path):
     assert alone.loss == pytest.approx(found.metrics[-1].test_loss, rel=1e-5)
 
 
+@pytest.mark.row("R4")
 def test_two_processes_take_the_same_steps_as_one(tmp_path):
     """Without batch statistics the gradient is that of the global batch, also of the uneven last
     one (23 = 12 + 11)."""
@@ -452,6 +455,7 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path):
         assert plain(a, defaults=False) == pytest.approx(plain(b, defaults=False), rel=1e-5)
 
 
+@pytest.mark.row("T18")
 def test_a_kill_between_the_last_checkpoint_and_its_metrics(data, tmp_path):
     weights = run(data, tmp_path).outcome.weights
     rows = (tmp_path / "metrics.jsonl").read_text()

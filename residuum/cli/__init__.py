@@ -5,14 +5,14 @@ torch loads only inside a command that computes.
 
 import os
 import sys
-from contextlib import suppress
+import traceback
 
 from cyclopts import CycloptsError
 
 from .. import progress
-from ..errors import ResiduumError
+from ..errors import ResiduumError, ResourceError, UsageError, out_of_memory
 from . import cache, catalogue, dissection, runs, studies
-from .command import app
+from .command import app, give_up
 
 __all__ = ["app", "cache", "catalogue", "dissection", "main", "runs", "studies"]
 
@@ -22,27 +22,43 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = not {"-v", "--verbose"}.isdisjoint(arguments) or os.environ.get("RESIDUUM_DEBUG")
     quiet = not {"-q", "--quiet"}.isdisjoint(arguments)
-    progress.quiet = quiet or os.environ.get("RANK", "0") != "0"
+    progress.quiet = quiet or not progress.leads()
     code = 0
     try:
-        app(arguments, exit_on_error=False, print_error=False)
-        sys.stdout.flush()
-    except CycloptsError as error:
-        code = _fail(str(error), 2)
-    except ResiduumError as error:
+        _run(arguments)
+    except (ResiduumError, CycloptsError) as error:
         if debug:
-            raise
-        code = _fail(str(error), error.exit_code)
+            traceback.print_exc(file=progress.stderr)
+        code = _fail(str(error), getattr(error, "exit_code", 2))
     except KeyboardInterrupt:
         code = _fail("interrupted", 130)
-    except MemoryError:
-        code = _fail("out of memory. Try fewer --examples or a smaller --batch-size", 6)
-    except BrokenPipeError:  # the reader of our output has gone; the work is done
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    progress.stderr.flush()
+    give_up(sys.stderr)
     sys.exit(code)
 
 
+def _run(arguments: list[str]) -> None:
+    """The command, with what the system and its libraries refuse told as our errors."""
+    for argument in arguments:
+        if "\0" in argument:
+            raise UsageError(f"{argument!r} holds a NUL character: no name or path can")
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    # the reader of our output has gone, the work is done; rich says it in its own way
+    except (BrokenPipeError, SystemExit):
+        give_up(sys.stdout)
+    except OSError as error:
+        give_up(sys.stdout)
+        where = f"{error.filename}: " if error.filename is not None else ""
+        raise ResourceError(f"{where}{error.strerror or error}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        advice = "Try fewer --examples or a smaller --batch-size"
+        raise ResourceError(f"out of memory. {advice}") from error
+
+
 def _fail(message: str, code: int) -> int:
-    with suppress(OSError):
-        print(f"residuum: error: {message}", file=sys.stderr)
+    print(f"residuum: error: {message}", file=progress.stderr)
     return code

@@ -4,16 +4,19 @@ Its signature gives the flags, its docstring the help; a function puts its resul
 """
 
 import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
 from inspect import Parameter as Argument
 from inspect import Signature, signature
 from json import dumps
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TextIO, TypeVar, get_args
 
 from cyclopts import App, Parameter, Token, convert
 
-from ..errors import UsageError
+from .. import progress
+from ..errors import ResourceError, UsageError
 from ..reader import plain
 
 T = TypeVar("T")
@@ -55,13 +58,17 @@ class Printing:
 
 
 def command(
-    verb: Callable[..., T], name: str | None = None, json: Callable[[T], Any] = lambda found: found
+    verb: Callable[..., T],
+    name: str | None = None,
+    json: Callable[[T], Any] = lambda found: found,
+    kept: Callable[[T], bool] = lambda found: False,
 ) -> Callable[[Callable[..., str]], Callable[..., str]]:
     """Decorates the function that puts the verb's result into words for a person.
 
-    `json` gives what --json prints, a list as {"entries": ...}. Arguments and help are the verb's;
-    each request among them becomes a group of flags, and the keywords of the
-    function below are flags of how the result is printed.
+    `json` gives what --json prints, a list as {"entries": ...}; `kept` whether the result also lies
+    in a folder, so that a stdout that cannot be written costs nothing. Arguments and help are the
+    verb's; each request among them becomes a group of flags, and the keywords of the function below
+    are flags of how the result is printed.
     """
 
     def register(words: Callable[..., str]) -> Callable[..., str]:
@@ -72,14 +79,11 @@ def command(
             if printing.json and "csv" in chosen:
                 raise UsageError("give either --json or --csv, not both")
             found = verb(*arguments, **flags)
-            if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
+            if not progress.leads():
                 return
-            if not printing.json:
-                print(words(found, **chosen))
-                return
-            value = plain(json(found))  # one object on stdout, always
+            value = plain(json(found)) if printing.json else None  # one object on stdout, always
             value = {"entries": value} if isinstance(value, list) else value
-            print(dumps(value, ensure_ascii=False))
+            _print(dumps(value) if printing.json else words(found, **chosen), kept(found))
 
         last = Argument("printing", Argument.KEYWORD_ONLY, default=Printing(), annotation=Printing)
         flat = [_flags(argument) for argument in (*asked, *form, last)]
@@ -95,6 +99,29 @@ def command(
 def _form(words: Callable[..., str]) -> list[Argument]:
     """The flags of how a result is printed; their help stands in the annotation."""
     return [p for p in signature(words).parameters.values() if p.kind is Argument.KEYWORD_ONLY]
+
+
+def _print(text: str, kept: bool) -> None:
+    """ResourceError: stdout is closed or full, and the text was all that the command is for."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        give_up(sys.stdout)
+        message = f"stdout cannot be written ({error.strerror})"
+        if not kept:
+            raise ResourceError(message) from error
+        progress.say(f"warning: {message}; the result is in its folder")
+
+
+def give_up(stream: TextIO) -> None:
+    """What a stream still holds must not fail once more when the interpreter ends."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _flags(argument: Argument) -> Argument:

@@ -16,7 +16,7 @@ def _trained(run: "Run") -> dict[str, Any]:
     return {"run": str(run.folder), **asdict(last), "weights_sha256": weights.sha256}
 
 
-@command(verbs.train, json=_trained)
+@command(verbs.train, json=_trained, kept=lambda run: True)
 def train(run: "Run") -> str:
     """The folder and the test error."""
     last = run.outcome.last

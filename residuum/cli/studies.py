@@ -60,7 +60,7 @@ def _json(found: tuple[Study, Path] | Planned) -> dict[str, Any]:
     return {"study": found.name, "scale": found.scope.scale, "trials": trials}
 
 
-@command(study, json=_json)
+@command(study, json=_json, kept=lambda found: not isinstance(found, Planned))
 def _study_words(found: tuple[Study, Path] | Planned) -> str:
     """What was found, item by item; or what it would cost."""
     if isinstance(found, Planned):
@@ -77,7 +77,7 @@ def _study_words(found: tuple[Study, Path] | Planned) -> str:
     return "\n".join([*lines, "", *items, f"\nreport: {page}"])
 
 
-@command(verbs.report, json=lambda page: {"report": str(page)})
+@command(verbs.report, json=lambda page: {"report": str(page)}, kept=lambda page: True)
 def report(page: Path) -> str:
     """The page's path."""
     return str(page)

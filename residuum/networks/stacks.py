@@ -23,7 +23,8 @@ def vgg(
     The first convolution is the stem and the last linear layer the head; the 13 layers between are
     plain units, with all but weight and normalisation in `after`, so that pools stay when a layer
     is deleted. A smaller image than 32 pixels can be halved fewer times; the pools that remain are
-    spread evenly over the groups (8 pixels: behind groups 1, 3 and 5).
+    spread evenly over the groups (8 pixels: behind groups 1, 3 and 5). Of a larger one the last
+    pool takes all that is left (64 pixels: 4x4), so that the linear unit keeps its width too.
 
     Veit et al. give 15 layers and 128 channels; groups 2-2-3-3-3 are the reading taken here.
     UsageError: a size that does not divide.
@@ -35,13 +36,13 @@ def vgg(
     pooled = {round(i * (len(groups) - 1) / max(halvings - 1, 1)) for i in range(halvings)}
     ends = [[nn.Sequential(nn.ReLU()) for _ in range(n)] for n in groups]
     for group in pooled:
-        ends[group][-1].append(nn.MaxPool2d(2))
+        last = group == len(groups) - 1
+        ends[group][-1].append(nn.MaxPool2d(2 * (size // 2**halvings) if last else 2))
     ends[-1][-1].append(nn.Flatten())
     first, *others = chain(*ends)
-    side = size // 2**halvings
     stem = nn.Sequential(*branch(single(3, width, 1), ORIGINAL), first)
     layer = partial(branch, single(width, width, 1), ORIGINAL)
     units = [ResidualUnit(layer(), Severed(), after) for after in others]
-    linear = nn.Sequential(nn.Linear(width * side * side, width), nn.BatchNorm1d(width))
+    linear = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width))
     units.append(ResidualUnit(linear, Severed(), nn.ReLU()))
     return ResidualNetwork(stem, units, nn.Linear(width, classes))

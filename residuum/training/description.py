@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import nn
 from .. import progress
 from ..data import Dataset
 from ..data.images import DataDescription
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError, DistributedError, UsageError
 from ..machine import Machine, Precision, processor
 from ..networks import fingerprint
 from ..reader import plain, read
@@ -136,6 +136,15 @@ def require_same(folder: Path, old: Description, new: Description, network: nn.M
         progress.say(f"warning: {folder}: bit-exactness is not promised: {'; '.join(moved)}")
 
 
+def require_one_run(meanings: Sequence[str]) -> None:
+    """DistributedError where the ranks, first to last, were asked for different runs."""
+    first, *others = map(json.loads, meanings)
+    for rank, other in enumerate(others, 1):
+        if changed := list(_differences(first, other, names=("on rank 0", f"on rank {rank}"))):
+            said = "; ".join(changed[:6])
+            raise DistributedError(f"the ranks were asked for different runs: {said}")
+
+
 def require_structure(folder: Path, recorded: str, network: nn.Module) -> None:
     """CheckpointError, with the lines: the network built now is not the one that was trained."""
     if fingerprint.digest(network) != recorded:
@@ -154,13 +163,17 @@ def changed_parts(folder: Path, network: nn.Module) -> str:
     return fingerprint.differences(recorded, fingerprint.describe(network))
 
 
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+def _differences(
+    old: Any, new: Any, path: str = "", names: tuple[str, str] = ("", "")
+) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new and path != "structure":  # told in lines, not in digests
+            where = f"{path}.{key}" if path else key
+            yield from _differences(old.get(key), new.get(key), where, names)
+    # the structures of a folder's run are told in lines, not in digests
+    elif old != new and (path != "structure" or any(names)):
         was, now = ("the default" if value is None else repr(value) for value in (old, new))
-        yield f"{path} was {was}, is {now}"
+        yield f"{path} {names[0] or 'was'} {was}, {names[1] or 'is'} {now}"
 
 
 def versions() -> dict[str, str]:

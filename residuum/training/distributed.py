@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Timer
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from .. import progress
 from ..errors import DistributedError
+from .heartbeat import Heart
+from .signals import sigterm_ends
+
+MEETING = timedelta(seconds=25)  # until all ranks are there
+PATIENCE = timedelta(seconds=45)  # with a rank that does not take part
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Team:
             return network
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(network, broadcast_buffers=True)
+        return DistributedDataParallel(network)  # buffers are rank 0's at every step
 
     def total(self, sums: Tensor) -> Tensor:
         """Sums over the team: losses, right answers, examples. Averages are taken after."""
@@ -74,29 +81,97 @@ class Team:
         if self.size > 1:
             dist.barrier()
 
+    def tell(self, text: str) -> list[str]:
+        """What every rank says, in the order of ranks."""
+        if self.size == 1:
+            return [text]
+        said = torch.tensor(list(text.encode()), dtype=torch.uint8, device=self.device)
+        lengths = [int(n) for (n,) in self.gather(torch.tensor([len(said)], device=self.device))]
+        padded = said.new_zeros(max(lengths))
+        padded[: len(said)] = said
+        rows = zip(self.gather(padded), lengths, strict=True)
+        return [bytes(map(int, row[:n])).decode() for row, n in rows]
+
 
 @contextmanager
 def team(device: str) -> Iterator[Team]:
     """The team that torchrun's environment describes; alone, one. NCCL on CUDA, else gloo.
 
-    DistributedError: the processes cannot reach each other within a minute.
+    DistributedError: an environment that describes none, ranks that do not meet within half a
+    minute, or one that is gone or silent (named) while the others work.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank, size = _environment()
     if size == 1:
         yield Team(device=device)
         return
-    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     cuda = device.startswith("cuda")
     if cuda:
-        device = f"cuda:{local}"
-        torch.cuda.set_device(local)
-    try:
-        dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(seconds=60))
-    except Exception as error:
-        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        said = f"no contact at {where} ({error}). Start with torchrun"
-        raise DistributedError(f"rank {rank} of {size}: {said}") from error
+        device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}"
+        torch.cuda.set_device(device)
+    heart = _meet("nccl" if cuda else "gloo", rank, size)
     try:
         yield Team(rank, size, device)
+    except RuntimeError as error:
+        raise _lost(error, heart.silent(), rank, size) from error
     finally:
+        heart.stop()
         dist.destroy_process_group()
+
+
+def _environment() -> tuple[int, int]:
+    """Rank and number of processes. DistributedError: words, too small or too large, one missing"""
+    size, rank = os.environ.get("WORLD_SIZE") or "1", os.environ.get("RANK") or ""
+    advice = "Start with torchrun, or unset WORLD_SIZE and RANK"
+    if not (size.isdecimal() and int(size) > 0):
+        raise DistributedError(f"WORLD_SIZE is {size!r}, not a number of processes. {advice}")
+    if not rank and int(size) > 1:
+        raise DistributedError(f"WORLD_SIZE is {size}, but RANK is not set. {advice}")
+    if rank and not (rank.isdecimal() and int(rank) < int(size)):
+        most = int(size) - 1
+        raise DistributedError(f"RANK is {rank!r}, not a number from 0 to {most}. {advice}")
+    return int(rank or 0), int(size)
+
+
+def _meet(backend: str, rank: int, size: int) -> Heart:
+    host, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
+    # a library's wait for a connection that is never answered knows no end
+    watch = Timer(MEETING.seconds, _nobody, (f"rank {rank} of {size}: no answer at {host}:{port}",))
+    watch.daemon = True
+    watch.start()
+    try:
+        with sigterm_ends():
+            store, *_ = next(dist.rendezvous("env://", rank, size, timeout=MEETING))  # type: ignore[operator]
+            dist.init_process_group(
+                backend, store=store, rank=rank, world_size=size, timeout=PATIENCE
+            )
+        return Heart(str(host), int(port or 0), rank, size)
+    except Exception as error:
+        said = f"no contact at {host}:{port} ({_first_line(error)}). Start with torchrun"
+        raise DistributedError(f"rank {rank} of {size}: {said}") from error
+    finally:
+        watch.cancel()
+
+
+def _nobody(message: str) -> None:
+    said = f"residuum: error: {message} within {MEETING.seconds} s. Start with torchrun"
+    print(said, file=progress.stderr, flush=True)
+    os._exit(DistributedError.exit_code)
+
+
+def _lost(error: RuntimeError, silent: list[int], rank: int, size: int) -> Exception:
+    """What a failed exchange means; the error itself where it was none."""
+    said, advice = _first_line(error), "Run it again to go on from the last checkpoint"
+    place = "".join(f" at {note}" for note in getattr(error, "__notes__", ()))
+    if silent:
+        names = " and ".join(f"rank {n}" for n in silent)
+        gone = f"{names} of {size} no longer answers: killed, stopped or cut off"
+        return DistributedError(f"rank {rank}{place}: {gone}. {advice} ({said})")
+    if "imed out" in said or "timeout" in said:
+        others = " or ".join(f"rank {n}" for n in range(size) if n != rank)
+        late = f"{others} lives but has not come within {PATIENCE.seconds} s"
+        return DistributedError(f"rank {rank}{place}: {late}. {advice} ({said})")
+    return error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]

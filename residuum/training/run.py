@@ -34,7 +34,7 @@ from ..storage import (
     write_text,
 )
 from .checkpoint import ADVICE, SCHEMA, Checkpoint, Checkpoints
-from .description import Blueprint, Description, describe, require_same, versions
+from .description import Blueprint, Description, describe, require_one_run, require_same, versions
 from .distributed import Team, team
 from .evaluation import Row
 from .loop import Trainer, drive, steps_per_epoch
@@ -151,6 +151,7 @@ def train(
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
         steps_per_epoch(data.name, len(data.train), recipe, members.size)
+        require_one_run(members.tell(json.dumps(description.identity.meaning)))
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:
             return _go_on(Path(folder), members, start, title)
@@ -194,7 +195,11 @@ def _go_on(folder: Path, members: Team, start: Callable[[], Trainer], title: str
         checkpoints.save(checkpoint)
         _write_metrics(folder, trainer)
 
-    drive(trainer, save, title)
+    try:
+        drive(trainer, save, title)
+    except RuntimeError as error:
+        error.add_note(f"step {trainer.step}")
+        raise
     if members.leads:
         _finish(folder, trainer, time.monotonic() - started, trainer.step - first_step)
     members.barrier()

@@ -129,6 +129,7 @@ def test_tape_sweep_step_and_unit_agree(specimen):
             torch.testing.assert_close(stages.finish(signal), output, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.row("S5")
 def test_fast_sweep_equals_naive_sweep(specimen):
     n, x = len(leaf_units(specimen)), image_batch(5)
     sets = [[], *([i] for i in range(n)), [0, n - 1], list(range(n)), [1, 2]]
@@ -140,6 +141,7 @@ def test_fast_sweep_equals_naive_sweep(specimen):
     assert len({tuple(row.flatten().tolist()) for row in expected}) > n // 2  # deletions do differ
 
 
+@pytest.mark.row("S5")
 def test_sweep_is_the_same_in_little_memory(specimen):
     variants = [intact(specimen), without(specimen, [1]), without(specimen, [0, 2])]
     x = image_batch(7)
@@ -199,6 +201,7 @@ def test_prefixes_are_shared_inside_nests(monkeypatch):
     assert evaluated == cost(variants)[0] == 20
 
 
+@pytest.mark.row("S3")
 def test_no_residue_even_after_an_error(specimen):
     x, targets = image_batch(4), labels(4)
     before, expected = fingerprint(specimen), specimen(x)
@@ -227,6 +230,7 @@ def test_no_residue_even_after_an_error(specimen):
     assert torch.equal(specimen(x), expected)
 
 
+@pytest.mark.row("S6")
 def test_modes_and_flags_return(specimen):
     specimen.train()
     specimen.stem.requires_grad_(False)
@@ -360,6 +364,7 @@ def test_wrong_units_are_refused():
         unravel(empty)
 
 
+@pytest.mark.row("S10")
 def test_units_that_add_nothing_change_nothing():
     network, x = lively(narrow()), image_batch(2)
     still = ResidualUnit(Zeroed(nn.Identity()))

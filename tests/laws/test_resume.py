@@ -52,6 +52,7 @@ def stop_at(monkeypatch, step):
     monkeypatch.setattr(Trainer, "advance", advance)
 
 
+@pytest.mark.row("T1")
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_stopped_at_random_steps_and_resumed(data, tmp_path, monkeypatch, optimiser):
     """Weights, the optimiser's memory, statistics, sums and metrics, bit for bit."""
@@ -78,6 +79,7 @@ def test_stopped_at_random_steps_and_resumed(data, tmp_path, monkeypatch, optimi
         assert digest(folder) == digest(tmp_path / "whole")
 
 
+@pytest.mark.row("T1")
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
 def test_killed_at_random_instants(tmp_path, optimiser):
     result = kill_and_resume(8, 0, tmp_path, optimiser)
