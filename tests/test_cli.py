@@ -108,7 +108,7 @@ BAD = [
     (2, "repeats", ["lesion", "nowhere", "--repeats", 0]),
     (2, "no units", ["lesion", "nowhere", "--until-decided", "--units", 1]),
     (2, "margin is of until_decided", ["lesion", "nowhere", "--margin", 0.1]),
-    (2, "error_rate lies", ["lesion", "nowhere", "--until-decided", "--error-rate", 0]),
+    (2, "error_rate", ["lesion", "nowhere", "--until-decided", "--error-rate", 0]),
     (2, "is above the last", ["paths", "resnet20", "--between", 5, 3]),
     (2, "seed must be at least 0", ["study", "veit2016", "--seed", -1]),
     (2, "seeds must be at least 1", ["study", "veit2016", "--seeds", 0]),

@@ -109,7 +109,7 @@ class Deletions:
     more than the margin."""
     margin: Share | None = None
     """Of --until-decided, as a fraction: 0.02 (2 points) by default."""
-    error_rate: Share | None = None
+    error_rate: Annotated[float, Meta(gt=0, lt=1)] | None = None
     """Of --until-decided: the chance that any unit's decision is wrong, 0.05 by default."""
 
     def __post_init__(self) -> None:
