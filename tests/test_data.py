@@ -1,7 +1,6 @@
 """Reading images, refusing what is broken, randomness as a function of (seed, epoch, index)."""
 
 import io
-import os
 import pickle
 import tarfile
 import zipfile
@@ -14,7 +13,6 @@ from PIL import Image
 from residuum.data import load
 from residuum.data.augment import Pixels, crops_and_flips, order, statistics
 from residuum.data.augmentation import Augmentation
-from residuum.data.cifar_svhn import unpickle_arrays
 from residuum.data.decode import decode
 from residuum.data.images import Images, split
 from residuum.errors import DataError, UsageError
@@ -27,13 +25,13 @@ def png(seed: int, size: int = 6) -> bytes:
     return stream.getvalue()
 
 
-def class_folders(root, parts=("train", "test"), n=3, classes=("ant", "bee")):
+def class_folders(root, parts=("train", "test"), n=3, classes=("ant", "bee"), size=6):
     for p, part in enumerate(parts):
         for c, name in enumerate(classes):
             folder = root / part / name
             folder.mkdir(parents=True)
             for i in range(n):
-                (folder / f"{i:02d}.png").write_bytes(png(100 * p + 10 * c + i))
+                (folder / f"{i:02d}.png").write_bytes(png(100 * p + 10 * c + i, size))
     return root
 
 
@@ -61,51 +59,11 @@ def test_without_parts_a_fifth_is_held_out_and_disjoint(tmp_path):
     assert not rows & {p.numpy().tobytes() for p in data.test.pixels}
 
 
-def break_truncated(root):
-    file = root / "train" / "ant" / "01.png"
-    file.write_bytes(file.read_bytes()[:40])
-    return "01.png"
-
-
-def break_text(root):
-    (root / "test" / "bee" / "00.png").write_text("not an image")
-    return "00.png"
-
-
-def break_size(root):
-    (root / "train" / "ant" / "00.png").write_bytes(png(1, 9))
-    return "--image-size"
-
-
-def break_class(root):
-    (root / "test" / "cat").mkdir()
-    (root / "test" / "cat" / "0.png").write_bytes(png(5))
-    return "cat"
-
-
-def break_link(root):
-    outside = root.parent / "outside.png"
-    outside.write_bytes(png(3))
-    os.symlink(outside, root / "train" / "ant" / "link.png")
-    return "leaves"
-
-
-def break_format(root):
-    stream = io.BytesIO()
-    Image.new("RGB", (6, 6)).save(stream, "TIFF")
-    (root / "train" / "ant" / "00.png").write_bytes(stream.getvalue())
-    return "00.png"
-
-
-@pytest.mark.row("T12")
-@pytest.mark.parametrize(
-    "damage", [break_truncated, break_text, break_size, break_class, break_link, break_format]
-)
-def test_broken_folders_are_named(tmp_path, damage):
+def test_images_of_several_sizes_are_refused(tmp_path):
     root = class_folders(tmp_path / "set")
-    expected = damage(root)
-    with pytest.raises(DataError, match=expected):
-        load(str(root))
+    (root / "train" / "ant" / "00.png").write_bytes(png(1, 9))
+    with pytest.raises(DataError, match=r"2 sizes \(6x6, 9x9.*--image-size"):
+        load(root)
 
 
 def test_other_bad_sources(tmp_path):
@@ -125,67 +83,6 @@ def test_other_bad_sources(tmp_path):
     (tmp_path / "junk.tar.xz").write_bytes(b"junk" * 100)
     with pytest.raises(DataError, match=r"junk\.tar\.xz"):
         load(str(tmp_path / "junk.tar.xz"))
-
-
-@pytest.mark.parametrize("name", ["../evil.png", "/abs/evil.png"])
-def test_archives_that_point_outside_are_refused(tmp_path, name):
-    with tarfile.open(tmp_path / "a.tar", "w") as archive:
-        info = tarfile.TarInfo(name)
-        info.size = 4
-        archive.addfile(info, io.BytesIO(b"abcd"))
-    with pytest.raises(DataError, match="outside"):
-        load(str(tmp_path / "a.tar"))
-
-
-def test_archive_links_and_cut_archives_are_refused(tmp_path):
-    root = class_folders(tmp_path / "set")
-    with tarfile.open(tmp_path / "link.tar", "w") as archive:
-        info = tarfile.TarInfo("set/train/ant/x.png")
-        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(info)
-    with pytest.raises(DataError, match="link or device"):
-        load(str(tmp_path / "link.tar"))
-    with tarfile.open(tmp_path / "cut.tar.xz", "w:xz") as archive:
-        archive.add(root, "set")
-    whole = (tmp_path / "cut.tar.xz").read_bytes()
-    (tmp_path / "cut.tar.xz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"cut\.tar\.xz"):
-        load(str(tmp_path / "cut.tar.xz"))
-
-
-def test_a_bomb_is_refused_by_its_header():
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", 13000, 13000, 1, 0, 0, 0, 0)
-    bomb = (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-        + chunk(b"IEND", b"")
-    )
-    with pytest.raises(DataError, match=r"refused|broken"):
-        decode(bomb, "bomb.png")
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "1"])
-def test_every_mode_becomes_rgb(mode):
-    image = (
-        Image.new(mode, (5, 4), 0)
-        if mode != "I;16"
-        else Image.fromarray(np.full((4, 5), 0x8000, np.uint16))
-    )
-    stream = io.BytesIO()
-    image.save(stream, "JPEG" if mode == "CMYK" else "PNG")
-    found = decode(stream.getvalue(), "x")
-    assert (found.shape, found.dtype) == ((4, 5, 3), np.uint8)
-    if mode == "I;16":
-        assert (found == 0x80).all()
 
 
 # ---- published archives ----
@@ -227,26 +124,6 @@ def test_cifar_archive_and_folder(tmp_path, kind, protocol):
     raw = pickle.loads(files["data_batch_1" if kind == "cifar10" else "train"])["data"][0]
     assert folder.train.pixels[0, 1, 2].tolist() == [raw[34], raw[1024 + 34], raw[2048 + 34]]
     assert len(folder.classes) == (10 if kind == "cifar10" else 100)
-
-
-class Payload:
-    def __reduce__(self):
-        return (os.system, ("touch MARKER",))
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_a_hostile_pickle_executes_nothing(tmp_path, monkeypatch, protocol):
-    monkeypatch.chdir(tmp_path)
-    for content in (
-        Payload(),
-        {"data": Payload()},
-        [np.zeros(3), Payload()],
-        print,
-        np.array([Payload()], dtype=object),
-    ):
-        with pytest.raises(DataError, match=r"asks for|not a CIFAR batch|damaged"):
-            unpickle_arrays(pickle.dumps(content, protocol), "batch")
-    assert not (tmp_path / "MARKER").exists()
 
 
 def test_missing_and_wrong_cifar_files(tmp_path):

@@ -39,31 +39,36 @@ def load(
     _require_types(source, title, image_size)
     kind, _, where = str(source).partition(":")
     named = isinstance(source, str) and kind in SOURCES
-    options = {"title (--data-name)": title, "image_size (--image-size)": image_size}
-    given = [name for name, value in options.items() if value is not None]
     if download and (not named or kind == "digits"):
-        given.append("download (--download)")
-    if given and (named or download):
-        raise UsageError(f"{source}: has no {given[0]}. Leave it out")
+        raise UsageError(f"{source}: nothing to download (--download). Leave it out")
+    options = {"title (--data-name)": title, "image_size (--image-size)": image_size}
+    for option, value in options.items():
+        if named and value is not None:
+            raise UsageError(f"{source}: has no {option}, only class folders have. Leave it out")
     if source == "digits":
         return digits()
-    if named and (kind == "digits" or not where):
-        fetched = "with --download it is fetched into that folder"
-        folder = "digits, without a folder" if kind == "digits" else f"{kind}:FOLDER ({fetched})"
-        raise UsageError(f"{source}: say where it lies, {folder}")
-    path = _existing(where if named else source, source, download)
     if named:
-        reader = read_svhn if kind == "svhn" else read_cifar
-        try:
-            return reader(kind, path, download)
-        except OSError as error:
-            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        return _published(kind, where, download)
+    path = _existing(source, str(source))
     read = cached_class_folders if cache else decode_class_folders
     train, test, classes, notes = read(path, image_size)
     for note in notes:
         progress.say(f"{readable(path)}: {note}")
     name = readable((path.name or path.resolve().name).split(".")[0])
     return Dataset(title or name or "images", train, test, classes)
+
+
+def _published(kind: str, where: str, download: bool) -> Dataset:
+    if kind == "digits":
+        raise UsageError(f"digits:{where}: digits come without a folder. Say digits")
+    if not where:
+        fetched = "with --download it is fetched into that folder"
+        raise UsageError(f"{kind}: say where it lies, {kind}:FOLDER ({fetched})")
+    folder = Path(where) if download else _existing(where, f"{kind}:{where}")
+    try:
+        return (read_svhn if kind == "svhn" else read_cifar)(kind, folder.expanduser(), download)
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
 
 def _require_types(source: object, title: object, image_size: object) -> None:
@@ -80,24 +85,21 @@ def _require_types(source: object, title: object, image_size: object) -> None:
         raise UsageError(f"image_size (--image-size) must be {takes}, not {image_size!r}")
 
 
-def _existing(where: str | Path, source: str | Path, download: bool) -> Path:
+def _existing(where: str | Path, source: str) -> Path:
     """The path, if it is a folder or a plain file. DataError: missing, a pipe or device."""
     try:
         path = Path(where).expanduser()
         status = path.stat()
     except FileNotFoundError as error:
-        if download:
-            return path
-        if source is where and not set(str(source)) & set("/."):
-            valid = nearest(str(source), SOURCES)
-            raise UsageError(
-                f"unknown data {source!r}.{valid} Or give a folder or archive"
-            ) from error
+        if not set(source) & set("/.:"):
+            valid = nearest(source, SOURCES)
+            unknown = f"unknown data {source!r}.{valid} Or give a folder or archive"
+            raise UsageError(unknown) from error
         advice = "Give class folders, an archive of them, or 'digits'"
         raise DataError(f"{source}: no such folder or archive. {advice}") from error
     except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, no such user
         wrong = getattr(error, "strerror", None) or error
-        raise DataError(f"{str(source)[:200]!r}: cannot be read ({wrong})") from error
+        raise DataError(f"{source[:200]!r}: cannot be read ({wrong})") from error
     if not path.is_dir():
         require_regular(status, readable(path))
     return path

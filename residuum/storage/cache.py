@@ -70,12 +70,12 @@ class Cache:
         with Lock(self.folder):
             for left in self._named(_LEFT_BEHIND):
                 remove(left)
-            kept, total = self.files(), size
-            for file in kept:
-                total += file.bytes
-                if total > self.most_bytes or file.name == self._file(key).name:
+            total = size if size <= self.most_bytes else 0
+            for file in self.files():
+                replaced = file.name == self._file(key).name
+                total += 0 if replaced else file.bytes
+                if replaced or total > self.most_bytes:
                     remove(self.folder / file.name)
-                    total -= file.bytes
             if size > self.most_bytes:
                 return False
             write_tensors(self.folder, self._file(key).name, tensors, metadata)
