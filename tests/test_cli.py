@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import reseal
 
 import residuum
 from residuum.cli import app, main
@@ -107,8 +108,8 @@ BAD = [
     (2, "not both", ["lesion", "nowhere", "--units", 1, "--random", 1]),
     (2, "repeats", ["lesion", "nowhere", "--repeats", 0]),
     (2, "is above the last", ["paths", "resnet20", "--between", 5, 3]),
-    (2, "seed must be at least 0", ["study", "veit2016", "--seed", -1]),
-    (2, "seed must be from 0", ["train", "resnet20", "--seed", 99999999999999999999]),
+    (2, "seed: must be at least 0, not -1", ["study", "veit2016", "--seed", -1]),
+    (2, "seed: must be at most", ["train", "resnet20", "--seed", 99999999999999999999]),
 ]
 
 
@@ -220,9 +221,10 @@ def test_diff_tells_meaning_from_words(capsys, small_run, tmp_path):
     assert same["same_meaning"]
     assert same["differences"] == []
     shutil.copytree(small_run, tmp_path / "copy")
-    told = json.loads((tmp_path / "copy" / "run.json").read_text())
+    file = tmp_path / "copy" / "run.json"
+    told = json.loads(file.read_text())
     told["recipe"]["source"], told["machine"]["threads"] = "elsewhere", 5
-    (tmp_path / "copy" / "run.json").write_text(json.dumps(told))
+    reseal(file, **told)
     found = residuum.diff(small_run, tmp_path / "copy")
     assert found.same_meaning
     assert [(d.what, d.weight) for d in found.differences] == [

@@ -18,6 +18,7 @@ SCALES = {
 }
 # of the epochs, on laptops and images of 32 pixels: a step of VGG-15 costs six of the others there
 VGG_SHARE = 0.3
+LEAST_DEPTH = 14  # two units in a stage
 SMALL_IMAGE = 16  # pixels; below it the short recipe for digits is used
 
 
@@ -53,6 +54,9 @@ def veit_trials(
     """A pre-activation residual network, its plain twin, VGG-15 with pools to fit the images."""
     residual, stacked = recipes(scale, data, epochs, seed)
     depth = scale.depth if depth is None else depth
+    if depth < LEAST_DEPTH:
+        why = f"figure 5b reorders units, and below depth {LEAST_DEPTH} no two have the same shape"
+        raise UsageError(f"depth {depth} is too shallow: {why}")
     return {
         RESIDUAL: Trial(f"preresnet{depth}", residual),
         PLAIN: Trial(f"preplain{depth}", residual),
