@@ -97,8 +97,9 @@ def repeated(before: tuple[bytes, dict[str, int]], after: tuple[bytes, dict[str,
 
 
 def essence(output: Path) -> dict:
-    """study.json without dates and seconds."""
+    """study.json without dates and seconds, and without the digest of the whole."""
     study = json.loads((output / "study.json").read_text())
+    study.pop("sha256")
     study["provenance"].pop("date")
     for trial in study["provenance"]["trials"]:
         trial.pop("training seconds")

@@ -22,12 +22,14 @@ from .storage import json_digest, read_bytes, read_json
 
 T = TypeVar("T")
 Wrong = type[ResiduumError]
+MOST_TOML_BYTES = 1_000_000
 _BOUNDS = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
 _NOTHING = (dataclasses.MISSING, msgspec.NODEFAULT)
 
 # numbers that mean something: what a field so annotated holds is checked wherever it comes from
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Whole = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Pixels = Annotated[int, Meta(ge=1, le=2**16)]  # along one side of an image
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _LARGEST = 3.4e38  # finite in float32
 Positive = Annotated[float, Meta(gt=0, le=_LARGEST)]
@@ -155,10 +157,10 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 
 def _toml(path: Path, wrong: Wrong) -> Any:
-    data = read_bytes(path, wrong)
+    data = read_bytes(path, wrong, MOST_TOML_BYTES)
     try:
         return tomllib.loads(data.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise wrong(f"{path}: not valid TOML ({error})") from error
 
 

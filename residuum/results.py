@@ -106,7 +106,7 @@ class Unit:
     """One unit on the map of a network: where it stands, its shapes, and what deleting it does."""
 
     number: int
-    shape: str
+    shape: Annotated[str, Meta(pattern=" to ")]  # of the signal ahead of it to that behind it
     parameters: int
     kind: str
     error: float | None = None

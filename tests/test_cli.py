@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import reseal
 
 import residuum
 from residuum.cli import app, main
@@ -110,9 +111,9 @@ BAD = [
     (2, "margin is of until_decided", ["lesion", "nowhere", "--margin", 0.1]),
     (2, "error_rate", ["lesion", "nowhere", "--until-decided", "--error-rate", 0]),
     (2, "is above the last", ["paths", "resnet20", "--between", 5, 3]),
-    (2, "seed must be at least 0", ["study", "veit2016", "--seed", -1]),
-    (2, "seeds must be at least 1", ["study", "veit2016", "--seeds", 0]),
-    (2, "seed must be from 0", ["train", "resnet20", "--seed", 99999999999999999999]),
+    (2, "seed: must be at least 0, not -1", ["study", "veit2016", "--seed", -1]),
+    (2, "seeds: must be at least 1", ["study", "veit2016", "--seeds", 0]),
+    (2, "seed: must be at most", ["train", "resnet20", "--seed", 99999999999999999999]),
 ]
 
 
@@ -230,9 +231,10 @@ def test_diff_tells_meaning_from_words(capsys, small_run, tmp_path):
     assert same["same_meaning"]
     assert same["differences"] == []
     shutil.copytree(small_run, tmp_path / "copy")
-    told = json.loads((tmp_path / "copy" / "run.json").read_text())
+    file = tmp_path / "copy" / "run.json"
+    told = json.loads(file.read_text())
     told["recipe"]["source"], told["machine"]["threads"] = "elsewhere", 5
-    (tmp_path / "copy" / "run.json").write_text(json.dumps(told))
+    reseal(file, **told)
     found = residuum.diff(small_run, tmp_path / "copy")
     assert found.same_meaning
     assert [(d.what, d.weight) for d in found.differences] == [

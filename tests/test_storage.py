@@ -1,16 +1,12 @@
 """Files: old or new and nothing between; every flipped bit noticed, and located."""
 
 import errno
-import json
 import os
-import random
 import subprocess
 import sys
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from residuum import storage
 from residuum.errors import CheckpointError, LockedError, ResourceError, UsageError
@@ -42,54 +38,12 @@ def test_round_trip_is_exact(tmp_path):
     )
 
 
-def test_every_flipped_bit_is_noticed_and_located(tmp_path):
-    entry = write_tensors(tmp_path, "x.safetensors", tensors())
-    path = tmp_path / "x.safetensors"
-    whole = path.read_bytes()
-    parts, _ = storage.tensors._parse(whole, "x")
-    start = {name: whole.find(bytes(part)) for name, part in parts.items() if len(part) > 4}
-    for position in range(len(whole)):
-        bit = 1 << random.Random(position).randrange(8)
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ bit]) + whole[position + 1 :])
-        with pytest.raises(CheckpointError) as caught:
-            read_tensors(path, entry)
-        owner = [n for n, s in start.items() if s <= position < s + len(parts[n])]
-        if owner:
-            assert f"tensor {owner[0]}" in str(caught.value)
-
-
-def test_every_truncation_is_noticed(tmp_path):
-    entry = write_tensors(tmp_path, "x.safetensors", tensors())
-    path = tmp_path / "x.safetensors"
-    whole = path.read_bytes()
-    for content in (*(whole[:n] for n in range(len(whole))), whole + b"x"):
-        path.write_bytes(content)
-        with pytest.raises(CheckpointError):
-            read_tensors(path, entry)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=300))
-def test_any_bytes_are_refused_in_one_way(tmp_path_factory, content):
-    path = tmp_path_factory.mktemp("any") / "x.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError):
-        read_tensors(path)
-
-
-def test_special_files_are_refused(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", tmp_path, tmp_path / "missing"):
-        with pytest.raises(CheckpointError):
-            read_tensors(path)
-
-
 @pytest.mark.row("T5", "T7")
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, call, number):
     path = tmp_path / "x"
-    write_bytes(path, b"old")
+    write_bytes(tmp_path, "x", b"old")
 
     def fail(*_, **__):
         raise OSError(number, os.strerror(number))
@@ -104,7 +58,7 @@ def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch
     else:
         monkeypatch.setattr(storage.files.os, call, fail)
     with pytest.raises(ResourceError if number == errno.ENOSPC else OSError):
-        write_bytes(path, b"new")
+        write_bytes(tmp_path, "x", b"new")
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
@@ -146,6 +100,14 @@ except ResourceError as error:
     assert done.stdout.split() == ["6", "1", "0"], done.stderr
 
 
+@pytest.mark.parametrize("name", ["../x", "a/x", "/x", "..", "", "a\0b"])
+def test_a_name_never_leads_out_of_the_folder(tmp_path, name):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(UsageError, match="no name of a file"):
+        write_bytes(tmp_path / "a", name, b"")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a"]
+
+
 def save_three(folder) -> Checkpoints:
     store = Checkpoints(folder)
     for step in (1, 2, 3):
@@ -157,42 +119,6 @@ def test_two_checkpoints_are_kept_and_the_newest_found(tmp_path):
     store = save_three(tmp_path)
     assert store.latest().state == State(3)
     assert len(list(tmp_path.glob("step-*"))) == 2
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
-    store = save_three(tmp_path)
-    newest = max(tmp_path.glob("step-*"))
-    content = bytearray(newest.read_bytes())
-    content[-1] ^= 1
-    newest.write_bytes(content)
-    assert store.latest().tensors["w"].tolist() == [2.0] * 4
-    for file in tmp_path.glob("step-*"):
-        file.write_bytes(bytes(content))
-    with pytest.raises(CheckpointError, match="tensor w"):
-        store.latest()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b'{"schema": 2}',
-        b'{"schema": 2, "checkpoints": [{"file": "../x", "sha256": "0"}]}',
-    ],
-)
-def test_a_damaged_manifest_is_survived(tmp_path, damage):
-    store = save_three(tmp_path)
-    store.manifest.write_bytes(damage)
-    assert store.latest().state == State(3)
-
-
-def test_a_newer_manifest_is_refused(tmp_path):
-    store = save_three(tmp_path)
-    store.manifest.write_text(json.dumps({"schema": 3, "checkpoints": []}))
-    with pytest.raises(CheckpointError, match="schema 3"):
-        store.latest()
 
 
 @pytest.mark.row("T17")

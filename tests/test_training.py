@@ -104,7 +104,7 @@ def test_impossible_recipes(wrong):
         ({"normalisation": "chanel"}, "'channel'"),
         ({"clock": "epoch"}, "'epochs'"),
         ({"decay": "weight"}, "'weights'"),
-        ({"length": "3"}, r"\$\.length: expected int, got str"),
+        ({"length": "3"}, r"fb-cifar: length: expected int, got str"),
     ],
 )
 def test_unknown_words_of_a_recipe(wrong, message):
@@ -190,10 +190,10 @@ def test_a_recipe_from_a_file(tmp_path):
         ("adamw", "adam_w", r"\$\.optimiser\.kind: unknown word 'adam_w'\. Did you mean 'adamw'"),
         ("beta2", "momentum", r"\$\.optimiser: unknown word 'momentum'"),
         ("linear", "linar", r"\$\.warmup\.shape: unknown word 'linar'\. Did you mean 'linear'"),
-        ("0.95", "1.5", r"\$\.optimiser: AdamW: beta2 must be at least 0 and below 1"),
+        ("0.95", "1.5", r"\$\.optimiser\.beta2: must be below 1, not 1\.5"),
         ("length = 12", "", r"\$: missing length"),
         ("length = 12", "length = 12.5", r"\$\.length: expected int, got float"),
-        ("length = 12", "length = 0", "length must be above 0"),
+        ("length = 12", "length = 0", r"\$\.length: must be at least 1, not 0"),
         ("label_smoothing", "label_smothing", "'label_smoothing'"),
     ):
         path.write_text(FILE.replace(old, new))

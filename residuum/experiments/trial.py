@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import presets
+from .. import presets, progress
 from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..training import Blueprint, Machine, Recipe, Run
     from ..units import ResidualNetwork
+
+SMALL, MANY = 16, 54  # pixels of a side, and units (of 110 layers) that are advised against there
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Trial:
 
         network = self.build(len(data.classes))
         require_size(network, data, self.preset)
+        advise(self.preset, network, data)
         blueprint = self.blueprint(len(data.classes))
         about = About(blueprint, first_convolution(network), self.preset)
         return train(network, data, self.recipe, folder, machine, about)
@@ -64,14 +67,37 @@ def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None
     """UsageError before any work where images of this size cannot pass through the network."""
     import torch
 
+    network.eval()
+    part, signal = "stem", torch.zeros(1, 3, data.size, data.size)
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, data.size, data.size))
+            signal = network.stem(signal)
+            for number, unit in enumerate(network.units):
+                part, signal = f"unit {number}", unit(signal)
+            part = "head"
+            network.head(signal)
     except RuntimeError as error:
         size, reason = f"{data.size}x{data.size} pixels", str(error).splitlines()[0]
-        raise UsageError(f"{name}: images of {size} do not pass ({reason})") from error
+        raise UsageError(f"{name}: images of {size} do not pass its {part} ({reason})") from error
     finally:
         network.train()
+
+
+def advise(name: str, network: "ResidualNetwork", data: "Dataset") -> None:
+    """Warns, before the hours are spent, of a network that is made for larger images."""
+    from ..views.own import leaves
+
+    made_for, units = presets.find(name).size, sum(1 for _ in leaves(network))
+    pixels = f"{data.size}x{data.size} pixels"
+    if made_for > 4 * data.size:
+        progress.say(
+            f"warning: {name} is made for images of {made_for} pixels; these have {pixels}"
+        )
+    if data.size < SMALL and units > MANY:
+        progress.say(
+            f"warning: {name} has {units} units, far more than images of {pixels} need; "
+            "preresnet56 has 27"
+        )
 
 
 def first_convolution(network: "ResidualNetwork") -> str:

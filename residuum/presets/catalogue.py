@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 
-from ..errors import UsageError, nearest
+from ..errors import ResourceError, UsageError, nearest
 from ..networks.cost import Cost, cost
 from ..networks.stages import once
 from ..parts.init import he_normal
+from ..reader import Seed, require
+from ..storage import memory_bytes
 from ..units import ResidualNetwork
 from ..views.notation import write
 from ..views.own import express
@@ -58,12 +60,21 @@ def preset(
     `size`: pixels of an image, where the network must know it (VGG).
 
     UsageError: unknown name, option or value (with the nearest valid one); fewer than 2 classes.
+    ResourceError: weights larger than this machine's memory.
     """
     row = find(name)
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise UsageError(f"{name}: seed must be a whole number or None, not {seed!r}")
+    require(seed, Seed | None, f"{name}: seed", UsageError)
+    _require_memory(row, classes, options)
     network = row.build(row.classes if classes is None else classes, options)
     return he_normal(network, row.fan, seed)  # type: ignore[return-value]
+
+
+def _require_memory(row: Preset, classes: int | None, options: Mapping[str, Any]) -> None:
+    """Only many classes and large images make a network that large, so depth is not counted."""
+    needed = 4 * sum(weight.numel() for weight in _outline(row, classes, options).parameters())
+    if needed > memory_bytes():
+        there = f"{needed / 1e9:.0f} GB of weights, but this machine has {memory_bytes() / 1e9:.0f}"
+        raise ResourceError(f"{row.name}: {there} GB of memory. Take fewer classes or pixels")
 
 
 def _outline(row: Preset, classes: int | None, options: Mapping[str, Any]) -> ResidualNetwork:

@@ -3,16 +3,20 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from ..errors import UsageError, nearest
 from ..networks.stages import UnitMaker
 from ..parts.arrangements import ARRANGEMENTS
 from ..parts.init import Fan, rule
 from ..parts.shortcuts import option_a, option_a_average, option_b, option_b_bare, option_c
+from ..reader import Pixels, require
 from ..units import ResidualNetwork
 from .published import Published
 
+Classes = Annotated[int, Meta(ge=2, le=2**31 - 1)]
 SHORTCUTS = {
     "A": option_a,
     "A-avg": option_a_average,
@@ -67,9 +71,7 @@ class Preset:
 
         UsageError: an option or value that it does not take (with the nearest), bad classes.
         """
-        if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
-            rule = "classes must be a whole number of at least 2"
-            raise UsageError(f"{self.name}: {rule}, not {classes!r}")
+        require(classes, Classes, f"{self.name}: classes", UsageError)
         parts = {option: self._part(option, value) for option, value in options.items()}
         try:
             if self.maker is None:
@@ -84,9 +86,7 @@ class Preset:
             near = nearest(option, self.options)
             raise UsageError(f"{self.name} has no option {option!r}.{near}")
         if option == "size":
-            if isinstance(value, bool) or not isinstance(value, int):
-                rule = "size must be a whole number of pixels"
-                raise UsageError(f"{self.name}: {rule}, not {value!r}")
+            require(value, Pixels, f"{self.name}: size", UsageError)
             return value
         table = {"shortcut": SHORTCUTS, "arrangement": ARRANGEMENTS}[option]
         if not isinstance(value, str) or value not in table:

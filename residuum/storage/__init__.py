@@ -24,4 +24,4 @@ from .files import (
     write_text,
 )
 from .locks import Lock, holder
-from .tensors import Digest, Entry, TensorFile, read_tensors, write_tensors
+from .tensors import Digest, Entry, TensorFile, memory_bytes, read_tensors, write_tensors

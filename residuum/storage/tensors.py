@@ -64,7 +64,7 @@ def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
     """
     from safetensors.torch import load
 
-    data = read_bytes(path, most=_memory())
+    data = read_bytes(path, most=memory_bytes())
     if entry is not None and not (entry.sha256 and sha256(data).startswith(entry.sha256)):
         raise CheckpointError(f"{path}: {_damage(path, data, entry.tensors)}")
     _, beside = _parse(data, path)
@@ -74,8 +74,8 @@ def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
         raise CheckpointError(f"{path}: not a valid safetensors file ({error})") from error
 
 
-def _memory() -> int:
-    """Bytes of this machine: what is larger is not read."""
+def memory_bytes() -> int:
+    """Of this machine: what is larger is not read or made."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

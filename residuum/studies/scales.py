@@ -24,6 +24,7 @@ SMALL = SCALES | {
 # of the epochs, for VGG: its steps cost more (six times as much at 32 pixels), and it needs fewer
 VGG_SHARE, SMALL_VGG_SHARE = 0.3, 2 / 3
 UNTRAINED_STEPS = 50  # at a learning rate of zero: batch statistics settle, weights stay
+LEAST_DEPTH = 14  # two units in a stage
 
 
 def find_scale(name: str, size: int = 32) -> Scale:
@@ -66,6 +67,9 @@ def veit_trials(
     the residual network untrained."""
     residual, stacked = recipes(scale, data, epochs, seed)
     depth = scale.depth if depth is None else depth
+    if depth < LEAST_DEPTH:
+        why = f"figure 5b reorders units, and below depth {LEAST_DEPTH} no two have the same shape"
+        raise UsageError(f"depth {depth} is too shallow: {why}")
     return {
         RESIDUAL: Trial(f"preresnet{depth}", residual),
         PLAIN: Trial(f"preplain{depth}", residual),

@@ -114,7 +114,8 @@ class Checkpoints:
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy weights and buffers by name, all or nothing; wrappers' prefixes (`module.`) are ignored.
 
-    CheckpointError: names missing or left over, another shape (both given), values not finite.
+    CheckpointError: names missing or left over, another shape or type (both given), values that
+    are not finite, all zero, or negative variances.
     """
     given = {re.sub(r"module\.|_orig_mod\.", "", name): tensor for name, tensor in tensors.items()}
     wanted = network.state_dict()
@@ -128,7 +129,15 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
             last_layer = tensor.ndim <= 2 and "head" in name
             hint = f": made for {theirs[0]} classes, not {ours[0]}" if last_layer else ""
             raise CheckpointError(f"{where}: tensor {name} is {theirs}, the network's {ours}{hint}")
+        if tensor.dtype != wanted[name].dtype:
+            kinds = f"{tensor.dtype}, the network's {wanted[name].dtype}"
+            raise CheckpointError(f"{where}: tensor {name} is {kinds}")
     require_finite(given, where, CheckpointError)
+    for name, tensor in given.items():
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise CheckpointError(f"{where}: tensor {name} holds negative variances")
+    if given and not any(bool(tensor.any()) for tensor in given.values()):
+        raise CheckpointError(f"{where}: all weights are zero")
     network.load_state_dict(given)
 
 

@@ -31,6 +31,10 @@ class Blueprint:
     classes: int
     options: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if clash := sorted({"name", "classes", "seed"} & set(self.options)):
+            raise UsageError(f"a network has no option {clash[0]!r}")
+
 
 @dataclass(frozen=True)
 class Surroundings:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from msgspec import Meta
 
 from ..errors import UsageError, nearest
-from ..reader import Count, NotNegative, Seed, Share, Whole, check, expect, require
+from ..reader import Count, NotNegative, Pixels, Seed, Share, Whole, check, expect, require
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -33,7 +33,7 @@ class Source:
     svhn:DIR."""
     data_name: str | None = None
     """What figures call the data (class folders)."""
-    image_size: Count | None = None
+    image_size: Pixels | None = None
     """Resize and crop to this many pixels (class folders)."""
     download: bool = False
     """Fetch a published archive that is missing."""
@@ -57,7 +57,7 @@ class NetworkOptions:
     """A, A-avg, B, B-bare or C."""
     arrangement: str | None = None
     """original, bn_after_add, relu_before_add, relu_preact or preact."""
-    size: Count | None = None
+    size: Pixels | None = None
     """Pixels of an image (VGG)."""
 
     def given(self) -> dict[str, str | int]:
