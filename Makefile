@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test faults lint mutants gpu check clean
+.PHONY: demo test faults lint mutants gpu fuzz check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/residuum study veit2016 --data digits --scale laptop --output runs/demo --workers 2
@@ -28,6 +28,10 @@ mutants: $(VENV)/.installed
 # what must hold on a CUDA device; skipped where there is none
 gpu: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/test_gpu.py -q
+
+# ten thousand wrong flags and damaged files (about fifteen minutes); the suite does a thousand
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.fuzz --cases 10000 --output results/fuzz.json
 
 # every recorded kill of the full crash tests (about fifteen minutes); the suite itself does fewer
 check: $(VENV)/.installed
