@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOWEST ?= .venv-lowest
 UV      = $(LOWEST)/bin/uv --no-cache
 
-.PHONY: demo test faults lint mutants lowest gpu check clean
+.PHONY: demo test faults lint mutants lowest gpu fuzz check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/residuum study veit2016 --data digits --scale laptop --output runs/demo --workers 2
@@ -49,6 +49,10 @@ lowest:
 # what must hold on a CUDA device; skipped where there is none
 gpu: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/test_gpu.py -q
+
+# ten thousand wrong flags and damaged files (about fifteen minutes); the suite does a thousand
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.fuzz --cases 10000 --output results/fuzz.json
 
 # every recorded kill of the full crash tests (about fifteen minutes); the suite itself does fewer
 check: $(VENV)/.installed

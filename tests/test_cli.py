@@ -114,6 +114,11 @@ BAD = [
     (2, "seed: must be at least 0, not -1", ["study", "veit2016", "--seed", -1]),
     (2, "seeds: must be at least 1", ["study", "veit2016", "--seeds", 0]),
     (2, "seed: must be at most", ["train", "resnet20", "--seed", 99999999999999999999]),
+    (2, "Did you mean 'B'", ["info", "resnet20", "--shortcut", "b"]),
+    (2, "Did you mean 'fb-cifar'", ["train", "resnet20", "--recipe", "fb"]),
+    (2, "Did you mean 'cpu'", ["train", "resnet20", "--device", "cpuu"]),
+    (2, "Did you mean 'veit2016'", ["study", "veit"]),
+    (2, "Did you mean 'digits'", ["train", "resnet20", "--data", "dgits"]),
 ]
 
 
