@@ -33,7 +33,7 @@ class Scale:
     gradient_examples: int  # training images for gradients
     samples: int  # single paths of every length
     repeats: int  # random subsets or orders of every size
-    particles: int = 16  # of splitting, for every length
+    particles: int = 8  # of splitting, for every length
     replicates: int = 2  # of splitting
 
 
