@@ -6,7 +6,7 @@ from ..results import Network, Series
 
 INK, MUTED, GRID = "#1f2328", "#5f6873", "#dfe3e8"
 COLOURS = ("#2563eb", "#c2410c", "#2b7a3b", "#9333ac", "#0b7285", "#5c6b00")
-SPANS = ("#b7860b", "#6d5bd0", "#64748b")
+SPANS = ("#8a6500", "#6d5bd0", "#64748b")
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line"}
 VARIABLES |= {colour: f"c{i}" for i, colour in enumerate(COLOURS, 1)}
 VARIABLES |= {colour: f"span{i}" for i, colour in enumerate(SPANS, 1)}

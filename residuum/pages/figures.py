@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -85,7 +86,8 @@ def _save(
     from matplotlib.figure import Figure as Canvas
 
     style: dict[Any, Any] = STYLE | {"font.size": sheet.text}
-    with rc_context(style):
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page has more fonts than this
         canvas = Canvas(figsize=(sheet.width / 72, sheet.height / 72), layout="constrained")
         FigureCanvasAgg(canvas)
         _axes(canvas.subplots(), figure, words, sheet)
@@ -108,8 +110,8 @@ def _axes(axes, figure: Figure, words: Mapping[str, int], sheet: Sheet) -> None:
         _series(axes, figure.series[i], look, i)
     if all(isinstance(x, int) for series in figure.series for x in series.x):
         axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("\n".join(textwrap.wrap(typeset(figure.x_label), sheet.letters)))
-    axes.set_ylabel(typeset(figure.y_label))
+    axes.set_xlabel("\n".join(textwrap.wrap(_words(figure.x_label), sheet.letters)))
+    axes.set_ylabel(_words(figure.y_label))
     if figure.log_y:
         axes.set_yscale("log")
     elif min((v for s in figure.series for v in s.y if v is not None), default=0) >= 0:
@@ -132,7 +134,12 @@ def _spans(axes, figure: Figure) -> None:
         axis = axes.get_xaxis_transform()
         height = (1.02 + 0.035 * i,) * 2
         bar = {"linewidth": 4, "solid_capstyle": "butt", "clip_on": False}
-        axes.plot(ends, height, color=colour, transform=axis, label=typeset(span.name), **bar)
+        axes.plot(ends, height, color=colour, transform=axis, label=_words(span.name), **bar)
+
+
+def _words(text: str) -> str:
+    """Text that is no formula, and that a legend does not leave out for its first letter."""
+    return typeset(text).replace("$", r"\$").replace("_", "\u200b_", text.startswith("_"))
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ class _Look:
 
 def _series(axes, series: Series, look: _Look, number: int) -> None:
     keep = [i for i, y in enumerate(series.y) if y is not None and series.x[i] is not None]
-    x, y, name = _pick(series.x, keep), _pick(series.y, keep), typeset(series.name)
+    x, y, name = _pick(series.x, keep), _pick(series.y, keep), _words(series.name)
     if series.style == "bars":
         axes.bar(x, y, color=look.colour, width=0.8, label=name)
     else:

@@ -13,7 +13,7 @@ from ..storage import make_folder, write_bytes, write_text
 from .colours import SPANS, VARIABLES, base_role, roles, seed_numbers, series_colours
 from .figures import NARROW, WIDE, draw, draw_for_page
 from .inline import inline
-from .typography import grouped, short, typeset
+from .typography import clean, grouped, short, typeset
 
 HEATS = 20  # steps of the unit map's colour
 OPEN_MAPS = 4  # maps of units that are not folded away
@@ -54,6 +54,7 @@ def render(study: Study) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: clean(value) if type(value) is str else value,
         loader=jinja2.DictLoader(files),
     )
     environment.filters |= {"t": typeset, "grouped": grouped, "short": short}

@@ -5,6 +5,7 @@ import re
 SUPERSCRIPTS = str.maketrans("0123456789-+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺")
 FIXED, THIN, JOINED = "\u00a0", "\u202f", "\u2060"  # no line breaks at any
 UNITS = "%|×|points?|epochs?|images?|units?|classes|draws|paths|subsets|orders|seeds|deleted"
+FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 RULES = (
     (r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?\d+)\b", lambda m: scientific(m[1], int(m[2]))),
     (r"(?<=[\dnR)])\^(-?\d+)\b", lambda m: superscript(m[1])),
@@ -20,10 +21,15 @@ RULES = (
 
 def typeset(text: object) -> str:
     """The text with its numbers set: for prose and labels, not for names and digests."""
-    found = str(text)
+    found = clean(text)
     for pattern, replacement in RULES:
         found = re.sub(pattern, replacement, found)
     return found
+
+
+def clean(text: object) -> str:
+    """The text with a sign in place of what XML and UTF-8 forbid: names come from outside."""
+    return FORBIDDEN.sub("\ufffd", str(text))
 
 
 def superscript(digits: str) -> str:

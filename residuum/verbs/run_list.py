@@ -58,8 +58,7 @@ def _entry(folder: Path) -> RunEntry:
     from ..training import Run
 
     files = [*map(folder.joinpath, SIGNS), *folder.glob("checkpoints/*.json")]
-    written = max(file.stat().st_mtime for file in files if file.exists())
-    date = datetime.datetime.fromtimestamp(written).isoformat(" ", "minutes")
+    date = datetime.datetime.fromtimestamp(max(map(_written, files))).isoformat(" ", "minutes")
     try:
         run = Run.open(folder)
         error = run.outcome.last.test_error if run.finished else None
@@ -67,6 +66,14 @@ def _entry(folder: Path) -> RunEntry:
         return RunEntry(str(folder), _state(run), name, run.data.name, error, seed, date)
     except ResiduumError as problem:
         return RunEntry(str(folder), "unreadable", date=date, problem=str(problem))
+
+
+def _written(file: Path) -> float:
+    """When; 0 for a file that is not there, or no longer: a training may be at work."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _state(run: "Run") -> str:
