@@ -108,6 +108,7 @@ def test_early_decisions_are_those_of_the_full_sweep(name, monkeypatch):
     ]
     assert {"worse", "not worse"} == {d.decision for d in found}
     assert sum(d.change.n for d in found) < 0.7 * n * len(found)
+    assert min(d.change.n for d in found if d.decision == "not worse") < n
     assert base.n == max(d.change.n for d in found)
     for ours, whole in zip(found, full, strict=True):
         assert ours.interval[0] <= whole.change.value <= ours.interval[1]
