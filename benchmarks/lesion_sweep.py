@@ -12,7 +12,7 @@ that each reaches (`peak.py`, same threads), and whether predictions agree.
 
 The sweep that stops early against the full one, on a trained network: seconds, their ratio, the
 examples that each unit took, and whether every decision (worse than 2 points, 5 % over all units)
-is the full sweep's. Without a run: preresnet56, trained here on the digits for ten epochs; on noisy
+is the full sweep's. Without a run: preresnet20, trained here on the digits for ten epochs; on noisy
 copies of all digits, since there are only 1,797.
 """
 
@@ -57,7 +57,7 @@ def trained(options: argparse.Namespace) -> tuple[str, torch.nn.Module, Examples
         subject = open_subject(Run.open(options.run), load(options.data or "digits"))
         return subject.name, subject.network, Examples(*subject.test(options.images))
     with tempfile.TemporaryDirectory() as folder:
-        run = residuum.train("preresnet56", output=folder, epochs=10, threads=options.threads)
+        run = residuum.train("preresnet20", output=folder, epochs=10, threads=options.threads)
         subject = open_subject(Run.open(run.folder), load("digits"))
     images, labels = (
         torch.cat(parts) for parts in zip(subject.train(), subject.test(), strict=True)

@@ -31,6 +31,7 @@ class Mutant(NamedTuple):
     tests: str
 
 
+EARLY = "tests/test_early.py"
 LAWS, UNITS, PATHS = (
     "tests/laws/test_anatomy.py tests/laws/test_gradients.py",
     "tests/test_units.py",
@@ -223,6 +224,16 @@ MUTANTS = [
         LAWS,
     ),
     Mutant("anatomy/deletions.py", "return ~right", "return right", LAWS),
+    Mutant("anatomy/early.py", "error_rate / len(view.units)", "error_rate", EARLY),
+    Mutant("anatomy/early.py", "random.default_rng(seed)", "random.default_rng(0)", EARLY),
+    Mutant("anatomy/betting.py", " - np.log(len(BETS))", "", EARLY),
+    Mutant("anatomy/betting.py", "(drawn * mean - before) / (size - drawn)", "0", EARLY),
+    Mutant(
+        "anatomy/betting.py",
+        "rejected(-differences, -margin",
+        "rejected(-differences, margin",
+        EARLY,
+    ),
     Mutant(
         "views/view.py",
         "nests = [part for part in series.parts if not single(part)]",

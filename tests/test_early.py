@@ -108,9 +108,16 @@ def test_early_decisions_are_those_of_the_full_sweep(name, monkeypatch):
     ]
     assert {"worse", "not worse"} == {d.decision for d in found}
     assert sum(d.change.n for d in found) < 0.7 * n * len(found)
+    assert min(d.change.n for d in found if d.decision == "not worse") < n
     assert base.n == max(d.change.n for d in found)
     for ours, whole in zip(found, full, strict=True):
         assert ours.interval[0] <= whole.change.value <= ours.interval[1]
+    variants = [anatomy.without(network, units) for units in ([], *(d.deleted for d in full))]
+    rows = anatomy.sweep(network, images, variants, keep=examples.wrong).numpy().astype(int)
+    differences = (rows[1:] - rows[0])[:, np.random.default_rng(3).permutation(n)]
+    for ours, row in zip(found, differences, strict=True):
+        rate = 0.05 / len(full)
+        assert ours.interval == betting.interval(row[: ours.change.n], n, rate)
     monkeypatch.setattr(NetworkView, "stages", lambda self: None)  # one forward pass a variant
     assert anatomy.delete_each_early(network, examples, margin, seed=3) == (base, found)
     assert anatomy.delete_each_early(network, examples, margin, seed=4) != (base, found)
