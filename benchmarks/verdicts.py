@@ -1,5 +1,5 @@
-"""Does a verdict turn into its opposite from machine to machine? The demo's study again, with lesser
-instruction sets and two threads, each in a process and a store of its own.
+"""Does a verdict turn into its opposite from machine to machine? The demo's study again, with
+lesser instruction sets and two threads, each in a process and a store of its own.
 
     python benchmarks/verdicts.py --output runs/verdicts             the demo's study, everywhere
     python benchmarks/verdicts.py --output runs/verdicts --small     depth 20, 6 epochs: a trial run
