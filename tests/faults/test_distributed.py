@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.kill_resume import digest, small_data, with_dropout
 from residuum.cli import main
+from residuum.data import load
 from residuum.data.images import Dataset
 from residuum.training import Machine, Run, distributed, find_recipe, train
 from residuum.training.distributed import Team
@@ -24,6 +25,12 @@ from residuum.training.loop import Trainer
 from .forked import Ended, Forked, ranks, started
 
 SMALL = ("train", "preresnet8", "--epochs", "1", "--quiet", "--output")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """What the forked ranks then need not import."""
+    load("digits")
 
 
 def two_ranks(place: Path, folder: Path, fault=None, **environment: str) -> list[Forked]:
