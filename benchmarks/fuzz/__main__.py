@@ -71,6 +71,7 @@ class Fuzzer:
         if problem:
             said = end.err.strip().splitlines()[-1:] or [""]
             self.failures.append({"problem": problem, "case": asdict(case), "said": said[0][-300:]})
+            print(f"{problem}: --replay '{json.dumps(asdict(case))}'", file=sys.stderr, flush=True)
         return problem
 
     def fuzz(self, kind: str, cases: int, seed: int) -> None:

@@ -91,7 +91,7 @@ def redirect(out: str | Path, err: str | Path) -> None:
     """This process's streams go to files, as a shell does it, and read from nowhere."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, file in enumerate((out, err), 1):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     progress.quiet = False

@@ -12,7 +12,7 @@ from PIL import Image
 from residuum import progress
 from residuum.machine import Machine
 from residuum.results import Study
-from residuum.verbs import train
+from residuum.verbs import evaluate, lesion, report, train
 
 RECIPE = """name = "tiny"
 length = 2
@@ -47,6 +47,20 @@ def make(place: Path) -> None:
     newest.unlink()
     _study(place / "report")
     _log(place / "store")
+    _warm(place, given, machine)
+
+
+def _warm(place: Path, given: dict[str, str], machine: Machine) -> None:
+    """Loads in this process what forked ones would each load anew."""
+    from residuum import studies  # noqa: F401
+    from residuum.data import load
+
+    load("digits")
+    evaluate(place / "run", machine=machine, **given)
+    lesion(place / "run", machine=machine, **given)
+    shutil.copytree(place / "report", place / "warm")
+    report(place / "warm")
+    shutil.rmtree(place / "warm")
 
 
 def _images(folder: Path) -> None:

@@ -32,7 +32,8 @@ class Forked:
         os.kill(self.pid, number)
 
     def end(self, seconds: float = 60) -> Ended:
-        """Waited for; killed, and an AssertionError, where it takes longer."""
+        """Waited for; killed, and an AssertionError, where it takes longer (on an idle machine)."""
+        seconds *= max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         start, ended, status = time.monotonic(), 0, 0
         while not ended:
             ended, status = os.waitpid(self.pid, os.WNOHANG)
