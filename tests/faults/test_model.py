@@ -322,7 +322,7 @@ def test_lists_of_unequal_length_are_refused(make):
     "change",
     [
         lambda text: text.replace('"y": [', '"y": [0, '),
-        lambda text: text.replace('"labels": [', '"labels": ["x", '),
+        lambda text: text.replace('"labels": [\n', '"labels": ["x",\n'),
         lambda text: text.replace('"findings": [', '"findings": "x", "y": ['),
         lambda text: text.replace('"results": [', '"results": null, "x": ['),
         lambda text: text.replace('"units": [', '"units": ["x", ', 1),
