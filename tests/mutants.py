@@ -37,6 +37,7 @@ LAWS, UNITS, PATHS = (
     "tests/test_units.py",
     "tests/test_paths.py",
 )
+MODEL, STORED = "tests/faults/test_model.py", "tests/faults/test_checkpoint.py"
 RESUME, TRAINING, IDENTITY = (
     "tests/laws/test_resume.py",
     "tests/test_training.py",
@@ -52,7 +53,7 @@ MUTANTS = [
     # ---- jobs and items ----
     Mutant(
         "experiments/log.py",
-        "damaged = digest != _digest(content)",
+        "damaged = digest != json_digest(content)",
         "damaged = False",
         f"{JOBS} -k damage",
     ),
@@ -126,12 +127,20 @@ MUTANTS = [
     Mutant("verbs/catalogue.py", "not options and classes in", "classes in", f"{CLI} -k verb"),
     Mutant(
         "verbs/requests.py",
-        "replace(words.get(name, own[name].default), **given)",
+        "replace(bound.arguments[name], **changed)",
         "own[name].default",
         f"{CLI} -k verb",
     ),
     Mutant("storage/locks.py", "except BlockingIOError:", "except KeyError:", f"{CLI} -k listed"),
-    Mutant("training/checkpoint.py", 'split("-")[1]', 'split("-")[0][4:] or 0', f"{CLI} -k listed"),
+    Mutant("training/checkpoint.py", "int(step[1])", "0 * int(step[1])", f"{CLI} -k listed"),
+    # ---- what is refused ----
+    Mutant(
+        "reader.py", "right = said == json_digest(value)", "right = True", f"{MODEL} -k flipped"
+    ),
+    Mutant("results.py", "if result.slug in slugs:", "if False:", f"{MODEL} -k two_items"),
+    Mutant("training/run.py", "run.weights()  #", "run.outcome  #", f"{STORED} -k whole_or"),
+    Mutant("training/memory.py", 'not in ("", kind)', "is None", f"{STORED} -k optimiser"),
+    Mutant("cli/command.py", "_takes(kind, int)", "False", f"{MODEL} -k numbers"),
     # ---- the merge ----
     Mutant(
         MERGES,

@@ -73,7 +73,8 @@ def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None
         with torch.no_grad():
             signal = network.stem(signal)
             for number, unit in enumerate(network.units):
-                part, signal = f"unit {number}", unit(signal)
+                part = f"unit {number}"
+                signal = unit(signal)
             part = "head"
             network.head(signal)
     except RuntimeError as error:

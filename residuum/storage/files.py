@@ -59,7 +59,7 @@ def write_bytes(folder: Path, name: str, data: bytes) -> None:
     UsageError: a name that leads out of it. ResourceError: the disk is full; what stood there
     before still stands.
     """
-    if Path(name).name != name or "\0" in name:
+    if Path(name).name != name or name in ("", "..") or "\0" in name:
         raise UsageError(f"{folder}: {name!r} is no name of a file in this folder")
     path = folder / name
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)

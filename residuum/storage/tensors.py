@@ -48,7 +48,12 @@ def write_tensors(
     """
     from safetensors.torch import save
 
-    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    plain, places = {}, set[int]()
+    for key, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        plain[key] = tensor.clone() if place in places else tensor  # each name has its own bytes
+        places.add(place)
     data = save(plain, {"json": json.dumps(metadata, allow_nan=False)})
     digest = sha256(data)
     name = name.replace("{digest}", digest[:DIGEST_IN_NAME])

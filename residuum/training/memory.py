@@ -18,6 +18,7 @@ class Numbers:
 
     parameters: Mapping[str, Number] = field(default_factory=dict)
     groups: tuple[Mapping[str, Number], ...] = ()
+    kind: str = ""  # the optimiser's class; "": not said
 
 
 def remember(optimiser: Optimizer, network: nn.Module) -> tuple[dict[str, Tensor], Numbers]:
@@ -39,13 +40,19 @@ def remember(optimiser: Optimizer, network: nn.Module) -> tuple[dict[str, Tensor
                 raise CheckpointError(f"{what}: only tensors and numbers can be saved")
     groups = optimiser.param_groups
     kept = ({k: v for k, v in group.items() if isinstance(v, int | float)} for group in groups)
-    return tensors, Numbers(numbers, tuple(kept))
+    return tensors, Numbers(numbers, tuple(kept), type(optimiser).__name__)
 
 
 def recall(
     optimiser: Optimizer, network: nn.Module, tensors: Mapping[str, Tensor], numbers: Numbers
 ) -> None:
-    """Put back what `remember` gave. CheckpointError: it belongs to other parameters."""
+    """Put back what `remember` gave.
+
+    CheckpointError: it belongs to other parameters or another kind of optimiser.
+    """
+    kind = type(optimiser).__name__
+    if numbers.kind not in ("", kind):
+        raise CheckpointError(f"the memory of {numbers.kind} is not that of {kind}")
     parameters = dict(network.named_parameters())
     for name, value in {**tensors, **numbers.parameters}.items():
         owner, _, key = name.rpartition(".")

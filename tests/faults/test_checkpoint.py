@@ -316,8 +316,8 @@ def loaded(weights, classes: int = 10, name: str = "preresnet8"):
 @pytest.mark.row("C7", "C9", "C10")
 def test_weights_that_do_not_fit_are_refused_whole(finished):
     weights = Run.open(finished).weights()
-    first, variance = weights["stem.0.weight"], "units.1.before.0.running_var"
-    assert variance in weights
+    first = weights["stem.0.weight"]
+    variance = next(name for name in weights if name.endswith("running_var"))
     with pytest.raises(CheckpointError, match="10 classes, not 7"):
         loaded(weights, classes=7)
     with pytest.raises(CheckpointError, match=r"lacks .* and \d+ more"):
@@ -394,7 +394,9 @@ def test_the_memory_of_another_optimiser_is_refused(data):
         trainer.advance()
     states = [trainer.checkpoint() for trainer in trainers]
     for other in (1, 2):
-        with pytest.raises(CheckpointError, match=r"\d groups|belongs to|SGD|optimiser|memory"):
+        with pytest.raises(
+            CheckpointError, match=r"memory of Adam is not that of SGD|2 groups were saved, not 1"
+        ):
             trainers[0].restore(states[other], "x")
 
 

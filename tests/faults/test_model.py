@@ -195,6 +195,7 @@ def test_output_that_cannot_be_written_or_is_anothers_stays(capsys, tmp_path):
         ("given twice", ["--random", 1, "--random", 1]),
         ("repeats: must be at least 1", ["--random", 1, "--repeats", 0]),
         ("not both", ["--units", 1, "--random", 1]),
+        ("are of random sets", ["--repeats", 3]),
         ("digits has 359 test images, not 360", ["--examples", 360]),
         ("examples: must be at least 1", ["--examples", 0]),
     ],
@@ -322,7 +323,7 @@ def test_lists_of_unequal_length_are_refused(make):
     "change",
     [
         lambda text: text.replace('"y": [', '"y": [0, '),
-        lambda text: text.replace('"labels": [', '"labels": ["x", '),
+        lambda text: text.replace('"labels": [\n', '"labels": ["x",\n'),
         lambda text: text.replace('"findings": [', '"findings": "x", "y": ['),
         lambda text: text.replace('"results": [', '"results": null, "x": ['),
         lambda text: text.replace('"units": [', '"units": ["x", ', 1),
