@@ -179,6 +179,8 @@ def _interval(axes, x, low, high, look: _Look) -> None:
 
     aside = offset_copy(axes.transData, axes.figure, x=1.6 * look.place, units="points")
     axes.vlines(x, low, high, color=look.colour, linewidth=1.3, alpha=0.6, transform=aside)
+    axes.update_datalim([*zip(x, low, strict=True), *zip(x, high, strict=True)])
+    axes.autoscale_view()
 
 
 def _bounded(series: Series) -> list[int]:
