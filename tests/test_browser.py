@@ -98,8 +98,8 @@ def test_the_navigation_stays_in_sight_and_leads_back(visit, width):
     assert any("not decidable at this scale" in name for name in names)
 
 
-SEEN = """() => { window.seen = []; document.addEventListener("focusin", (event) =>
-  seen.push(event.target.getAttribute("aria-label"))); }"""
+SEEN = """() => { window.seen ??= (document.addEventListener("focusin", (event) =>
+  seen.push(event.target.getAttribute("aria-label"))), []); }"""
 
 
 @pytest.mark.parametrize("group", ["#maps .map", "#figure-6c svg.wide"])

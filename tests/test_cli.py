@@ -1,10 +1,13 @@
 """The command line as a user meets it: one message, the right code, results on stdout alone."""
 
+import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from math import comb
 
 import pytest
 from conftest import reseal
@@ -13,6 +16,7 @@ import residuum
 from residuum.cli import app, main
 from residuum.errors import UsageError
 from residuum.machine import Machine
+from residuum.results import Study
 from residuum.storage import Lock
 from residuum.training.optimisers import AdamW
 from residuum.verbs import NetworkOptions
@@ -65,7 +69,69 @@ def test_paths(capsys):
     assert found["mean"] == 27
     assert round(found["share"], 4) == 0.9802
     assert round(found["remaining"][5], 3) == 0.343
-    assert "mean length 27" in call(capsys, "paths", "preresnet110")[1]
+    assert found["central"] == [20, 34]
+
+
+def test_paths_of_a_deep_network_are_summed_up(capsys):
+    out = call(capsys, "paths", "preresnet110", "--delete", 10)[1]
+    assert "2^54 (about 1.80e16) paths, mean length 27" in out
+    assert "length 20-34, 95.98 % of all paths" in out
+    rows = [line.split() for line in out.splitlines() if "█" in line]
+    assert len(rows) < 20
+    middle = max(rows, key=lambda row: len(row[3]))
+    assert middle[0] == "27-28"
+    exact = (comb(54, 27) + comb(54, 28)) / 2**54
+    assert float(middle[1]) == round(100 * exact, 2)
+    left = (comb(44, 27) + comb(44, 28)) / (comb(54, 27) + comb(54, 28))
+    assert float(middle[4]) == float(f"{left:.4g}")
+
+
+def test_paths_line_by_line(capsys):
+    out = call(capsys, "paths", "preresnet110", "--all")[1]
+    assert [line.split()[:2] for line in out.splitlines()[3:]] == [
+        [str(k), str(comb(54, k))] for k in range(55)
+    ]
+    assert "9       1" in call(capsys, "paths", "resnet20")[1]  # a shallow one, without being asked
+    assert "1 path, mean length 54" in call(capsys, "paths", "preplain110")[1]
+
+
+def test_lesions_stand_worst_first_beside_bars(capsys, small_run):
+    out = call(capsys, "lesion", small_run)[1]
+    rows = [line for line in out.splitlines() if line.startswith("without")]
+    errors = [float(re.search(r"([\d.]+) % \[", row)[1]) for row in rows]
+    assert errors == sorted(errors, reverse=True)
+    assert [row.count("█") for row in rows] == [round(24 * error / 100) for error in errors]
+
+
+def test_lesions_as_csv_are_those_of_json(capsys, small_run):
+    found = json.loads(call(capsys, "lesion", small_run, "--json")[1])
+    intact, *rows = csv.DictReader(call(capsys, "lesion", small_run, "--csv")[1].splitlines())
+    assert (intact["deleted"], float(intact["error"])) == ("", found["intact"])
+    assert [[int(row["deleted"])] for row in rows] == [x["deleted"] for x in found["lesions"]]
+    assert [float(row["p_value"]) for row in rows] == [x["p_value"] for x in found["lesions"]]
+    assert call(capsys, "lesion", small_run, "--csv", "--json")[0] == 2
+
+
+def test_lesions_have_a_page_of_their_own(capsys, small_run, tmp_path):
+    wanted = [
+        "figures/lesion-lesions.png",
+        "figures/lesion-lesions.svg",
+        "report.html",
+        "study.json",
+    ]
+    for i, more in enumerate(([], ["--random", 1, "--repeats", 2], ["--units", 0, "--units", 2])):
+        arguments = ["lesion", small_run, "--output", tmp_path / str(i), "--examples", 50, *more]
+        out = call(capsys, *arguments)[1]
+        assert out.endswith("report.html\n")
+        written = [p for p in (tmp_path / str(i)).rglob("*") if p.is_file()]
+        assert sorted(str(p.relative_to(tmp_path / str(i))) for p in written) == wanted
+    shown = Study.load(tmp_path / "0" / "study.json")
+    assert [u.number for u in shown.networks[0].units] == [0, 1, 2]
+    assert shown.classes == 10
+    assert Study.load(tmp_path / "2" / "study.json").networks[0].units[0].error is None
+    assert call(capsys, *arguments)[0] == 0  # once more, over its own page
+    code, _, err = call(capsys, "lesion", small_run, "--output", small_run)
+    assert (code, "something else" in err) == (2, True)
 
 
 def test_ls(capsys):

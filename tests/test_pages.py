@@ -126,6 +126,21 @@ def test_a_drawing_is_described_by_its_finding_and_has_no_style(sheet):
     }
 
 
+def test_intervals_lie_within_the_axes():
+    high = (30.0, 80.0)
+    series = [Series(n, (0, 1), (1.0, 2.0), (0.0, 0.0), high, style="points") for n in "ab"]
+    figure = Figure("x", "y", tuple(series))
+    root = ET.fromstring(
+        inline(draw_for_page(figure, {}, WIDE), figure, "f", {"title": "", "finding": ""})
+    )
+    top = min(float(rect.get("y")) for rect in root.iter(f"{{{SVG}}}rect"))  # what clips the axes
+    paths = [path.get("d") for path in root.iter(f"{{{SVG}}}path")]
+    bars = [re.fullmatch(r"M (\d\d\S*) (\S+) L \1 (\S+)", path) for path in paths]
+    ends = [float(end) for bar in bars if bar for end in bar.groups()[1:]]
+    assert ends
+    assert min(ends) >= top - 0.2
+
+
 def test_dollars_are_no_formula_and_foreign_letters_no_warning(tmp_path):
     series = Series("_$x^{$ \\frac 猫", (0, 1), (1.0, 2.0), labels=("$", "_"))
     figure = Figure("$\\sum$ \x00", "{}$", (series,))

@@ -110,8 +110,8 @@ def _axes(axes, figure: Figure, words: Mapping[str, int], sheet: Sheet) -> None:
         _series(axes, figure.series[i], look, i)
     if all(isinstance(x, int) for series in figure.series for x in series.x):
         axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("\n".join(textwrap.wrap(_words(figure.x_label), sheet.letters)))
-    axes.set_ylabel(_words(figure.y_label))
+    axes.set_xlabel(_words(figure.x_label, sheet.letters, 3))
+    axes.set_ylabel(_words(figure.y_label, sheet.letters * sheet.height // sheet.width, 2))
     if figure.log_y:
         axes.set_yscale("log")
     elif min((v for s in figure.series for v in s.y if v is not None), default=0) >= 0:
@@ -137,9 +137,12 @@ def _spans(axes, figure: Figure) -> None:
         axes.plot(ends, height, color=colour, transform=axis, label=_words(span.name), **bar)
 
 
-def _words(text: str) -> str:
-    """Text that is no formula, and that a legend does not leave out for its first letter."""
-    return typeset(text).replace("$", r"\$").replace("_", "\u200b_", text.startswith("_"))
+def _words(text: str, width: int = 60, lines: int = 1) -> str:
+    """Text in lines, cut where it is too long; no formula, and nothing that a legend leaves out for
+    its first letter."""
+    wrapped = textwrap.wrap(typeset(text), width, max_lines=lines, placeholder=" …")
+    found = "\n".join(wrapped).replace("$", r"\$")
+    return f"\u200b{found}" if found.startswith("_") else found
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,8 @@ def _interval(axes, x, low, high, look: _Look) -> None:
 
     aside = offset_copy(axes.transData, axes.figure, x=1.6 * look.place, units="points")
     axes.vlines(x, low, high, color=look.colour, linewidth=1.3, alpha=0.6, transform=aside)
+    axes.update_datalim([*zip(x, low, strict=True), *zip(x, high, strict=True)])
+    axes.autoscale_view()
 
 
 def _bounded(series: Series) -> list[int]:
