@@ -42,6 +42,7 @@ RESUME, TRAINING, IDENTITY = (
     "tests/test_identity.py",
 )
 READER, PRESETS = "tests/test_reader.py", "tests/laws/test_presets.py"
+SPLITTING, MEASURES = "tests/laws/test_splitting.py", "tests/test_measures.py"
 MERGES = "parts/merges.py"
 CLI = "tests/test_cli.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
@@ -236,6 +237,36 @@ MUTANTS = [
         PATHS,
     ),
     Mutant("anatomy/paths.py", "[comb(sum(sizes) - size, j)]", "[comb(sum(sizes), j)]", PATHS),
+    Mutant(
+        "anatomy/splitting.py",
+        "weights[source, column] * factor[row, slot]",
+        "weights[source, column]",
+        SPLITTING,
+    ),
+    Mutant("anatomy/splitting.py", "weights, lengths + 1)", "weights, lengths)", SPLITTING),
+    Mutant("anatomy/splitting.py", "p[counts <= particles] = 1.0", "pass", SPLITTING),
+    Mutant(
+        "anatomy/splitting.py", "default_rng([seed, r, i])", "default_rng([seed, r])", SPLITTING
+    ),
+    Mutant(
+        "views/tape.py",
+        "deepcopy(network.head).double(), last.double()",
+        "network.head, last",
+        SPLITTING,
+    ),
+    Mutant(
+        "anatomy/measures.py",
+        "np.sqrt(np.mean(self.squares, axis=0))",
+        "np.mean(self.squares, axis=0)",
+        MEASURES,
+    ),
+    Mutant("anatomy/measures.py", "** (1 / window)", "** 1", MEASURES),
+    Mutant(
+        "anatomy/statistics.py",
+        "np.log(values[values > 0])",
+        "np.log(values[values >= 0])",
+        MEASURES,
+    ),
     Mutant(
         "anatomy/gradients.py", "through = _signed(through, sign)\n", "through = through\n", LAWS
     ),

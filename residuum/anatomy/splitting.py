@@ -168,7 +168,7 @@ def path_gradients(
     model: Any,
     inputs: Tensor,
     targets: Tensor,
-    particles: int = 16,
+    particles: int = 8,
     replicates: int = 2,
     samples: int = 0,
     seed: int = 0,
