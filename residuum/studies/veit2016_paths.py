@@ -131,15 +131,17 @@ def text_numbers(setting: Setting, values: Values) -> Result:
 # ---- figures 6b and 6c: gradient by path length ----
 
 
-def gradients(setting: Setting) -> Probe[PathGradients]:
-    """All measures, on training images (the paper: random training batches)."""
+def gradients(setting: Setting, role: str = RESIDUAL) -> Probe[PathGradients]:
+    """All measures, on training images (the paper: random training batches); of the control
+    without paths drawn with equal chances."""
     scale = setting.scale
     splitting = scale.gradient_examples, scale.particles, scale.replicates
-    return path_gradients(*splitting, scale.samples, setting.seed)
+    samples = 0 if role == CONTROL else scale.samples
+    return path_gradients(*splitting, samples, setting.seed)
 
 
 def gradients_needed(setting: Setting) -> list[Need]:
-    needs: list[Need] = [(role, gradients(setting)) for role in (RESIDUAL, CONTROL)]
+    needs: list[Need] = [(role, gradients(setting, role)) for role in (RESIDUAL, CONTROL)]
     return [*needs, (RESIDUAL, each_unit(setting))]
 
 
@@ -180,7 +182,7 @@ def factor_words(found: PathGradients) -> str:
 def figure_6b(setting: Setting, values: Values) -> Result:
     """Gradient norm of a single path against its length."""
     n, found = setting.member(RESIDUAL).units, values.each(RESIDUAL, gradients(setting))
-    control = values.each(CONTROL, gradients(setting))
+    control = values.each(CONTROL, gradients(setting, CONTROL))
     trained, initial = (listed(map(factor_words, some)) for some in (found, control))
     untrained = verdicts.unanimous(verdicts.decays(one.local_factors()) for one in control)
     return Result(
@@ -238,7 +240,7 @@ MEASURES: dict[Measure, str] = {
 def figure_6c(setting: Setting, values: Values) -> Result:
     """Total gradient by path length: the published measure and the exact one."""
     n, found = setting.member(RESIDUAL).units, values.each(RESIDUAL, gradients(setting))
-    control = values.each(CONTROL, gradients(setting))
+    control = values.each(CONTROL, gradients(setting, CONTROL))
     ranges = {m: [one.effective(m) for one in found] for m in MEASURES}
     words = {m: _ranges(some) for m, some in ranges.items()}
     middles = map(_middle, found)
