@@ -43,6 +43,7 @@ RESUME, TRAINING, IDENTITY = (
     "tests/test_training.py",
     "tests/test_identity.py",
 )
+MACHINE = "tests/test_machine.py"
 READER, PRESETS = "tests/test_reader.py", "tests/laws/test_presets.py"
 SPLITTING, MEASURES = "tests/laws/test_splitting.py", "tests/test_measures.py"
 MERGES = "parts/merges.py"
@@ -338,6 +339,13 @@ MUTANTS = [
     Mutant(
         "training/schedules.py", "step >= milestone * tick", "step > milestone * tick", TRAINING
     ),
+    # ---- a step ----
+    Mutant("views/in_place.py", "and places[id(r)] == 1", "", MACHINE),
+    Mutant("views/in_place.py", "if type(module) not in OURS:", "if False:", MACHINE),
+    Mutant("views/in_place.py", "return not unit.plain or any(", "return True or any(", MACHINE),
+    Mutant("machine.py", "(-1, 2**31 - 1), (-3, 2**25)", "", MACHINE),
+    Mutant("training/loop.py", "if not math.isfinite(row.test_loss):", "if False:", MACHINE),
+    Mutant("training/description.py", 'del now["keeps_memory"]', "pass", MACHINE),
     # ---- identity ----
     Mutant(
         "training/recipe.py", 'if k not in ("name", "source")', 'if k not in ("name",)', IDENTITY
