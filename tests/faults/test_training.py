@@ -229,6 +229,8 @@ def test_out_of_memory(tmp_path, capsys, monkeypatch, error):
 @pytest.mark.row("T14")
 def test_too_many_open_files(tmp_path):
     def few() -> None:
+        import residuum.__main__  # noqa: F401 - needs a few itself
+
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         with suppress(OSError):
             while True:
