@@ -241,12 +241,19 @@ MUTANTS = [
         "anatomy/splitting.py",
         "weights[source, column] * factor[row, slot]",
         "weights[source, column]",
-        SPLITTING,
+        f"{SPLITTING} -k highway",
     ),
-    Mutant("anatomy/splitting.py", "weights, lengths + 1)", "weights, lengths)", SPLITTING),
-    Mutant("anatomy/splitting.py", "p[counts <= particles] = 1.0", "pass", SPLITTING),
     Mutant(
-        "anatomy/splitting.py", "default_rng([seed, r, i])", "default_rng([seed, r])", SPLITTING
+        "anatomy/splitting.py",
+        "weights, lengths + 1)",
+        "weights, lengths)",
+        f"{SPLITTING} -k highway",
+    ),
+    Mutant(
+        "anatomy/splitting.py",
+        "default_rng([seed, r, i])",
+        "default_rng([seed, r])",
+        f"{SPLITTING} -k apart",
     ),
     Mutant(
         "views/tape.py",

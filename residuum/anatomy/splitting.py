@@ -111,7 +111,6 @@ def keep(population: Population, particles: int, uniform: Tensor) -> Population:
     scores = weights.new_zeros(len(counts), int(counts.max()), weights.shape[1])
     scores[lengths[order], place] = (weights * norms)[order]
     p = chances(scores, particles)
-    p[counts <= particles] = 1.0
     passed = (p.cumsum(1) + uniform[: len(counts), None]).floor()
     drawn = passed.diff(dim=1, prepend=torch.zeros_like(passed[:, :1])) > 0
     # the drawn ones ahead, in their order
@@ -129,7 +128,8 @@ def chances(scores: Tensor, particles: int) -> Tensor:
     """p = min(1, c score) along dimension 1, c such that they add up to `particles`.
 
     Of scores in falling order, the first j are certain: the smallest j for which the next one,
-    given its part of the P - j that are left, is not.
+    given its part of the P - j that are left, is not. All are, but zeros, where there are no more
+    than P.
     """
     falling = scores.sort(dim=1, descending=True).values
     rest = falling.flip(1).cumsum(1).flip(1)

@@ -112,7 +112,7 @@ def test_tape_sweep_step_and_unit_agree(specimen):
             tape = view.tape(x)
         for name, value in taped_values(tape.crossings):
             torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(tape.head.value, output, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(tape.head.value.to(output), output, rtol=1e-5, atol=1e-6)
         with torch.no_grad():
             signal = stages.begin(x)
             for place, unit in enumerate(view.units):
