@@ -119,7 +119,7 @@ MUTANTS = [
         ITEMS,
     ),
     Mutant(
-        "studies/veit2016_paths.py",
+        "studies/veit2016_gradients.py",
         "    if not all(verdicts.learned",
         "    if all(verdicts.learned",
         ITEMS,

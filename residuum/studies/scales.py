@@ -22,7 +22,8 @@ SMALL = SCALES | {
     "laptop": replace(SCALES["laptop"], epochs=30, seeds=3, draws_examples=300),
 }
 # of the epochs, for VGG: its steps cost more (six times as much at 32 pixels), and it needs fewer
-VGG_SHARE, SMALL_VGG_SHARE = 0.3, 2 / 3
+VGG_SHARE, SMALL_VGG_SHARE = 0.3, 0.5
+SMALL_VGG_RATE = 0.02  # in so few steps it does not train at 0.1
 UNTRAINED_STEPS = 50  # at a learning rate of zero: batch statistics settle, weights stay
 LEAST_DEPTH = 14  # two units in a stage
 
@@ -48,6 +49,9 @@ def recipes(
     if length is not None:
         residual = residual.shortened(length)
         share = SMALL_VGG_SHARE if small else VGG_SHARE
+        if small:
+            name = f"{stacked.name}, rate {SMALL_VGG_RATE}"
+            stacked = replace(stacked, name=name, learning_rate=SMALL_VGG_RATE)
         stacked = stacked.shortened(max(1, round(share * length)))
     return replace(residual, seed=seed), replace(stacked, seed=seed)
 

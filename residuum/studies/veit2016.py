@@ -1,7 +1,7 @@
 """Veit, Wilber, Belongie 2016: residual networks behave like ensembles of shallow networks.
 
 Figure 3 and the list of items. Those with random draws are in `veit2016_draws`, those about paths
-in `veit2016_paths`.
+in `veit2016_paths` and `veit2016_gradients`.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,8 @@ from .huang2016 import FIRST_LAYER_GRADIENT
 from .scales import veit_trials
 from .study import RESIDUAL, VGG, Item, Member, Need, Paper, Setting, Values, each_unit
 from .veit2016_draws import DRAWN_ITEMS
-from .veit2016_paths import PATH_ITEMS
+from .veit2016_gradients import GRADIENT_ITEMS, TEXT_ITEM
+from .veit2016_paths import FIGURE_6A, FIGURE_7
 
 # ---- figure 3: delete one unit ----
 
@@ -134,7 +135,7 @@ PAPER = Paper(
     (
         Item("figure 3", each_needed, figure_3),
         *DRAWN_ITEMS,
-        *PATH_ITEMS,
+        *(FIGURE_6A, *GRADIENT_ITEMS, FIGURE_7, TEXT_ITEM),
         *(LEARNING_CURVES, FIRST_LAYER_GRADIENT, LAYER_RESPONSES),
     ),
 )

@@ -15,8 +15,7 @@ from ..results import Claim, Figure, Result, Series, Verdict
 from . import verdicts
 from .curves import Point, level, listed, mean_over_seeds, percent, rate_words
 from .study import RESIDUAL, Item, Need, Setting, Values
-
-PAPER_UNITS = 54
+from .veit2016_paths import PAPER_UNITS
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ however many units it is about.
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
-from scipy.stats import rankdata
 
 from ..anatomy.statistics import CONFIDENCE, Change, Estimate, Rate
 from ..results import Verdict
@@ -64,6 +62,8 @@ def seed_interval(values: Sequence[float]) -> Interval:
     """Student's 95 % interval of the mean; infinite for a single value."""
     if len(values) < 2:
         return -np.inf, np.inf
+    from scipy.special import stdtrit
+
     half = stdtrit(len(values) - 1, 1 - TAIL) * np.std(values, ddof=1) / len(values) ** 0.5
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
@@ -73,6 +73,8 @@ def seed_interval(values: Sequence[float]) -> Interval:
 
 def wilson(count: int, n: int, among: int = 1) -> Interval:
     """Wilson's interval of count / n, simultaneous for so many of them (Bonferroni)."""
+    from scipy.special import ndtri
+
     z = ndtri(1 - TAIL / among)
     centre = (count + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * (count * (n - count) / n + z**2 / 4) ** 0.5
@@ -177,6 +179,8 @@ def isotonic(rows: np.ndarray) -> np.ndarray:
 
 def order(rows: np.ndarray) -> np.ndarray:
     """Spearman's correlation of each row (draws, points) with the order of its points."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(np.atleast_2d(rows), axis=1)
     ranks -= ranks.mean(1, keepdims=True)
     steps = np.arange(ranks.shape[1]) - (ranks.shape[1] - 1) / 2
@@ -255,6 +259,8 @@ def decays(factors: Sequence[Estimate], apart: float = 2.0) -> Verdict:
 def _simultaneous(value: Estimate, among: int) -> Interval:
     if value.n < 2 or value.low <= 0:
         return 0.0, np.inf
+    from scipy.special import stdtrit
+
     degrees = value.n - 1
     wider = stdtrit(degrees, 1 - TAIL / among) / stdtrit(degrees, 1 - TAIL)
     ends = (value.value * (end / value.value) ** wider for end in (value.low, value.high))
