@@ -108,15 +108,24 @@ def lesion(
     output
         Also write a page with a figure (SVG, PNG) of the lesions to this folder.
     """
-    from ..anatomy import Examples, delete, delete_each, delete_random
     from .lesion_page import require_own_folder, write_lesion_page
 
     if output is not None:
         require_own_folder(Path(output))
-    subject, spread = _subject(run, source, machine), {}
+    subject = _subject(run, source, machine)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
         raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
+    lesions = _measured(Path(run).name, subject, deletions, examples)
+    if output is None:
+        return lesions
+    return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
+
+
+def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int | None) -> Lesions:
+    from ..anatomy import Examples, delete, delete_each, delete_random
+
+    spread = {}
     network, test = subject.network, Examples(*subject.test(examples))
     if deletions.units is not None:
         intact, found = delete(network, test, [deletions.units])
@@ -127,8 +136,8 @@ def lesion(
         spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
     else:
         intact, found = delete_each(network, test)
-    lesions = Lesions(
-        run=Path(run).name,
+    return Lesions(
+        run=name,
         network=subject.name,
         data=subject.data.name,
         n=intact.n,
@@ -137,9 +146,6 @@ def lesion(
         lesions=tuple(map(_lesioned, found)),
         spread=spread,
     )
-    if output is None:
-        return lesions
-    return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
 
 
 def _lesioned(d: "Deletion") -> Lesioned:
