@@ -123,7 +123,7 @@ def _open_streams() -> None:
             os.fstat(number)
         except OSError:  # the lowest free number is this one; writing to a closed stdout must fail
             os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

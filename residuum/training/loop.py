@@ -192,8 +192,7 @@ class Trainer:
             if part not in parts:
                 raise CheckpointError(f"{where}: tensor {name} is neither network nor optimiser")
             parts[part][rest] = tensor
-        state = checkpoint.state
-        if not state.sums or any(len(row) != len(self.sums) for row in state.sums):
+        if any(len(row) != len(self.sums) for row in (state := checkpoint.state).sums or [()]):
             raise CheckpointError(f"{where}: the sums beside the tensors are incomplete")
         load_weights(self.network, parts["network"], where)
         recall(self.optimiser, self.network, parts["optimiser"], state.optimiser)
@@ -207,8 +206,7 @@ class Trainer:
 
 
 def _parameter(network: nn.Module, name: str) -> Tensor:
-    parameters = dict(network.named_parameters())
-    if name in parameters:
+    if name in (parameters := dict(network.named_parameters())):
         return parameters[name]
     raise UsageError(f"no parameter {name!r} to watch.{nearest(name, parameters)}")
 
@@ -239,11 +237,10 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
     `save` stores; only rank 0 is asked to. Interrupted after a signal, NumericError when a loss is
     not finite (the last good checkpoint stays), ResourceError: no memory or disk is left.
     """
-    team, last_save = trainer.team, time.monotonic()
-    total, done = trainer.total_steps, trainer.step
+    team, total, last_save = trainer.team, trainer.total_steps, time.monotonic()
     with ExitStack() as stack:
         signals = stack.enter_context(caught())
-        advance = stack.enter_context(progress.bar(title, total, done))
+        advance = stack.enter_context(progress.bar(title, total, trainer.step))
         shown = tested = ""
         if trainer.step == 0:
             trainer.prepare()
@@ -256,8 +253,8 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
             if epoch_ends or trainer.check_due():
                 overdue = time.monotonic() - last_save >= trainer.machine.save_seconds
                 loss = trainer.running_loss()
-                wrong = not math.isfinite(loss)
-                stop, due, wrong = team.agree(bool(signals.received), overdue, wrong)
+                asked = bool(signals.received), overdue, not math.isfinite(loss)
+                stop, due, wrong = team.agree(*asked)
                 if wrong:
                     raise _explosion(trainer, f"{title}: the loss")
                 shown = f"loss {loss:.3f}"
@@ -289,8 +286,8 @@ def _tell(row: Row, title: str, team: Team) -> str:
     """A line for a person; gives the short form for the bar."""
     errors = (row.train_error, row.test_error)
     train, test = ("no error" if e is None else f"error {100 * e:.2f} %" for e in errors)
+    loss = f"{title}: epoch {row.epoch}, train loss {row.train_loss:.4f}"
     if team.leads:
-        loss = f"{title}: epoch {row.epoch}, train loss {row.train_loss:.4f}"
         progress.say_plain(f"{loss}, train {train}, test {test}")
     return f", test {test}"
 

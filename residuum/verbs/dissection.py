@@ -131,24 +131,31 @@ def lesion(
     output
         Also write a page with a figure (SVG, PNG) of the lesions to this folder.
     """
-    from ..anatomy import Examples
     from .lesion_page import require_own_folder, write_lesion_page
 
-    early = deletions.until_decided
-    if output is not None and early:
-        raise UsageError(
-            "a page compares deletions on the same images: --output or --until-decided"
-        )
     if output is not None:
+        if deletions.until_decided:
+            why = "a page compares deletions on the same images"
+            raise UsageError(f"{why}: give --output or --until-decided")
         require_own_folder(Path(output))
     subject = _subject(run, source, machine)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
         raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
+    lesions = _measured(Path(run).name, subject, deletions, examples)
+    if output is None:
+        return lesions
+    return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
+
+
+def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int | None) -> Lesions:
+    from ..anatomy import Examples
+
+    early = deletions.until_decided
     test = Examples(*subject.test(examples))
     intact, found, spread = _deleted(subject.network, test, deletions)
-    lesions = Lesions(
-        run=Path(run).name,
+    return Lesions(
+        run=name,
         network=subject.name,
         data=subject.data.name,
         n=intact.n,
@@ -158,9 +165,6 @@ def lesion(
         spread=spread,
         decided=tuple(map(_decided, found)) if early else (),
     )
-    if output is None:
-        return lesions
-    return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
 
 
 def _deleted(
