@@ -71,8 +71,6 @@ class Trainer:
         self.judged = True  # whether the task knows right and wrong
         self._drawn: tuple[int, Tensor, Tensor | None] | None = None
 
-    # ---- one step ----
-
     def batch(self) -> tuple[Tensor, Tensor]:
         """This rank's part of the batch that belongs to `step`."""
         epoch, at = divmod(self.step, self.steps_per_epoch)
@@ -192,7 +190,8 @@ class Trainer:
             if part not in parts:
                 raise CheckpointError(f"{where}: tensor {name} is neither network nor optimiser")
             parts[part][rest] = tensor
-        if any(len(row) != len(self.sums) for row in (state := checkpoint.state).sums or [()]):
+        state = checkpoint.state
+        if any(len(row) != len(self.sums) for row in state.sums or [()]):
             raise CheckpointError(f"{where}: the sums beside the tensors are incomplete")
         load_weights(self.network, parts["network"], where)
         recall(self.optimiser, self.network, parts["optimiser"], state.optimiser)
