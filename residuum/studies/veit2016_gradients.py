@@ -140,7 +140,6 @@ def figure_6c(setting: Setting, values: Values) -> Result:
     k = len(found[0].counts) // 2
     shortest, longest = (end * n / PAPER_UNITS for end in EFFECTIVE)
     ratios = listed(estimate_words(one.ratio("exact", "published", k)) for one in found)
-    few = min(one.arithmetic("published")[k].n for one in found)
     paper = f"{shortest:.1f}-{longest:.1f}"
     spans = [_span(ranges[m], m) for m in ("published", "exact")]
     return Result(
@@ -169,15 +168,20 @@ def figure_6c(setting: Setting, values: Values) -> Result:
         ),
         Table(TOTALS, tuple(_total_row(found, measure) for measure in MEASURES)),
         _measured_on(setting, n),
-        (
-            "The published measure adds norms, as if all paths pointed the same way; the exact "
-            "one is the norm of the sum.",
-            f"At length {k} the exact total is "
-            f"{listed(estimate_words(one.ratio('exact', 'orthogonal', k)) for one in found)} times "
-            "that of orthogonal paths.",
-            f"A few images carry arithmetic means: at length {k} as many as {few:.1f} of "
-            f"{found[0].n} would, if they counted alike.",
-        ),
+        _notes(found, k),
+    )
+
+
+def _notes(found: Sequence[PathGradients], k: int) -> tuple[str, ...]:
+    """What the measures are, and how many images stand behind means at length k."""
+    few = min(one.arithmetic("published")[k].n for one in found)
+    orthogonal = listed(estimate_words(one.ratio("exact", "orthogonal", k)) for one in found)
+    return (
+        "The published measure adds norms, as if all paths pointed the same way; the exact one is "
+        "the norm of the sum.",
+        f"At length {k} the exact total is {orthogonal} times that of orthogonal paths.",
+        f"A few images carry arithmetic means: at length {k} as many as {few:.1f} of {found[0].n} "
+        "would, if they counted alike.",
     )
 
 
