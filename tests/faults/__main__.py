@@ -46,7 +46,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--record", type=Path, help="write what came out as JSON")
     record, rows = parser.parse_args().record, Rows()
-    pytest.main([str(Path(__file__).parent), "-q", "-p", "no:cacheprovider"], plugins=[rows])
+    tests = str(Path(__file__).parents[1])
+    pytest.main([tests, "-m", "row", "-q", "-p", "no:cacheprovider"], plugins=[rows])
     states = {row: rows.state(row) for row in ROWS}
     for row, state in states.items():
         tests = len(rows.outcomes[row])
@@ -65,19 +66,13 @@ def main() -> int:
 
 
 def _record(covered: int, counts: Counter[str], states: dict[str, str]) -> dict:
+    from residuum.machine import processor
     from residuum.training.description import versions
 
     names = ("held", "failed", "not applicable", "not covered")
     told = {"covered": covered} | {name: counts[name] for name in names} | {"of": len(ROWS)}
-    return told | {"cpu": _cpu(), "cores": os.cpu_count(), "versions": versions(), "rows": states}
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "unknown"
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown")
+    machine = processor() | {"cores": os.cpu_count()}
+    return told | {"machine": machine, "versions": versions(), "rows": states}
 
 
 if __name__ == "__main__":

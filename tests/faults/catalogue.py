@@ -130,6 +130,7 @@ NOT_APPLICABLE = {
 
 
 def marked() -> set[str]:
-    """The rows that the tests in this folder name, read from their text."""
-    text = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    """The rows that tests name, read from their text."""
+    tests = Path(__file__).parents[1]
+    text = "".join(file.read_text() for file in tests.rglob("test_*.py"))
     return {row for mark in findall(r"mark\.row\(([^)]*)\)", text) for row in findall(r"\w+", mark)}
