@@ -48,7 +48,7 @@ def ours(network: str, threads: int, precision: str, compiled: bool):
     from residuum.training.loop import Trainer
     from residuum.views.in_place import in_place
 
-    machine = Machine("cpu", threads, precision, compiled)  # type: ignore[arg-type]
+    machine = Machine("cpu", threads, precision=precision, compile=compiled)  # type: ignore[arg-type]
     machine.prepare()
     train = Images(*images())
     data = Dataset("random", train, train.first(2), tuple(map(str, range(10))))
@@ -185,7 +185,7 @@ def compare(network: str, threads: int, options: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--threads", nargs="+", type=int, default=THREADS)
     parser.add_argument("--precisions", nargs="+", default=PRECISIONS, choices=PRECISIONS)

@@ -6,7 +6,7 @@ import platform
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from .errors import UsageError, nearest
 from .reader import Count, NotNegative, check
@@ -15,30 +15,20 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Where and how a run computes; what is trained is the recipe's matter.
-
-    Bit-identical resuming holds for the same machine, threads, library versions and number of
-    processes.
-    """
+class Hardware:
+    """Where something computes in float32: what measuring asks for."""
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
     threads: Count = 1
     """Torch threads; more pay off only on cores that are idle, and change the last bits."""
-    precision: Precision = "float32"
-    """Otherwise autocast; float16 adds a gradient scaler."""
-    compile: bool = False
-    """Use torch.compile for training steps."""
     release_memory: bool = False
     """Give memory back to the system at every step, as torch does by itself; that is slower."""
-    save_seconds: NotNegative = 60.0
-    """A checkpoint at least this often, and at the end of every epoch."""
 
-    def resolved(self) -> "Machine":
+    def resolved(self) -> Self:
         """With the device that "auto" stands for here.
 
-        UsageError: a device that is not there, or a precision that it lacks.
+        UsageError: a device that is not there, or more threads than cores.
         """
         import torch
 
@@ -54,13 +44,10 @@ class Machine:
             raise UsageError("device cuda: torch sees no CUDA device here. Use --device cpu")
         if kind == "mps" and not torch.backends.mps.is_available():
             raise UsageError("device mps: torch sees no Apple GPU here. Use --device cpu")
-        if self.precision == "float16" and kind == "cpu":
-            raise UsageError("precision float16 needs a GPU. Use --precision bfloat16 on a CPU")
         cores = os.cpu_count() or 1
         if self.threads > cores:
-            raise UsageError(
-                f"threads must be at most {cores}, this machine's cores, not {self.threads}"
-            )
+            most = f"threads must be at most {cores}, this machine's cores"
+            raise UsageError(f"{most}, not {self.threads}")
         return replace(self, device=device)
 
     def prepare(self) -> None:
@@ -76,6 +63,29 @@ class Machine:
     def keeps_memory(self) -> bool:
         """Whether freed memory is kept for the next step: with glibc, unless asked otherwise."""
         return not self.release_memory and platform.libc_ver()[0] == "glibc"
+
+
+@dataclass(frozen=True)
+class Machine(Hardware):
+    """Where and how a run computes; what is trained is the recipe's matter.
+
+    Bit-identical resuming holds for the same machine, threads, library versions and number of
+    processes.
+    """
+
+    precision: Precision = "float32"
+    """Otherwise autocast; float16 adds a gradient scaler."""
+    compile: bool = False
+    """Use torch.compile for training steps."""
+    save_seconds: NotNegative = 60.0
+    """A checkpoint at least this often, and at the end of every epoch."""
+
+    def resolved(self) -> Self:
+        """UsageError: also a precision that the device lacks."""
+        found = super().resolved()
+        if self.precision == "float16" and found.device == "cpu":
+            raise UsageError("precision float16 needs a GPU. Use --precision bfloat16 on a CPU")
+        return found
 
 
 # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, the largest that glibc takes: a step's activations come

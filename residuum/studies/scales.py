@@ -11,15 +11,53 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..training import Recipe
 
-SCALES = {
-    "smoke": Scale("smoke", 20, 1, 1, 100, 100, 4, 3, 8, 2, 2, 3),
-    "laptop": Scale("laptop", 56, 20, 1, None, 1000, 50, 100, 64, 8, 2, 64),
-    "paper": Scale("paper", 110, None, 1, None, 10_000, 200, 100, 128, 16, 2, 1000),
-}
+SMOKE = Scale(
+    name="smoke",
+    depth=20,
+    epochs=1,
+    seeds=1,
+    examples=100,
+    draws_examples=100,
+    subsets=4,
+    orders=3,
+    gradient_examples=8,
+    particles=2,
+    replicates=2,
+    samples=3,
+)
+LAPTOP = Scale(
+    name="laptop",
+    depth=56,
+    epochs=20,
+    seeds=1,
+    examples=None,
+    draws_examples=500,
+    subsets=50,
+    orders=100,
+    gradient_examples=64,
+    particles=8,
+    replicates=2,
+    samples=64,
+)
+PAPER = Scale(
+    name="paper",
+    depth=110,
+    epochs=None,
+    seeds=1,
+    examples=None,
+    draws_examples=10_000,
+    subsets=200,
+    orders=100,
+    gradient_examples=128,
+    particles=16,
+    replicates=2,
+    samples=1000,
+)
+SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, PAPER)}
 SMALL_IMAGE = 16  # pixels; below it the short recipe for digits is used, and time allows more seeds
 SMALL = SCALES | {
-    "smoke": replace(SCALES["smoke"], epochs=2),
-    "laptop": replace(SCALES["laptop"], epochs=30, seeds=3, draws_examples=300),
+    "smoke": replace(SMOKE, epochs=2),
+    "laptop": replace(LAPTOP, epochs=30, seeds=3, draws_examples=300),
 }
 # of the epochs, for VGG: its steps cost more (six times as much at 32 pixels), and it needs fewer
 VGG_SHARE, SMALL_VGG_SHARE = 0.3, 0.5

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..anatomy.statistics import Rate
 from ..errors import UsageError
-from ..machine import Machine
+from ..machine import Hardware
 from ..reader import Count
 from .requests import Deletions, Source, verb
 
@@ -34,7 +34,7 @@ class Evaluation:
 
 @verb
 def evaluate(
-    run: str | Path, *, source: Source = Source(), machine: Machine = Machine()
+    run: str | Path, *, source: Source = Source(), machine: Hardware = Hardware()
 ) -> Evaluation:
     """Test error of a finished run, with its interval, in full precision.
 
@@ -112,7 +112,7 @@ def lesion(
     examples: Count | None = None,
     output: str | Path | None = None,
     source: Source = Source(),
-    machine: Machine = Machine(),
+    machine: Hardware = Hardware(),
 ) -> Lesions:
     """Delete units of a finished run: each on its own, a given set, or k at random.
 
@@ -196,7 +196,7 @@ def _lesioned(d: "Deletion") -> Lesioned:
     return Lesioned(d.deleted, error.value, error.interval, change.value, interval, change.p_value)
 
 
-def _subject(run: str | Path, source: Source, machine: Machine) -> "Subject":
+def _subject(run: str | Path, source: Source, machine: Hardware) -> "Subject":
     from ..experiments.subject import open_subject
     from ..training import Run
 
