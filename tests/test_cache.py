@@ -249,7 +249,16 @@ def test_the_command_shows_and_clears_what_is_ours(root, capsys):
 
 
 def test_the_flag_switches_it_off(root, tmp_path, capsys):
-    flags = ["--data", str(root), "--epochs", "1", "--output", str(tmp_path / "run")]
+    flags = [
+        "--data",
+        str(root),
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--output",
+        str(tmp_path / "run"),
+    ]
     call(capsys, "train", "preresnet8", *flags, "--no-cache")
     assert image_cache().files() == []
     call(capsys, "eval", str(tmp_path / "run"), "--data", str(root))

@@ -75,16 +75,20 @@ def _kill(child: int) -> None:
 def fork(work: Callable[[], object]) -> int:
     """The process that does this; its exit code is that of the work."""
     child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except SystemExit as end:
-            os._exit(end.code if isinstance(end.code, int) else 1)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return child
+    if child:
+        return child
+    code = 0
+    try:
+        work()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):  # os._exit flushes nothing
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def redirect(out: str | Path, err: str | Path) -> None:

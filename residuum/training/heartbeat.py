@@ -36,6 +36,7 @@ class Heart:
 
     def silent(self) -> list[int]:
         """The other ranks that do not beat while this listens, for two seconds."""
+        time.sleep(2 * BEAT_SECONDS)  # the last beat of one that is gone may not be read yet
         before = self.beats.copy()
         time.sleep(4 * BEAT_SECONDS)
         still = [n for n in range(self.size) if n != self.rank]

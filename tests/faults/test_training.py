@@ -103,7 +103,7 @@ def test_nothing_is_renamed_before_it_is_synced(tmp_path, monkeypatch):
         monkeypatch.setattr(
             os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a))
         )
-    storage.write_bytes(tmp_path / "x", b"new")
+    storage.write_bytes(tmp_path, "x", b"new")
     assert calls == ["fsync", "replace", "fsync"]
 
 
@@ -376,7 +376,7 @@ def test_a_training_ends_whatever_becomes_of_its_streams(tmp_path, out, err):
     words = ("train", "preresnet8", "--epochs", 1, "--seed", 5, "--output", tmp_path / "run")
     ended = shown(tmp_path, out, err, *words)
     assert ended.code == 0
-    assert residuum.Run.open(tmp_path / "run").outcome.last.test_n == 359
+    assert residuum.Run.open(tmp_path / "run").outcome.last.test_n == 898
     assert list(tmp_path.rglob("*.tmp")) == []
 
 
