@@ -203,14 +203,14 @@ def _span(ranges: Sequence[tuple[int, int]], measure: Measure) -> Span:
     return Span(first, last, f"95 %, {measure}: {_ranges(ranges)}")
 
 
-def shares(found: PathGradients, measure: Measure) -> list[Point]:
+def shares(found: PathGradients, measure: Measure) -> list[Point | None]:
     """Of every length in the measure's total, in percent: geometric means over examples of their
-    own shares."""
+    own shares; none where a single example has one, which has no interval."""
     totals = found.per_example(measure)
     totals = totals[totals.sum(1) > 0]
     means = [geometric_mean(column) for column in (totals / totals.sum(1, keepdims=True)).T]
     whole = sum(mean.value for mean in means)
-    return [estimate_point(mean, 100 / whole) for mean in means]
+    return [estimate_point(mean, 100 / whole) if mean.n != 1 else None for mean in means]
 
 
 def _total_series(found: Sequence[PathGradients], measure: Measure) -> Series:

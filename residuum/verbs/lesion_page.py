@@ -88,8 +88,8 @@ def _figure(found: "Lesions") -> Figure:
 
 
 def _ends(intervals: Sequence[tuple[float, float]], end: int) -> tuple[float, ...]:
-    """The lower (0) or upper (1) ends in percent, cut to what an error can be."""
-    return tuple(100 * min(1.0, max(0.0, interval[end])) for interval in intervals)
+    """The lower (0) or upper (1) ends in percent."""
+    return tuple(100 * interval[end] for interval in intervals)
 
 
 def _table(lesions: "Sequence[Lesioned]") -> Table:
