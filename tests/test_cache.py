@@ -175,6 +175,14 @@ def test_the_longest_unused_go_first(tmp_path):
     assert (cache.folder / "mine.txt").exists()
 
 
+def test_a_file_that_another_process_removes_meanwhile_is_gone(tmp_path, monkeypatch):
+    cache = Cache(tmp_path, 1000)
+    gone = tmp_path / f"{'a' * 64}.safetensors"
+    monkeypatch.setattr(Cache, "_named", lambda self, pattern: [gone])
+    assert cache.files() == []
+    assert cache.read("a" * 64) is None
+
+
 @pytest.mark.parametrize("word", ["x", "-1", "nan", "inf", ""])
 def test_the_bound_is_a_number(root, monkeypatch, word):
     monkeypatch.setenv(VARIABLE, word)
