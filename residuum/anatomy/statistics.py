@@ -18,6 +18,12 @@ def wilson(count: int, n: int, among: int = 1) -> tuple[float, float]:
     return (float(centre - half) if count else 0.0), (float(centre + half) if count < n else 1.0)
 
 
+def rate_words(value: float, interval: Sequence[float]) -> str:
+    """A fraction in percent, with its interval: "0.56 % [0.15, 2.01]"."""
+    low, high = interval
+    return f"{100 * value:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+
+
 @dataclass(frozen=True)
 class Rate:
     """`count` of `n`, with Wilson's 95 % interval. `value` and `interval` are fractions."""
@@ -32,6 +38,9 @@ class Rate:
     @property
     def interval(self) -> tuple[float, float]:
         return wilson(self.count, self.n)
+
+    def __str__(self) -> str:
+        return rate_words(self.value, self.interval)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from .curves import (
     listed,
     mean_over_seeds,
     percent,
-    rate_words,
 )
 from .study import CONTROL, RESIDUAL, Item, Need, Setting, Values, each_unit
 from .veit2016_paths import CENTRAL, EFFECTIVE, PAPER_UNITS, PATH_LENGTH, share
@@ -237,7 +236,7 @@ def text_numbers(setting: Setting, values: Values) -> Result:
     effective = percent(float(share(PAPER_UNITS, *EFFECTIVE)), 4)
     counts, remaining = f"{central}; {effective}", f"2^44, {2.0**-10:.2e}"
     ranges = [f.effective("published") for f in values.each(RESIDUAL, gradients(setting))]
-    errors = listed(map(rate_words, intact))
+    errors = listed(intact)
     ours = f"{errors}, {setting.data}, {member.preset}, {setting.seed_words}"
     same = member.preset == "preresnet110"
     scale = "same network" if same else "another network or data: not one scale"
