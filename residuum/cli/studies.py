@@ -54,6 +54,7 @@ def _json(found: tuple[Study, Path] | Planned) -> dict[str, Any]:
     numbers = ("done", "steps", "flops", "seconds", "folder", "measured", "to_measure")
     trials = [
         {"preset": priced.trial.preset, "recipe": priced.trial.recipe.name}
+        | {"seed": priced.trial.recipe.seed}
         | {name: getattr(priced, name) for name in numbers}
         | {"folder": str(priced.folder)}
         for priced in found.priced
@@ -79,12 +80,12 @@ def _study_words(found: tuple[Study, Path] | Planned) -> str:
 
 def _plan_words(found: Planned) -> str:
     """One line a trial, and the sum."""
-    rows = [("network", "recipe", "steps", "FLOPs", "estimate", "training", "measured")]
+    rows = [("network", "recipe", "seed", "steps", "FLOPs", "estimate", "training", "measured")]
     for p in found.priced:
         state, all_probes = "finished" if p.done else "to train", p.measured + p.to_measure
+        recipe, measured = p.trial.recipe, f"{p.measured} of {all_probes}"
         cost = str(p.steps), f"{p.flops:.1e}", clock(p.seconds)
-        measured = f"{p.measured} of {all_probes}"
-        rows.append((p.trial.preset, p.trial.recipe.name, *cost, state, measured))
+        rows.append((p.trial.preset, recipe.name, str(recipe.seed), *cost, state, measured))
     seconds, workers = [p.seconds for p in found.priced], found.scope.workers
     together = clock(max([*seconds, sum(seconds) / workers]))
     many = f"{workers} worker{'s' if workers > 1 else ''}"

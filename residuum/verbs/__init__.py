@@ -16,7 +16,7 @@ from .training import train
 
 __all__ = [
     "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Entry", "Evaluation",
-    "Info", "Lesioned", "Lesions", "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source", "Training",
-    "cache", "diff", "evaluate", "info", "lesion", "ls", "paths", "plan", "report", "runs", "study",
-    "train",
+    "Info", "Lesioned", "Lesions", "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source",
+    "Training", "cache", "diff", "evaluate", "info", "lesion", "ls", "paths", "plan", "report",
+    "runs", "study", "train",
 ]  # fmt: skip
