@@ -12,7 +12,6 @@ import pytest
 import torch
 from test_data import class_folders, png
 
-from residuum import progress
 from residuum.cli import main
 from residuum.data import folders, load
 from residuum.data.cache import VARIABLE, image_cache
@@ -28,13 +27,6 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def root(tmp_path):
     return class_folders(tmp_path / "set")
-
-
-@pytest.fixture
-def told(monkeypatch):
-    lines: list[str] = []
-    monkeypatch.setattr(progress, "say", lines.append)
-    return lines
 
 
 @pytest.fixture

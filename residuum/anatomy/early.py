@@ -16,7 +16,7 @@ from .betting import (
     interval,
     require_question,
 )
-from .deletions import Examples
+from .deletions import Examples, delete_each
 from .statistics import Change, Rate
 from .sweeps import sweeping
 from .variants import intact, without
@@ -48,6 +48,8 @@ def delete_each_early(
     """
     require_question(margin, error_rate)
     view, n, seen = unravel(model), len(examples), 0
+    if not view.units:
+        return delete_each(model, examples)  # type: ignore[return-value]
     open_units, rate = list(range(len(view.units))), error_rate / len(view.units)
     size = np.inf if population else n
     order = torch.from_numpy(np.random.default_rng(seed).permutation(n))

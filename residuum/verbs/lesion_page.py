@@ -105,7 +105,9 @@ def _table(lesions: "Sequence[Lesioned]") -> Table:
 def _network(found: "Lesions", subject: "Subject") -> Network:
     outline = unit_map().measure(subject)
     alone = (each for each in found.lesions if len(each.deleted) == 1)
-    errors = {e.deleted[0]: tuple(100 * v for v in (e.error, *e.interval)) for e in alone}
+    errors = {
+        e.deleted[0]: (100 * e.error, 100 * e.interval[0], 100 * e.interval[1]) for e in alone
+    }
     words, (low, high) = subject.run.network, found.intact_interval
     assert words is not None  # the subject was rebuilt from it
     cost = preset_cost(words.preset, words.classes, words.options, subject.data.size)
