@@ -132,7 +132,12 @@ MUTANTS = [
         "own[name].default",
         f"{CLI} -k verb",
     ),
-    Mutant("storage/locks.py", "except BlockingIOError:", "except KeyError:", f"{CLI} -k listed"),
+    Mutant(
+        "storage/locks.py",
+        "except BlockingIOError:\n        return",
+        "except KeyError:\n        return",
+        f"{CLI} -k listed",
+    ),
     Mutant("training/checkpoint.py", "int(step[1])", "0 * int(step[1])", f"{CLI} -k listed"),
     # ---- what is refused ----
     Mutant(
