@@ -85,7 +85,7 @@ def main() -> int:
         "measured": findings,
         "turned into the opposite": turned,
     }
-    write_json(asked.output / "verdicts.json", told)
+    write_json(asked.output, "verdicts.json", told, schema=1)
     print(json.dumps({"turned into the opposite": turned, "items": len(verdicts)}))
     return 1 if turned else 0
 

@@ -28,6 +28,14 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def told(monkeypatch):
+    """The lines that are said beside the results."""
+    lines: list[str] = []
+    monkeypatch.setattr(progress, "say", lines.append)
+    return lines
+
+
 def nested(seed: int = 0, units: int = 2, width: int = 8, halving: int = 2) -> ResidualNetwork:
     """Residual networks of residual networks in small: a shortcut round each stage and one round
     all (RoR-3)."""

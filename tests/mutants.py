@@ -105,7 +105,7 @@ MUTANTS = [
     Mutant("studies/veit2016_draws.py", "if len(d.deleted) == k", "if len(d.deleted) >= k", ITEMS),
     Mutant("studies/veit2016_draws.py", "((k / units, inside)", "((0.5, inside)", ITEMS),
     Mutant("studies/verdicts.py", "if len(found) == 1 else OPEN", "if found else OPEN", VERDICTS),
-    Mutant("studies/verdicts.py", "ndtri(1 - TAIL / among)", "ndtri(1 - TAIL)", VERDICTS),
+    Mutant("anatomy/statistics.py", "ndtri(1 - TAIL / among)", "ndtri(1 - TAIL)", VERDICTS),
     Mutant(
         "studies/verdicts.py",
         "verdict = NOT if order(mean)",
@@ -132,7 +132,12 @@ MUTANTS = [
         "own[name].default",
         f"{CLI} -k verb",
     ),
-    Mutant("storage/locks.py", "except BlockingIOError:", "except KeyError:", f"{CLI} -k listed"),
+    Mutant(
+        "storage/locks.py",
+        "except BlockingIOError:\n        return",
+        "except KeyError:\n        return",
+        f"{CLI} -k listed",
+    ),
     Mutant("training/checkpoint.py", "int(step[1])", "0 * int(step[1])", f"{CLI} -k listed"),
     # ---- what is refused ----
     Mutant(

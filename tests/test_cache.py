@@ -12,7 +12,6 @@ import pytest
 import torch
 from test_data import class_folders, png
 
-from residuum import progress
 from residuum.cli import main
 from residuum.data import folders, load
 from residuum.data.cache import VARIABLE, image_cache
@@ -28,13 +27,6 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def root(tmp_path):
     return class_folders(tmp_path / "set")
-
-
-@pytest.fixture
-def told(monkeypatch):
-    lines: list[str] = []
-    monkeypatch.setattr(progress, "say", lines.append)
-    return lines
 
 
 @pytest.fixture
@@ -173,6 +165,14 @@ def test_the_longest_unused_go_first(tmp_path):
     assert not Cache(cache.folder, 1000).write("e" * 64, tensor, None)
     assert cache.files() == []
     assert (cache.folder / "mine.txt").exists()
+
+
+def test_a_file_that_another_process_removes_meanwhile_is_gone(tmp_path, monkeypatch):
+    cache = Cache(tmp_path, 1000)
+    gone = tmp_path / f"{'a' * 64}.safetensors"
+    monkeypatch.setattr(Cache, "_named", lambda self, pattern: [gone])
+    assert cache.files() == []
+    assert cache.read("a" * 64) is None
 
 
 @pytest.mark.parametrize("word", ["x", "-1", "nan", "inf", ""])

@@ -9,6 +9,7 @@ from torch import nn
 from residuum import anatomy
 from residuum.anatomy import betting
 from residuum.errors import UsageError
+from residuum.units import ResidualNetwork
 from residuum.views.own import NetworkView
 
 UNITS, SWEEPS, SIZE, MARGIN = 8, 500, 600, 0.02
@@ -143,3 +144,12 @@ def test_questions_that_cannot_be(wrong):
     network = lively(MENAGERIE["pre-activation A"]())
     with pytest.raises(UsageError, match=next(iter(wrong))):
         anatomy.delete_each_early(network, anatomy.Examples(image_batch(2), torch.ones(2)), **wrong)
+
+
+def test_a_network_without_units_has_no_lesions():
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    network = ResidualNetwork(nn.Conv2d(3, 4, 1), [], head)
+    examples = anatomy.Examples(image_batch(5), torch.zeros(5, dtype=torch.long))
+    assert anatomy.delete_each_early(network, examples) == anatomy.delete_each(network, examples)
+    assert anatomy.layer_responses(network, examples.inputs) == []
+    assert anatomy.path_gradients(network, examples.inputs, examples.targets).counts == (1,)

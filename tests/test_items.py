@@ -222,7 +222,7 @@ def test_exact_items():
     rows = shown("numbers in the text").table.rows
     assert rows[1][2] == "0.4537 %"
     assert rows[2][2] == "2^44, 9.77e-04"
-    assert rows[4][2].startswith("10.00 % [8.76 %, 11.39 %] / 10.05 %")
+    assert rows[4][2].startswith("10.00 % [8.76, 11.39] / 10.05 %")
     assert rows[4][3] == "another network or data: not one scale"
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from residuum.anatomy.measures import shortest_interval
 from residuum.anatomy.reorder import kendall_tau, swap_pairs
-from residuum.anatomy.statistics import Change, Rate, Spread
+from residuum.anatomy.statistics import Change, Rate, geometric_mean, student_mean, wilson
 
 
 def test_wilson():
@@ -21,7 +21,7 @@ def test_mcnemar():
     assert Change(10, 10, 100).p_value == pytest.approx(1)
 
 
-def test_paired_bootstrap_is_the_bootstrap_over_examples():
+def test_change_agrees_with_the_bootstrap_over_examples():
     differences = np.repeat([1, -1, 0], [30, 10, 160])
     source = np.random.default_rng(1)
     means = [source.choice(differences, 200).mean() for _ in range(4000)]
@@ -31,9 +31,26 @@ def test_paired_bootstrap_is_the_bootstrap_over_examples():
     assert Change(30, 10, 200).value == 0.1
 
 
+def test_intervals_of_changes_have_a_width():
+    """Where a bootstrap has none: eight examples on which nothing changed leave much open."""
+    low, high = Change(0, 0, 8).interval()
+    assert low == -high == pytest.approx(-wilson(0, 8)[1])
+    assert Change(10, 0, 10).interval()[1] == pytest.approx(1)
+    one, many = Change(20, 8, 500).interval(), Change(20, 8, 500).interval(among=20)
+    assert many[0] < one[0] < one[1] < many[1]
+
+
 def test_student():
-    assert Spread((1.0, 2.0, 3.0)).interval == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)
-    assert Spread((1.0,)).interval == (1.0, 1.0)
+    found = student_mean((1.0, 2.0, 3.0))
+    assert (found.low, found.high) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)
+    alone = student_mean([1.0])
+    assert (alone.value, alone.low, alone.high) == (1.0, -np.inf, np.inf)
+
+
+def test_geometric_mean_of_one_value_or_none():
+    alone, none = geometric_mean(np.array([0.0, 2.0])), geometric_mean(np.zeros(3))
+    assert (alone.value, alone.low, alone.high, alone.n) == (pytest.approx(2), 0, np.inf, 1)
+    assert (none.value, none.n) == (0, 0)
 
 
 def test_kendall():

@@ -1,6 +1,7 @@
 """Files: old or new and nothing between; every flipped bit noticed, and located."""
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -143,3 +144,14 @@ def test_folders_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("{")
     with pytest.raises(CheckpointError, match="not valid JSON"):
         read_json(tmp_path / "file")
+
+
+def test_who_looks_at_a_lock_keeps_nobody_out(tmp_path, monkeypatch):
+    """`holder` holds it for an instant, in which another process may come to take it."""
+    (tmp_path / ".lock").touch()
+    looking = os.open(tmp_path / ".lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
+    with Lock(tmp_path):
+        assert storage.holder(tmp_path) == f"process {os.getpid()}"
+    os.close(looking)

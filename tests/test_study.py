@@ -94,11 +94,18 @@ def test_the_studys_folder_holds_what_it_shows_and_nothing_else(done):
 
 
 def test_a_plan_prices_and_writes_nothing(tmp_path):
+    from residuum.cli.studies import Planned, _plan_words
+    from residuum.verbs import Scope
+
     priced = plan("veit2016", scale="smoke", machine=CPU, store=tmp_path / "x")
     assert [p.trial.preset for p in priced] == ["preresnet20", "preplain20", "vgg15", "preresnet20"]
     assert [p.to_measure for p in priced] == [7, 4, 3, 2]
     assert all(p.seconds > 0 and p.flops > 1e9 and not p.done and not p.measured for p in priced)
     assert not (tmp_path / "x").exists()
+    head, first, *_, total = _plan_words(Planned("veit2016", Scope(), priced)).splitlines()
+    assert head.split()[:3] == ["network", "recipe", "seed"]
+    assert "0 of 7" in first
+    assert "with 1 worker;" in total
 
 
 def test_provenance_lists_every_training(done):

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import unravel
 from .measures import Deletion
-from .statistics import Change, Rate, Spread
+from .statistics import Change, Estimate, Rate, student_mean
 from .sweeps import MEMORY, sweep
 from .variants import Variant, intact, without
 
@@ -94,9 +94,9 @@ def delete_each(model: Any, examples: Examples) -> tuple[Rate, list[Deletion]]:
 
 def delete_random(
     model: Any, examples: Examples, counts: Sequence[int], repeats: int = 10, seed: int = 0
-) -> tuple[Rate, dict[int, list[Deletion]], dict[int, Spread]]:
+) -> tuple[Rate, dict[int, list[Deletion]], dict[int, Estimate]]:
     """k units at random, `repeats` times for each k (Veit et al. 2016, fig. 5a): every deletion,
-    and their spread.
+    and their mean error with Student's interval.
 
     The draws are a function of (seed, k, repeat).
     """
@@ -112,4 +112,4 @@ def delete_random(
     ]
     base, deletions = delete(view, examples, sets, "deleting k units")
     grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
-    return base, grouped, {k: Spread(tuple(d.error.value for d in g)) for k, g in grouped.items()}
+    return base, grouped, {k: student_mean([d.error.value for d in g]) for k, g in grouped.items()}

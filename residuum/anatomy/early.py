@@ -16,7 +16,7 @@ from .betting import (
     interval,
     require_question,
 )
-from .deletions import Examples
+from .deletions import Examples, delete_each
 from .statistics import Change, Rate
 from .sweeps import sweeping
 from .variants import intact, without
@@ -43,16 +43,16 @@ def delete_each_early(
     `population`: it is about the population that the examples were drawn from; units whose change
     is near the margin then stay "undecided". The order of the examples is a function of the seed.
 
-    margin (2 points), error_rate (5 %): fractions. UsageError: others; no examples; a task that
-    knows no right and wrong.
+    margin (2 points), error_rate (5 %): fractions. UsageError: others; no examples; no error known.
     """
     require_question(margin, error_rate)
     view, n, seen = unravel(model), len(examples), 0
+    if not view.units:
+        return delete_each(model, examples)  # type: ignore[return-value]
     open_units, rate = list(range(len(view.units))), error_rate / len(view.units)
-    size = np.inf if population else n
+    size, found = np.inf if population else n, dict[int, tuple[Verdict, int]]()
     order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
     wrong = np.zeros((len(view.units) + 1, n), np.int8)  # the intact model last
-    found: dict[int, tuple[Verdict, int]] = {}
     with sweeping(view, examples.inputs) as part:
         while open_units and seen < n:
             at = slice(seen, min(n, seen + STEP * max(2, seen // (10 * STEP))))

@@ -1,5 +1,6 @@
 """Layer responses: how much every layer changes the signal (He et al. 2015, fig. 7)."""
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -43,13 +44,11 @@ def layer_responses(model: Any, inputs: Tensor, batch: int = 250) -> list[Respon
     for path, owner in network.named_modules():
         if not isinstance(owner, nn.Sequential):
             continue
-        children = list(owner.named_children())
-        for (name, module), following in zip(children, [*children[1:], ("", None)], strict=True):
+        for (name, module), following in pairwise([*owner.named_children(), ("", nn.Identity())]):
             if isinstance(module, nn.Conv2d) and max(module.kernel_size) >= 3:
-                tap_name, tapped = (
-                    following if isinstance(following[1], nn.BatchNorm2d) else (name, module)
-                )
-                taps[f"{path}.{name}"] = Tapped(tapped)  # type: ignore[arg-type]
+                normalised = isinstance(following[1], nn.BatchNorm2d)
+                tap_name, tapped = following if normalised else (name, module)
+                taps[f"{path}.{name}"] = Tapped(tapped)
                 edits.append((owner, tap_name, taps[f"{path}.{name}"]))
     with at_rest(network), replace(edits):
         for part in inputs.split(batch):

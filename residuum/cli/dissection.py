@@ -7,8 +7,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .. import verbs
+from ..anatomy.statistics import rate_words
 from .command import command
-from .words import bar, rate, table
+from .words import bar, table
 
 Csv = Annotated[bool, Parameter(help="Print one line of comma-separated values a lesion.")]
 COLUMNS = ("deleted", "error", "low", "high", "change", "change_low", "change_high", "p_value")
@@ -18,7 +19,7 @@ DECIDED = ("deleted", "decision", "n", "error", "change", "change_low", "change_
 @command(verbs.evaluate, name="eval")
 def evaluate(found: verbs.Evaluation) -> str:
     """The error with its interval."""
-    error = rate(found.error, found.interval)
+    error = rate_words(found.error, found.interval)
     return f"{found.network} on {found.data}: error {error}, n = {found.n}"
 
 
@@ -28,14 +29,14 @@ def lesion(found: verbs.Lesions, *, csv: Csv = False) -> str:
     if csv:
         return _csv(found)
     rows: list[tuple[str, ...]] = [
-        (f"{k} at random", bar(mean), rate(mean, interval))
+        (f"{k} at random", bar(mean), rate_words(mean, interval))
         for k, (mean, *interval) in found.spread.items()
     ]
     lesions = () if found.spread else sorted(found.lesions, key=lambda each: -each.change)
     for each in lesions:
         numbers = ",".join(map(str, each.deleted))
         change = f"{100 * each.change:+.2f} points"
-        error = rate(each.error, each.interval)
+        error = rate_words(each.error, each.interval)
         rows.append(
             (f"without {numbers}", bar(each.error), error, change, f"p = {each.p_value:.2g}")
         )
@@ -44,7 +45,7 @@ def lesion(found: verbs.Lesions, *, csv: Csv = False) -> str:
         change = f"{100 * one.change:+.2f} points [{100 * low:.2f}, {100 * high:.2f}]"
         what = f"without {one.deleted[0]}", bar(one.error), one.decision
         rows.append((*what, change, f"n = {one.n}"))
-    intact = rate(found.intact, found.intact_interval)
+    intact = rate_words(found.intact, found.intact_interval)
     rows.insert(0, ("intact", bar(found.intact), intact))
     head = f"{found.network} on {found.data}, n = {found.n}; a full bar is 100 % error"
     page = [] if found.page is None else [f"page: {found.page}"]

@@ -9,6 +9,7 @@ from ..machine import Machine
 from ..results import Study
 from ..verbs import Scope, Source
 from .command import command
+from .words import clock, table
 
 if TYPE_CHECKING:
     from ..experiments.plan import Priced
@@ -53,6 +54,7 @@ def _json(found: tuple[Study, Path] | Planned) -> dict[str, Any]:
     numbers = ("done", "steps", "flops", "seconds", "folder", "measured", "to_measure")
     trials = [
         {"preset": priced.trial.preset, "recipe": priced.trial.recipe.name}
+        | {"seed": priced.trial.recipe.seed}
         | {name: getattr(priced, name) for name in numbers}
         | {"folder": str(priced.folder)}
         for priced in found.priced
@@ -64,17 +66,31 @@ def _json(found: tuple[Study, Path] | Planned) -> dict[str, Any]:
 def _study_words(found: tuple[Study, Path] | Planned) -> str:
     """What was found, item by item; or what it would cost."""
     if isinstance(found, Planned):
-        from ..experiments.plan import table
-
-        return table(found.priced, found.scope.workers)
+        return _plan_words(found)
     done, page = found
-    lines = [f"{done.title}\n{done.data}, scale {done.scale}\n"]
+    rows = []
     for network in done.networks:
         low, high = network.interval
         error = f"test error {network.test_error:.2f} % [{low:.2f}, {high:.2f}]"
-        lines.append(f"  {network.name:<14} {network.role:<12} {error}")
-    items = [f"  {r.item:<22} {r.claim.verdict:<28} {r.finding}" for r in done.results]
-    return "\n".join([*lines, "", *items, f"\nreport: {page}"])
+        rows.append((f"  {network.name}", network.role, error))
+    lines = [f"{done.title}\n{done.data}, scale {done.scale}\n", table(rows)]
+    items = table((f"  {r.item}", r.claim.verdict, r.finding) for r in done.results)
+    return "\n".join([*lines, "", items, f"\nreport: {page}"])
+
+
+def _plan_words(found: Planned) -> str:
+    """One line a trial, and the sum."""
+    rows = [("network", "recipe", "seed", "steps", "FLOPs", "estimate", "training", "measured")]
+    for p in found.priced:
+        state, all_probes = "finished" if p.done else "to train", p.measured + p.to_measure
+        recipe, measured = p.trial.recipe, f"{p.measured} of {all_probes}"
+        cost = str(p.steps), f"{p.flops:.1e}", clock(p.seconds)
+        rows.append((p.trial.preset, recipe.name, str(recipe.seed), *cost, state, measured))
+    seconds, workers = [p.seconds for p in found.priced], found.scope.workers
+    together = clock(max([*seconds, sum(seconds) / workers]))
+    many = f"{workers} worker{'s' if workers > 1 else ''}"
+    total = f"training: about {together} with {many}; measuring comes on top"
+    return f"{table(rows)}\n{total}"
 
 
 @command(verbs.report, json=lambda page: {"report": str(page)}, kept=lambda page: True)

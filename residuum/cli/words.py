@@ -5,12 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def rate(value: float, interval: Sequence[float]) -> str:
-    """A fraction in percent, with its interval."""
-    low, high = interval
-    return f"{100 * value:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
-
-
 def show(value: Any) -> str:
     """Whole numbers in groups of three, others to six digits; "-" for None."""
     if value is None:
@@ -37,3 +31,10 @@ def bar(share: float, width: int = 24) -> str:
     except UnicodeEncodeError:
         block = "#"
     return block * round(width * min(1.0, max(0.0, share)))
+
+
+def clock(seconds: float) -> str:
+    """In seconds, minutes or hours."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

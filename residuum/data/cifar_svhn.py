@@ -13,11 +13,13 @@ import numpy as np
 import torch
 
 from ..errors import DataError
+from ..storage import read_bytes
 from .images import Dataset, Images
 from .members import require_regular
 
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN"}
 _BATCHES = [f"data_batch_{i}" for i in range(1, 6)]
+MOST_BYTES = 400_000_000  # of a file of CIFAR
 SVHN_BYTES = 2_000_000_000  # its extra part has 1.3 GB
 CIFAR_FILES = {  # train, test, classes; the keys of labels and of the classes' names
     "cifar10": (_BATCHES, ["test_batch"], "batches.meta", "labels", "label_names"),
@@ -111,20 +113,14 @@ def _cifar_files(kind: str, folder: Path, wanted: set[str], download: bool) -> d
         return _from_archive(archive, wanted)
     near = (*folder.glob("*"), *folder.glob("*/*"))
     files = (file for file in near if file.name in wanted and not file.is_dir())
-    found = {file.name: _read(file) for file in files}
+    found = {file.name: read_bytes(file, DataError, MOST_BYTES) for file in files}
     if not found:
         missing = f"no {NAMES[kind]} archive or batches"
         raise DataError(f"{folder}: {missing}. Put it there, or add --download")
     return found
 
 
-def _read(file: Path) -> bytes:
-    require_regular(file.stat(), str(file))
-    _require_small(file.stat().st_size, str(file))
-    return file.read_bytes()
-
-
-def _require_small(size: int, where: str, most: int = 400_000_000) -> None:
+def _require_small(size: int, where: str, most: int = MOST_BYTES) -> None:
     if size > most:
         raise DataError(f"{where}: {size} bytes are more than any published file has")
 

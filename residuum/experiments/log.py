@@ -12,7 +12,7 @@ from typing import Any
 from .. import progress
 from ..errors import CheckpointError, NumericError
 from ..reader import build, plain
-from ..storage import append_line, canonical, json_digest, make_folder, parse_json, read_lines
+from ..storage import append_line, canonical, json_digest, make_folder, parse_json, read_lines, seal
 from .probe import Probe
 
 SCHEMA = 1
@@ -65,9 +65,8 @@ class Log:
 
         NumericError: a number in the value is not finite. ResourceError: the disk is full.
         """
-        content = {"schema": SCHEMA} | plain(entry)
         try:
-            line = canonical(content | {"sha256": json_digest(content)})
+            line = canonical(seal(plain(entry), SCHEMA))
         except ValueError as error:
             said = f"{entry.what} of {entry.run} holds a number that is not finite"
             raise NumericError(said) from error

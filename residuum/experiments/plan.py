@@ -59,25 +59,3 @@ def _step_seconds(trial: Trial, data: Dataset, machine: Machine) -> float:
         trainer.advance()
     trainer.running_loss()  # waits for the device
     return (time.perf_counter() - start) / TIMED_STEPS
-
-
-def table(priced: Sequence[Priced], workers: int) -> str:
-    """For a person: one line a trial, and the sum."""
-    head = f"{'network':<14}{'recipe':<28}{'steps':>8}{'FLOPs':>10}{'estimate':>11}"
-    lines = [f"{head}  {'training':<10}measured"]
-    for p in priced:
-        cost = f"{p.steps:>8}{p.flops:>10.1e}{clock(p.seconds):>11}"
-        state = "finished" if p.done else "to train"
-        measured = f"{p.measured} of {p.measured + p.to_measure}"
-        lines.append(f"{p.trial.preset:<14}{p.trial.recipe.name:<28}{cost}  {state:<10}{measured}")
-    seconds = [p.seconds for p in priced]
-    together = max([*seconds, sum(seconds) / max(1, workers)])
-    many = f"{workers} worker{'s' if workers > 1 else ''}"
-    lines.append(f"training: about {clock(together)} with {many}; measuring comes on top")
-    return "\n".join(lines)
-
-
-def clock(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -44,16 +44,19 @@ class Cache:
         """The last used first."""
         found = []
         for file in self._named(_OURS):
-            status = file.lstat()
-            found.append(CachedFile(file.name, status.st_size, status.st_mtime))
+            with suppress(FileNotFoundError):  # another process removed it just now
+                status = file.lstat()
+                found.append(CachedFile(file.name, status.st_size, status.st_mtime))
         return sorted(found, key=lambda file: (-file.used, file.name))
 
     def read(self, key: str) -> TensorFile | None:
         """None where there is none. CheckpointError: damaged; the caller verifies the content."""
         file = self._file(key)
-        if not os.path.lexists(file):
+        try:
+            size = file.lstat().st_size
+        except FileNotFoundError:
             return None
-        if file.lstat().st_size > self.most_bytes:
+        if size > self.most_bytes:
             raise CheckpointError(f"{file}: larger than {self.most_bytes} bytes")
         found = read_tensors(file)
         with suppress(OSError):  # not ours to write; it is read all the same

@@ -2,9 +2,12 @@
 
 import os
 import stat
+import time
 from pathlib import Path
 
 from ..errors import LockedError, UsageError
+
+LOOK_SECONDS = 0.05
 
 
 class Lock:
@@ -26,8 +29,13 @@ class Lock:
             wrong = f"cannot be used as a lock ({error.strerror})"
             advice = "Move it out of the way, or choose another folder"
             raise UsageError(f"{self.path}: {wrong}. {advice}") from error
+        how = fcntl.LOCK_EX | (0 if self.wait else fcntl.LOCK_NB)
         try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | (0 if self.wait else fcntl.LOCK_NB))
+            try:
+                fcntl.flock(self.descriptor, how)
+            except BlockingIOError:  # perhaps a `holder` that looks, which takes an instant
+                time.sleep(LOOK_SECONDS)
+                fcntl.flock(self.descriptor, how)
         except BlockingIOError as error:
             who = f"{self.path.parent}: {_holder(self.descriptor)} is working here"
             os.close(self.descriptor)

@@ -18,12 +18,6 @@ def percent(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def rate_words(rate: Rate) -> str:
-    """A rate with its Wilson interval."""
-    low, high = rate.interval
-    return f"{percent(rate.value)} [{percent(low)}, {percent(high)}]"
-
-
 def estimate_words(value: Estimate, scale: float = 1.0) -> str:
     """Three digits, with the interval."""
     return f"{scale * value.value:.3g} [{scale * value.low:.3g}, {scale * value.high:.3g}]"

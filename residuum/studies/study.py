@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..anatomy.statistics import Rate
-from ..experiments.probe import Deletions, Probe, delete_each, record, unit_map
+from ..experiments.probe import Deletions, Probe, UnitMap, delete_each, record, unit_map
 from ..results import Network, Result, Unit
+from .curves import Point, rate_point
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -142,19 +142,19 @@ def network_map(setting: Setting, member: Member, values: Values) -> Network:
     """The units of the member's first training, with what each deletion does. Percent."""
     outline = values.of(member.role, unit_map())
     lesions = values.of(member.role, each_unit(setting))
-    errors = {d.deleted[0]: _percent(d.error) for d in lesions.each}
-    units = []
-    for number, unit in enumerate(outline.units):
-        shape = " to ".join("x".join(map(str, s)) for s in (unit.shape_in, unit.shape_out))
-        units.append(Unit(number, shape, unit.parameters, unit.kind, *errors[number]))
-    error, low, high = _percent(lesions.intact)
+    errors = {d.deleted[0]: rate_point(d.error) for d in lesions.each}
+    error, low, high = rate_point(lesions.intact)
     role = member.role if len(setting.seeds) == 1 else f"{member.role}, seed {setting.seed}"
     return Network(
         *(member.preset, role, outline.parameters, member.depth),
-        *(error, (low, high), lesions.intact.n, tuple(units)),
+        *(error, (low, high), lesions.intact.n, mapped_units(outline, errors)),
     )
 
 
-def _percent(rate: Rate) -> tuple[float, float, float]:
-    low, high = rate.interval
-    return 100 * rate.value, 100 * low, 100 * high
+def mapped_units(outline: UnitMap, errors: Mapping[int, Point]) -> tuple[Unit, ...]:
+    """The units of a network, with the errors (percent, with bounds) of those that were deleted."""
+    units = []
+    for number, unit in enumerate(outline.units):
+        shape = " to ".join("x".join(map(str, s)) for s in (unit.shape_in, unit.shape_out))
+        units.append(Unit(number, shape, unit.parameters, unit.kind, *errors.get(number, ())))
+    return tuple(units)

@@ -13,7 +13,7 @@ from ..anatomy.statistics import Rate
 from ..experiments.probe import Probe, RandomDeletions, Reorderings, delete_random, reorder
 from ..results import Claim, Figure, Result, Series, Verdict
 from . import verdicts
-from .curves import Point, level, listed, mean_over_seeds, percent, rate_words
+from .curves import Point, level, listed, mean_over_seeds, percent
 from .study import RESIDUAL, Item, Need, Setting, Values
 from .veit2016_paths import PAPER_UNITS
 
@@ -203,7 +203,7 @@ def figure_5b(setting: Setting, values: Values) -> Result:
 def _points(setting: Setting, groups: Sequence[Sequence[Reordering]]) -> Series:
     """A few orders of the first seed, one by one."""
     some = [r for group in groups for r in group[:SHOWN]]
-    labels = (f"{r.swaps} swaps, tau {r.tau:.3f}: error {rate_words(r.error)}" for r in some)
+    labels = (f"{r.swaps} swaps, tau {r.tau:.3f}: error {r.error}" for r in some)
     return Series(
         f"one order each, seed {setting.seed}",
         tuple(round(r.tau, 4) for r in some),

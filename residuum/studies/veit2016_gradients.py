@@ -16,7 +16,6 @@ from .curves import (
     listed,
     mean_over_seeds,
     percent,
-    rate_words,
 )
 from .study import CONTROL, RESIDUAL, Item, Need, Setting, Values, each_unit
 from .veit2016_paths import CENTRAL, EFFECTIVE, PAPER_UNITS, PATH_LENGTH, share
@@ -203,14 +202,14 @@ def _span(ranges: Sequence[tuple[int, int]], measure: Measure) -> Span:
     return Span(first, last, f"95 %, {measure}: {_ranges(ranges)}")
 
 
-def shares(found: PathGradients, measure: Measure) -> list[Point]:
+def shares(found: PathGradients, measure: Measure) -> list[Point | None]:
     """Of every length in the measure's total, in percent: geometric means over examples of their
-    own shares."""
+    own shares; none where a single example has one, which has no interval."""
     totals = found.per_example(measure)
     totals = totals[totals.sum(1) > 0]
     means = [geometric_mean(column) for column in (totals / totals.sum(1, keepdims=True)).T]
     whole = sum(mean.value for mean in means)
-    return [estimate_point(mean, 100 / whole) for mean in means]
+    return [estimate_point(mean, 100 / whole) if mean.n != 1 else None for mean in means]
 
 
 def _total_series(found: Sequence[PathGradients], measure: Measure) -> Series:
@@ -237,7 +236,7 @@ def text_numbers(setting: Setting, values: Values) -> Result:
     effective = percent(float(share(PAPER_UNITS, *EFFECTIVE)), 4)
     counts, remaining = f"{central}; {effective}", f"2^44, {2.0**-10:.2e}"
     ranges = [f.effective("published") for f in values.each(RESIDUAL, gradients(setting))]
-    errors = listed(map(rate_words, intact))
+    errors = listed(intact)
     ours = f"{errors}, {setting.data}, {member.preset}, {setting.seed_words}"
     same = member.preset == "preresnet110"
     scale = "same network" if same else "another network or data: not one scale"

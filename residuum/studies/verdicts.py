@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..anatomy.statistics import CONFIDENCE, Change, Estimate, Rate
+from ..anatomy.statistics import TAIL, Change, Estimate, Rate, student_mean, wilson
 from ..results import Verdict
 
 REPRODUCED: Verdict = "reproduced"
 NOT: Verdict = "not reproduced"
 OPEN: Verdict = "not decidable at this scale"
-TAIL = (1 - CONFIDENCE) / 2
 SEEDS = 3  # fewer trainings say nothing about training
 Interval = tuple[float, float]
 Strata = Sequence[tuple[float, Sequence[float]]]
@@ -54,55 +53,22 @@ def unanimous(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def over_seeds(values: Sequence[float], bound: float = 0.0) -> Verdict:
-    """That the mean over trainings is above the bound: Student's interval, three seeds at least."""
-    return above(seed_interval(values), bound) if len(values) >= SEEDS else OPEN
+    """That the mean over trainings is above the bound: Student's interval, three seeds at least.
 
-
-def seed_interval(values: Sequence[float]) -> Interval:
-    """Student's 95 % interval of the mean; infinite for a single value."""
-    if len(values) < 2:
-        return -np.inf, np.inf
-    from scipy.special import stdtrit
-
-    half = stdtrit(len(values) - 1, 1 - TAIL) * np.std(values, ddof=1) / len(values) ** 0.5
-    return float(np.mean(values) - half), float(np.mean(values) + half)
+    Trainings that all end on the bound itself say nothing.
+    """
+    mean = student_mean(values)
+    if mean.n < SEEDS or mean.low == mean.high == bound:
+        return OPEN
+    return above((mean.low, mean.high), bound)
 
 
 # ---- error rates ----
 
 
-def wilson(count: int, n: int, among: int = 1) -> Interval:
-    """Wilson's interval of count / n, simultaneous for so many of them (Bonferroni)."""
-    from scipy.special import ndtri
-
-    z = ndtri(1 - TAIL / among)
-    centre = (count + z**2 / 2) / (n + z**2)
-    half = z / (n + z**2) * (count * (n - count) / n + z**2 / 4) ** 0.5
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
-
-
-def change_interval(change: Change, among: int = 1) -> Interval:
-    """Of the change of an error rate on the same examples, simultaneous for so many changes.
-
-    The two discordant shares are parts of one multinomial; their Wilson intervals are joined as
-    Newcombe (1998, Statistics in Medicine 17:2635) joins those of paired rates.
-    """
-    n, shares = change.n, (change.worse / change.n, change.better / change.n)
-    worse, better = (wilson(count, n, among) for count in (change.worse, change.better))
-    together = [p * q / ((1 - p) * (1 - q)) if max(p, q) < 1 else 0.0 for p, q in [shares]]
-    difference = shares[0] - shares[1]
-
-    def reach(a: float, b: float) -> float:
-        return (a**2 + b**2 + 2 * a * b * together[0] ** 0.5) ** 0.5
-
-    low = reach(shares[0] - worse[0], better[1] - shares[1])
-    high = reach(worse[1] - shares[0], shares[1] - better[0])
-    return difference - low, difference + high
-
-
 def learned(error: Rate, chance: float) -> bool:
     """Whether a network errs less than half as often as guessing does (its whole interval)."""
-    return wilson(error.count, error.n)[1] < chance / 2
+    return error.interval[1] < chance / 2
 
 
 def changes_little(
@@ -112,12 +78,13 @@ def changes_little(
 
     Also the indices of the exceptions: those whose whole interval lies above.
     """
-    intervals = [change_interval(c, len(changes)) for c in changes]
+    intervals = [change.interval(len(changes)) for change in changes]
     verdicts = [below(interval, most) for interval in intervals]
     exceptions = [i for i, verdict in enumerate(verdicts) if verdict == NOT]
     if verdicts.count(REPRODUCED) >= share * len(changes):
         return REPRODUCED, exceptions
-    return (NOT if len(exceptions) > (1 - share) * len(changes) else OPEN), exceptions
+    few = len(changes) - len(exceptions) < share * len(changes)
+    return (NOT if few else OPEN), exceptions
 
 
 def at_chance(errors: Sequence[Rate], chance: float, share: float = 0.75) -> Verdict:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..storage import CachedFile
+from .requests import verb
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class CacheState:
     removed: list[CachedFile]
 
 
+@verb
 def cache(*, clear: bool = False) -> CacheState:
     """Show or empty the cache of decoded images.
 

@@ -87,8 +87,8 @@ class Decided:
 class Lesions:
     """Lesions of one run, all on the n examples of the intact error.
 
-    `spread`: of k units deleted at random, the mean error and its interval over draws. `decided`:
-    instead of `lesions`, where decisions were asked for.
+    `spread`: of k units deleted at random, the mean error and its interval over draws (of a single
+    draw everything from 0 to 1). `decided`: instead of `lesions`, where decisions were asked for.
     `page`: where their page was written, if it was asked for.
     """
 
@@ -177,8 +177,8 @@ def _deleted(
         return *delete(network, test, [deletions.units]), {}
     if deletions.random is not None:
         asked = deletions.random, deletions.repeats, deletions.seed
-        intact, grouped, spreads = delete_random(network, test, *asked)
-        spread = {k: (s.mean, *s.interval) for k, s in spreads.items()}
+        intact, grouped, means = delete_random(network, test, *asked)
+        spread = {k: (m.value, max(0.0, m.low), min(1.0, m.high)) for k, m in means.items()}
         return intact, [*chain(*grouped.values())], spread
     if deletions.until_decided:
         return *delete_each_early(network, test, *deletions.question, deletions.seed), {}

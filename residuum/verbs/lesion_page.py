@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..anatomy.statistics import rate_words
 from ..errors import UsageError
 from ..experiments.probe import unit_map
 from ..pages import write_report
 from ..presets import preset_cost
-from ..results import Claim, Figure, Network, Result, Series, Study, Table, Unit
+from ..results import Claim, Figure, Network, Result, Series, Study, Table
 from ..storage import make_folder
+from ..studies.study import mapped_units
 
 if TYPE_CHECKING:
     from ..experiments.subject import Subject
@@ -71,7 +73,7 @@ def _figure(found: "Lesions") -> Figure:
         tuple(100 * each.error for each in found.lesions),
         _ends(intervals, 0),
         _ends(intervals, 1),
-        tuple(f"without {_numbers(e)}: error {_rate(e.error, e.interval)}" for e in found.lesions),
+        tuple(f"without {_numbers(e)}: error {_error(e)}" for e in found.lesions),
         "line" if single else "points",
     )
     intact = (100 * found.intact,) * 2
@@ -88,18 +90,13 @@ def _figure(found: "Lesions") -> Figure:
 
 
 def _ends(intervals: Sequence[tuple[float, float]], end: int) -> tuple[float, ...]:
-    """The lower (0) or upper (1) ends in percent, cut to what an error can be."""
-    return tuple(100 * min(1.0, max(0.0, interval[end])) for interval in intervals)
+    """The lower (0) or upper (1) ends in percent."""
+    return tuple(100 * interval[end] for interval in intervals)
 
 
 def _table(lesions: "Sequence[Lesioned]") -> Table:
     rows = (
-        (
-            _numbers(e),
-            _rate(e.error, e.interval),
-            f"{100 * e.change:+.2f} points",
-            f"{e.p_value:.2g}",
-        )
+        (_numbers(e), _error(e), f"{100 * e.change:+.2f} points", f"{e.p_value:.2g}")
         for e in sorted(lesions, key=lambda each: -each.change)
     )
     return Table(("deleted", "error", "change", "p"), tuple(rows))
@@ -107,19 +104,17 @@ def _table(lesions: "Sequence[Lesioned]") -> Table:
 
 def _network(found: "Lesions", subject: "Subject") -> Network:
     outline = unit_map().measure(subject)
-    alone = {each.deleted[0]: each for each in found.lesions if len(each.deleted) == 1}
-    units = []
-    for number, unit in enumerate(outline.units):
-        shape = " to ".join("x".join(map(str, s)) for s in (unit.shape_in, unit.shape_out))
-        each = alone.get(number)
-        errors = () if each is None else (100 * v for v in (each.error, *each.interval))
-        units.append(Unit(number, shape, unit.parameters, unit.kind, *errors))
+    alone = (each for each in found.lesions if len(each.deleted) == 1)
+    errors = {
+        e.deleted[0]: (100 * e.error, 100 * e.interval[0], 100 * e.interval[1]) for e in alone
+    }
     words, (low, high) = subject.run.network, found.intact_interval
     assert words is not None  # the subject was rebuilt from it
     cost = preset_cost(words.preset, words.classes, words.options, subject.data.size)
     return Network(
-        *(found.network, f"run {found.run}", outline.parameters),
-        *(cost.depth, 100 * found.intact, (100 * low, 100 * high), found.n, tuple(units)),
+        *(found.network, f"run {found.run}", outline.parameters, cost.depth),
+        *(100 * found.intact, (100 * low, 100 * high), found.n),
+        mapped_units(outline, errors),
     )
 
 
@@ -128,6 +123,5 @@ def _numbers(each: "Lesioned") -> str:
     return f"{word} {', '.join(map(str, each.deleted))}" if each.deleted else "none"
 
 
-def _rate(value: float, interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"{100 * value:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+def _error(each: "Lesioned") -> str:
+    return rate_words(each.error, each.interval)

@@ -116,8 +116,10 @@ class Deletions:
         if self.units is not None and self.random is not None:
             both = "units to delete together or numbers to delete at random"
             raise UsageError(f"give either {both}, not both")
-        if self.random is None and (self.repeats, self.seed) != (10, 0):
-            raise UsageError("repeats and seed are of random sets: say with --random of how many")
+        if self.random is None and self.repeats != 10:
+            raise UsageError("repeats is of random sets: say with --random of how many")
+        if self.random is None and self.seed and not self.until_decided:
+            raise UsageError("seed is of random sets and of until_decided: give --random, or that")
         if self.random and len(set(self.random)) < len(self.random):
             raise UsageError(f"random: a number is given twice among {list(self.random)}")
         if self.until_decided and (self.units is not None or self.random is not None):

@@ -20,7 +20,6 @@ from PIL import Image
 from test_data import cifar_batches, class_folders, png
 
 import residuum
-from residuum import progress
 from residuum.cli import main
 from residuum.data import decode, folders, load, members
 from residuum.data.cifar_svhn import unpickle_arrays
@@ -45,13 +44,6 @@ def no_hang():
 @pytest.fixture
 def root(tmp_path):
     return class_folders(tmp_path / "set")
-
-
-@pytest.fixture
-def told(monkeypatch):
-    lines: list[str] = []
-    monkeypatch.setattr(progress, "say", lines.append)
-    return lines
 
 
 def refused(capsys, data, *flags, code=3) -> str:

@@ -458,7 +458,7 @@ def test_random_deletions_are_a_function_of_the_seed():
     _, again, _ = anatomy.delete_random(network, examples, [3], repeats=5, seed=2)
     assert first[3] == again[3]
     assert all(len(set(d.deleted)) == k for k, group in first.items() for d in group)
-    assert spread[3].mean == pytest.approx(sum(d.error.value for d in first[3]) / 5)
+    assert spread[3].value == pytest.approx(sum(d.error.value for d in first[3]) / 5)
     for deletion in first[3]:
         with applied(network, without(network, deletion.deleted)), torch.no_grad():
             assert deletion.error.count == int(
