@@ -270,17 +270,19 @@ def test_a_recipe_from_a_file(tmp_path):
 
 
 def test_runs_are_listed_unreadable_ones_too(capsys, small_run, tmp_path):
-    for name in ("one", "two", "three", "four"):
+    for name in ("one", "two", "three", "four", "five"):
         shutil.copytree(small_run, tmp_path / name)
     (tmp_path / "two" / "run.json").write_text("{")
     (tmp_path / "three" / "done.json").unlink()
     (tmp_path / "four" / "run.json").unlink()
+    for name in ("run.json", "done.json", "weights.safetensors"):
+        (tmp_path / "five" / name).unlink()
     (tmp_path / "notes").mkdir()
     with Lock(tmp_path / "three"):
         code, out, err = call(capsys, "runs", tmp_path, "--json")
         text = call(capsys, "runs", tmp_path)[1]
     assert (code, err) == (0, "")
-    four, one, three, two = json.loads(out)["entries"]
+    five, four, one, three, two = json.loads(out)["entries"]
     assert (one["network"], one["data"], one["state"], one["seed"]) == (
         "preresnet8",
         "digits",
@@ -292,7 +294,7 @@ def test_runs_are_listed_unreadable_ones_too(capsys, small_run, tmp_path):
     assert one["date"].startswith("20")
     assert three["state"] == f"step 15 of 15, process {os.getpid()} works here"
     assert three["test_error"] is None
-    assert (two["state"], four["state"]) == ("unreadable", "unreadable")
+    assert [broken["state"] for broken in (two, four, five)] == ["unreadable"] * 3
     assert "not valid JSON" in two["problem"]
     assert "no run.json" in four["problem"]
     assert len(text.splitlines()) == 1 + 4 + 2

@@ -51,6 +51,7 @@ def runs(folder: str | Path = "runs") -> list[RunEntry]:
         what = "not a folder" if root.exists() else "no such folder"
         raise UsageError(f"{folder}: {what}. `residuum train` makes runs, by default in runs/")
     found = {sign.parent for name in SIGNS for sign in root.rglob(name)}
+    found |= {manifest.parents[1] for manifest in root.rglob("checkpoints/manifest.json")}
     return [_entry(place) for place in sorted(found)]
 
 
