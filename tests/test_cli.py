@@ -297,7 +297,7 @@ def test_runs_are_listed_unreadable_ones_too(capsys, small_run, tmp_path):
     assert [broken["state"] for broken in (two, four, five)] == ["unreadable"] * 3
     assert "not valid JSON" in two["problem"]
     assert "no run.json" in four["problem"]
-    assert len(text.splitlines()) == 1 + 4 + 2
+    assert len(text.splitlines()) == 1 + 5 + 3
     assert call(capsys, "runs", tmp_path / "notes")[1] == "no runs here\n"
     assert json.loads(call(capsys, "runs", tmp_path / "notes", "--json")[1]) == {"entries": []}
 
