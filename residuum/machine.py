@@ -36,12 +36,14 @@ class Hardware:
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        kind = device.split(":")[0]
-        if kind not in ("cpu", "cuda", "mps"):
-            hint = nearest(device, ("auto", "cpu", "cuda", "mps"))
+        kind, _, number = device.partition(":")
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device, re.ASCII):
+            hint = nearest(device, ("auto", "cpu", "cuda", "cuda:1", "mps"))
             raise UsageError(f"unknown device {device!r}.{hint}")
         if kind == "cuda" and not torch.cuda.is_available():
             raise UsageError("device cuda: torch sees no CUDA device here. Use --device cpu")
+        if number and int(number) >= (there := torch.cuda.device_count()):
+            raise UsageError(f"device {device}: torch sees {there}, from cuda:0 on")
         if kind == "mps" and not torch.backends.mps.is_available():
             raise UsageError("device mps: torch sees no Apple GPU here. Use --device cpu")
         cores = os.cpu_count() or 1

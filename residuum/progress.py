@@ -110,8 +110,11 @@ def make_ready() -> Iterator[None]:
 
 
 def _leave(number: int, frame: object) -> None:
-    """At once: an exception could be swallowed by whatever is being imported."""
-    say(f"residuum: error: stopped by {signal.Signals(number).name}")
+    """At once: an exception could be swallowed by whatever is being imported, and a stream that
+    was being written cannot be written here."""
+    message = f"residuum: error: stopped by {signal.Signals(number).name}\n"
+    with suppress(OSError):
+        os.write(2, message.encode())
     os._exit(128 + number)
 
 

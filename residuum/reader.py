@@ -34,6 +34,7 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _LARGEST = 3.4e38  # finite in float32
 Positive = Annotated[float, Meta(gt=0, le=_LARGEST)]
 NotNegative = Annotated[float, Meta(ge=0, le=_LARGEST)]
+_PATH = Annotated[str, Meta(min_length=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 
 
@@ -122,11 +123,11 @@ def expect(given: object, kind: type, where: str) -> None:
 
 
 def _without_path(kind: Any) -> Any:
-    """A path is given as text too."""
+    """A path is given as text too; no text is no path."""
     options = get_args(kind)
     if Path not in options:
         return kind
-    return Union[tuple(str if option is Path else option for option in options)]  # noqa: UP007
+    return Union[tuple(_PATH if o in (Path, str) else o for o in options)]  # noqa: UP007
 
 
 def _typed(thing: object) -> bool:

@@ -113,6 +113,10 @@ class Unit:
     low: float | None = None
     high: float | None = None
 
+    def __post_init__(self) -> None:
+        if len({value is None for value in (self.error, self.low, self.high)}) > 1:
+            raise UsageError(f"unit {self.number}: an error has an interval, both ends of it")
+
 
 @dataclass(frozen=True)
 class Network:

@@ -248,6 +248,19 @@ def test_the_command_shows_and_clears_what_is_ours(root, capsys):
         assert call(capsys, "cache", "--clear")[0] == 8
 
 
+def test_only_files_of_its_own_are_removed(tmp_path):
+    """What bears a name of ours and is a folder, a link or a pipe is somebody else's."""
+    cache = Cache(tmp_path / "cache", 3_000_000)
+    assert cache.write("a" * 64, {"x": torch.zeros(1000)}, None)
+    names = [f"{digit * 64}.safetensors" for digit in "bcd"]
+    (cache.folder / names[0]).mkdir()
+    (cache.folder / names[1]).symlink_to(tmp_path)
+    os.mkfifo(cache.folder / names[2])
+    assert [file.name[0] for file in cache.clear()] == ["a"]
+    assert {file.name for file in cache.folder.iterdir()} == {".lock", *names}
+    assert cache.files() == []
+
+
 def test_the_flag_switches_it_off(root, tmp_path, capsys):
     flags = [
         "--data",

@@ -30,6 +30,20 @@ GLIBC = sys.platform == "linux" and "glibc" in os.confstr("CS_GNU_LIBC_VERSION")
 # ---- the machine ----
 
 
+@pytest.mark.parametrize("word", ["cpu:7", "mps:1", "cuda:x", "cuda:"])
+def test_a_device_is_spelled_as_it_is_found(word):
+    with pytest.raises(UsageError, match="unknown device"):
+        Machine(device=word).resolved()
+
+
+def test_a_device_beyond_those_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert Machine(device="cuda:0").resolved().device == "cuda:0"
+    with pytest.raises(UsageError, match="device cuda:1: torch sees 1, from cuda:0 on"):
+        Machine(device="cuda:1").resolved()
+
+
 @pytest.mark.parametrize("threads", [-1, 0, 100_000])
 def test_threads_that_the_machine_has_not(threads):
     with pytest.raises(UsageError, match=f"threads.* must be at .*, not {threads}"):

@@ -22,7 +22,7 @@ from residuum.reader import build, plain
 from residuum.training import RECIPES, About, Blueprint, Machine, Recipe, Run, find_recipe, train
 from residuum.training.checkpoint import load_weights
 from residuum.training.distributed import Team
-from residuum.training.loop import Trainer
+from residuum.training.loop import Trainer, steps_per_epoch
 from residuum.training.optimisers import SGD, Adam, AdamW, RMSProp, parameter_groups
 from residuum.training.recipes import recipe_from_file
 from residuum.training.schedules import Cosine, Steps, Warmup
@@ -285,6 +285,11 @@ def test_interrupted_and_resumed_is_uninterrupted(data, tmp_path, monkeypatch, s
     run(data, tmp_path / "stopped", network=preset("preresnet8", 10, 99))
     assert digest(tmp_path / "whole") == digest(tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_batch_size_that_is_advised_can_be_taken():
+    with pytest.raises(UsageError, match=r"Give more images, or train with --batch-size 2$"):
+        steps_per_epoch("few", 3, replace(short(), batch_size=4), 1)
 
 
 def test_other_seeds_differ(data, tmp_path):

@@ -65,6 +65,9 @@ class Fuzzer:
         free = not case.file or case.file == "tiny.toml"
         if not end.code:
             end = replace(end, out=self._result(case, end))
+            if known is not None and case.command == "log":
+                # what a log lacks is measured again
+                free = json.loads(end.out).items() <= json.loads(known).items()
         problem = wrong(case, end, None if free else known)
         self.counts[str(end.code)] += 1
         self.slowest = max(self.slowest, end.seconds)

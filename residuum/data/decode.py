@@ -25,7 +25,7 @@ def decode(content: bytes, where: str, image_size: int | None = None) -> np.ndar
 
     DataError with the file's name: not an image of an allowed format, cut short, or too large.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -47,5 +47,7 @@ def decode(content: bytes, where: str, image_size: int | None = None) -> np.ndar
             return np.asarray(image)
     except DataError:
         raise
+    except UnidentifiedImageError as error:  # its own message names an object of ours
+        raise DataError(f"{where}: broken image (of no known format)") from error
     except Exception as error:  # a decoder may raise anything on hostile bytes
         raise DataError(f"{where}: broken image ({error})") from error

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ..errors import UsageError
 from ..results import Figure, Network, Study, Unit
 from ..storage import make_folder, write_bytes, write_text
 from .colours import SPANS, VARIABLES, base_role, roles, seed_numbers, series_colours
@@ -27,12 +28,19 @@ GLYPHS = {"line": "●■▲◆▼✚", "points": "●■▲◆▼✚", "dashed"
 
 
 def write_report(study: Study, folder: Path) -> Path:
-    """`folder`/report.html, and every figure as SVG and PNG in `folder`/figures. Gives the page."""
+    """`folder`/report.html, and every figure as SVG and PNG in `folder`/figures. Gives the page.
+
+    UsageError: numbers that cannot be drawn.
+    """
     figures = make_folder(make_folder(folder) / "figures")
     words = roles(study.networks)
     for result in study.results:
         if result.figure is not None:
-            drawing = draw(result.figure, words)
+            try:
+                drawing = draw(result.figure, words)
+            except (OverflowError, ValueError) as error:  # numbers that no axis can hold
+                wrong = f"{result.item}: its figure cannot be drawn ({error})"
+                raise UsageError(f"{folder}: {wrong}") from error
             write_bytes(figures, f"{study.name}-{result.slug}.svg", drawing.svg)
             write_bytes(figures, f"{study.name}-{result.slug}.png", drawing.png)
     write_text(folder, "report.html", render(study))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,11 +43,10 @@ class Cache:
 
     def files(self) -> list[CachedFile]:
         """The last used first."""
-        found = []
-        for file in self._named(_OURS):
-            with suppress(FileNotFoundError):  # another process removed it just now
-                status = file.lstat()
-                found.append(CachedFile(file.name, status.st_size, status.st_mtime))
+        found = [
+            CachedFile(file.name, status.st_size, status.st_mtime)
+            for file, status in self._named(_OURS)
+        ]
         return sorted(found, key=lambda file: (-file.used, file.name))
 
     def read(self, key: str) -> TensorFile | None:
@@ -71,7 +71,7 @@ class Cache:
         size = sum(tensor.nbytes for tensor in tensors.values()) + 1_000_000
         self.folder.mkdir(parents=True, exist_ok=True)
         with Lock(self.folder):
-            for left in self._named(_LEFT_BEHIND):
+            for left, _ in self._named(_LEFT_BEHIND):
                 remove(left)
             total = size if size <= self.most_bytes else 0
             for file in self.files():
@@ -90,14 +90,19 @@ class Cache:
             return []
         with Lock(self.folder):
             removed = self.files()
-            for file in (*self._named(_OURS), *self._named(_LEFT_BEHIND)):
+            for file, _ in (*self._named(_OURS), *self._named(_LEFT_BEHIND)):
                 remove(file)
             return removed
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
 
-    def _named(self, pattern: re.Pattern[str]) -> list[Path]:
-        if not self.folder.is_dir():
-            return []
-        return [file for file in self.folder.iterdir() if pattern.fullmatch(file.name)]
+    def _named(self, pattern: re.Pattern[str]) -> list[tuple[Path, os.stat_result]]:
+        """Regular files alone; another process may remove some meanwhile."""
+        found = []
+        for file in self.folder.iterdir() if self.folder.is_dir() else ():
+            with suppress(FileNotFoundError):
+                status = file.lstat()
+                if pattern.fullmatch(file.name) and stat.S_ISREG(status.st_mode):
+                    found.append((file, status))
+        return found

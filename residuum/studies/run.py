@@ -13,7 +13,7 @@ from ..experiments.executors import Executor, Local
 from ..experiments.probe import Probe, record
 from ..experiments.trial import Trial
 from ..machine import processor
-from ..reader import plain
+from ..reader import Seed, plain, require
 from ..results import Study
 from ..storage import make_folder
 from .scales import find_scale
@@ -51,7 +51,9 @@ class Request:
     def scaled(self, data: "Dataset") -> Scale:
         """The scale for images of this size, with what was asked for instead of its own."""
         scale = find_scale(self.scale, data.size)
-        return scale if self.seeds is None else replace(scale, seeds=self.seeds)
+        scale = scale if self.seeds is None else replace(scale, seeds=self.seeds)
+        require(self.seed + scale.seeds - 1, Seed, "study: the last of the seeds", UsageError)
+        return scale
 
     def trials(self, data: "Dataset") -> Trials:
         """What is trained, by role and seed."""

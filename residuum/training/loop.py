@@ -225,7 +225,8 @@ def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) ->
         raise UsageError(f"{data}: {size} training images are too few for {processes} processes")
     if recipe.batch_size > size:
         large = f"larger than the training part of {data}, {size} images"
-        raise UsageError(f"batch_size {recipe.batch_size}: {large}. Try --batch-size {size // 4}")
+        advice = f"Give more images, or train with --batch-size {max(least, size // 4)}"
+        raise UsageError(f"batch_size {recipe.batch_size}: {large}. {advice}")
     whole, rest = divmod(size, recipe.batch_size)
     return whole + (rest >= least)
 

@@ -100,7 +100,7 @@ class Deletions:
     """Delete these together: --units 3 --units 5."""
     random: Some[Count] | None = None
     """Delete this many at random: --random 1 --random 5."""
-    repeats: Count = 10
+    repeats: Annotated[int, Meta(ge=1, le=100_000)] = 10
     """Random sets of each number."""
     seed: Seed = 0
     """Of the random sets, and of the order of images when deciding."""
@@ -151,7 +151,7 @@ class Scope:
     """Instead of the scale's own depth, 6n+2."""
     seed: Seed = 0
     """Of the first training, and of what is drawn when measuring."""
-    seeds: Count | None = None
+    seeds: Annotated[int, Meta(ge=1, le=100)] | None = None
     """Trainings of every network, from that seed on; by default the scale's own: one, or three on
     images below 16 pixels."""
     store: str | Path = "runs"

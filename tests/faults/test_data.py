@@ -145,7 +145,7 @@ FOREIGN = {
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_no_other_parser_is_reached(root, capsys, kind):
     (root / "train" / "ant" / "00.png").write_bytes(FOREIGN[kind])
-    assert "00.png: broken image (cannot identify" in refused(capsys, root)
+    assert "00.png: broken image (of no known format)" in refused(capsys, root)
 
 
 @pytest.mark.row("D5")

@@ -44,6 +44,38 @@ def run(tmp_path_factory):
     return residuum.train("preresnet8", epochs=1, output=folder).folder
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("train", "preresnet8", "--output"), "output"),
+        (("study", "veit2016", "--output"), "output"),
+        (("study", "veit2016", "--store"), "store"),
+        (("lesion", "nowhere", "--output"), "output"),
+        (("report",), "folder"),
+        (("runs",), "folder"),
+        (("eval",), "run"),
+    ],
+)
+def test_no_text_is_no_path(capsys, arguments, name):
+    """A shell's unset variable does not stand for the default, or for the folder one is in."""
+    code, said = error(capsys, *arguments, "")
+    assert code == 2
+    assert f"{name}: expected str of length >= 1" in said
+
+
+@pytest.mark.parametrize("flags", [("--seeds", 10**6), ("--seed", 2**63 - 1, "--seeds", 2)])
+def test_seeds_that_no_study_has(capsys, flags):
+    code, said = error(capsys, "study", "veit2016", "--plan", *flags)
+    assert code == 2
+    assert "must be at most" in said
+
+
+def test_draws_that_no_memory_holds(capsys, run):
+    code, said = error(capsys, "lesion", run, "--random", 1, "--repeats", 10**8)
+    assert code == 2
+    assert "repeats: must be at most 100000" in said
+
+
 # ---- descriptions ----
 
 BASE = 'name = "mine"\nlength = 3\n'

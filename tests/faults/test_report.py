@@ -10,9 +10,9 @@ from browser import chromium
 from invented import invented_study
 
 import residuum
-from residuum.errors import CheckpointError
+from residuum.errors import CheckpointError, UsageError
 from residuum.pages import write_report
-from residuum.results import Figure, Series, Span, Study, Table
+from residuum.results import Figure, Series, Span, Study, Table, Unit
 from residuum.verbs import runs
 
 # what a stranger may call a class, a run, a network
@@ -195,3 +195,16 @@ def test_a_run_is_read_while_it_is_written(tmp_path):
     assert problems == []
     assert any("works here" in state for state in seen)
     assert [entry.state for entry in runs(tmp_path)] == ["finished"]
+
+
+def test_numbers_that_no_axis_holds(tmp_path):
+    study = invented_study()
+    first = next(result for result in study.results if result.figure)
+    hostile = replace(first, figure=Figure("x", "y", (Series("huge", (1, 2), (10**400, 1)),)))
+    with pytest.raises(UsageError, match="cannot be drawn"):
+        write_report(replace(study, results=(hostile,)), tmp_path)
+
+
+def test_an_error_without_its_interval():
+    with pytest.raises(UsageError, match="both ends"):
+        Unit(0, "a to b", 1, "residual", error=5.0, low=1.0)

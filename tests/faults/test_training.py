@@ -156,6 +156,7 @@ def test_asked_to_end_while_it_starts(tmp_path, number):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         with progress.make_ready():
             print("importing", flush=True)
+            progress.quiet = True  # says nothing of progress, but why it ends
             import slow  # type: ignore[import-not-found]  # noqa: F401
 
     process = started(tmp_path, work)
