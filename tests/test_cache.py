@@ -170,7 +170,7 @@ def test_the_longest_unused_go_first(tmp_path):
 def test_a_file_that_another_process_removes_meanwhile_is_gone(tmp_path, monkeypatch):
     cache = Cache(tmp_path, 1000)
     gone = tmp_path / f"{'a' * 64}.safetensors"
-    monkeypatch.setattr(Cache, "_named", lambda self, pattern: [gone])
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter([gone]))
     assert cache.files() == []
     assert cache.read("a" * 64) is None
 

@@ -227,7 +227,7 @@ def test_output_that_cannot_be_written_or_is_anothers_stays(capsys, tmp_path):
         ("given twice", ["--random", 1, "--random", 1]),
         ("repeats: must be at least 1", ["--random", 1, "--repeats", 0]),
         ("not both", ["--units", 1, "--random", 1]),
-        ("are of random sets", ["--repeats", 3]),
+        ("repeats is of random sets", ["--repeats", 3]),
         ("digits has 898 test images, not 899", ["--examples", 899]),
         ("examples: must be at least 1", ["--examples", 0]),
     ],
