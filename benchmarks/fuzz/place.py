@@ -12,6 +12,7 @@ from PIL import Image
 from residuum import progress
 from residuum.machine import Machine
 from residuum.results import Study
+from residuum.storage import seal
 from residuum.verbs import evaluate, lesion, report, train
 
 RECIPE = """name = "tiny"
@@ -43,7 +44,8 @@ def make(place: Path) -> None:
     manifest = place / "part" / "checkpoints" / "manifest.json"
     told = json.loads(manifest.read_text())
     told["checkpoints"] = [e for e in told["checkpoints"] if e["file"] != newest.name]
-    manifest.write_text(json.dumps(told))
+    del told["sha256"]
+    manifest.write_text(json.dumps(seal(told, told.pop("schema"))))
     newest.unlink()
     _study(place / "report")
     _log(place / "store")
