@@ -212,6 +212,7 @@ def _damage(path: Path, case: Case) -> None:
 
 
 def _in_place_of(path: Path, change: str) -> None:
+    before = path.stat()
     path.unlink()
     match change:
         case "folder":
@@ -220,6 +221,9 @@ def _in_place_of(path: Path, change: str) -> None:
             os.mkfifo(path)
         case "device":
             path.symlink_to("/dev/zero")
+    if change != "gone":
+        times = before.st_atime_ns, before.st_mtime_ns
+        os.utime(path, ns=times, follow_symlinks=False)
 
 
 def _in_json(data: bytes, case: Case) -> bytes:

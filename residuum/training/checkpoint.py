@@ -90,16 +90,16 @@ class Checkpoints:
         return max((int(step[1]) for step in steps if step), default=0)
 
     def _entries(self) -> tuple[Entry, ...]:
-        """What the manifest names; where it is damaged, what the files' own names promise."""
-        if not self.manifest.exists():
+        """What the manifest names; where it is damaged or gone, what the files' names promise."""
+        files = sorted(self.folder.glob("step-*-*.safetensors"), reverse=True)
+        if not files and not self.manifest.exists():
             return ()
         try:
             return read(self.manifest, Manifest, CheckpointError, SCHEMA, ADVICE).checkpoints
         except CheckpointError as error:
             if self._newer():
                 raise
-            progress.say(f"warning: damaged ({error}); going by the names of the files")
-        files = sorted(self.folder.glob("step-*-*.safetensors"), reverse=True)
+            progress.say(f"warning: {error}; going by the names of the files")
         return tuple(Entry(f.name, f.stem.rpartition("-")[2]) for f in files)
 
     def _newer(self) -> bool:

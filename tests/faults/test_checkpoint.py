@@ -138,6 +138,17 @@ def test_a_damaged_manifest_is_survived(tmp_path, damage):
     assert store.latest().state.step == 3
 
 
+@pytest.mark.row("C17")
+def test_a_manifest_that_is_gone_is_told_and_survived(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(progress, "say", said.append)
+    store = save_three(tmp_path)
+    store.manifest.unlink()
+    assert store.newest_step() == store.latest().state.step == 3
+    assert "manifest.json" in said[0]
+    assert "going by the names of the files" in said[0]
+
+
 SHORT = {"checkpoints": [{"file": "step-00000003-0.safetensors", "sha256": "0"}]}
 OUTSIDE = {"checkpoints": [{"file": "../x.safetensors", "sha256": "0" * 64}]}
 
