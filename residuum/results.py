@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from .errors import UsageError
-from .reader import plain, read, require
+from .reader import Count, Whole, plain, read, require
 from .storage import write_json
 
 SCHEMA = 2
@@ -16,7 +16,7 @@ Verdict = Literal[
     "reproduced", "not reproduced", "not decidable at this scale", "exact", "measured"
 ]
 Number = float | int | None
-Name = Annotated[str, Meta(pattern=r"^\w[\w ().+-]*\Z")]  # files are named by it
+Name = Annotated[str, Meta(pattern=r"^\w[\w ().+-]*\Z", max_length=100)]  # files are named by it
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Result:
 class Unit:
     """One unit on the map of a network: where it stands, its shapes, and what deleting it does."""
 
-    number: int
+    number: Whole
     shape: Annotated[str, Meta(pattern=" to ")]  # of the signal ahead of it to that behind it
     parameters: int
     kind: str
@@ -144,7 +144,7 @@ class Study:
     networks: tuple[Network, ...]
     results: tuple[Result, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    classes: int | None = None  # None in files of older versions
+    classes: Count | None = None  # None in files of older versions
 
     @property
     def chance(self) -> float:

@@ -327,6 +327,18 @@ def test_names_of_studies_and_items_are_names_of_files(tmp_path, name):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["study.json"]
 
 
+def test_numbers_and_lengths_that_no_study_has(tmp_path):
+    for change, words in (
+        (('"classes": 10', '"classes": -3'), "classes: must be at least 1"),
+        (('"number": 0', '"number": -1'), "number: must be at least 0"),
+        (('"name": "veit2016"', f'"name": "{"x" * 101}"'), "length <= 100"),
+    ):
+        shutil.copy(STUDY, tmp_path)
+        reseal(tmp_path / "study.json", partial(swapped, *change))
+        with pytest.raises(UsageError, match=words):
+            Study.load(tmp_path / "study.json")
+
+
 def test_two_items_of_one_name_are_refused():
     study(result("figure 3"), result("figure 4"))
     for second in ("figure 3", "Figure 3", "figure-3", "figure (3)"):
