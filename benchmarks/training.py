@@ -1,5 +1,6 @@
 """Training: our loop against a plain PyTorch loop, in alternating pairs in one run.
 
+    pip install -e ".[benchmarks]"
     python benchmarks/training.py                  everything
     python benchmarks/training.py --quick          resnet20, few steps, not compiled
     python benchmarks/training.py --networks preresnet110 --threads 1 --precisions bfloat16
