@@ -283,7 +283,7 @@ import os, subprocess, sys, time
 from residuum.experiments.executors import Local
 def work(n):
     child = subprocess.Popen(["sleep", "60"])
-    print("ready", os.getpid(), child.pid, flush=True)
+    os.write(1, f"ready {os.getpid()} {child.pid}\\n".encode())  # whole lines, from both
     while True:
         sum(range(1000))
 for _ in Local(2).map(work, [1, 2]):

@@ -22,7 +22,8 @@ class Heart:
         self.alone = False  # the store does not answer any more
         self.store = dist.TCPStore(host, port, timeout=timedelta(seconds=10))  # type: ignore[attr-defined]
         self.stopped = threading.Event()
-        threading.Thread(target=self._beat, daemon=True).start()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
 
     def _beat(self) -> None:
         while not self.stopped.wait(BEAT_SECONDS):
@@ -48,3 +49,4 @@ class Heart:
 
     def stop(self) -> None:
         self.stopped.set()
+        self.thread.join(4 * BEAT_SECONDS)  # one that talks while the process ends would abort it
