@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from ..data.augmentation import Augmentation, Normalisation
 from ..errors import UsageError
-from ..reader import Count, NotNegative, Seed, Share, check, plain, require
-from .optimisers import SGD, Optimiser
-from .schedules import Schedule, Steps, Warmup
+from ..reader import Count, NotNegative, Seed, Share, Whole, check, plain, require
+from .limits import Limits
+from .optimisers import SGD, LayerFactor, Optimiser
+from .schedules import Schedule, Steps, Warmup, stretched
 
 Clock = Literal["epochs", "iterations"]
 
@@ -15,6 +16,13 @@ Clock = Literal["epochs", "iterations"]
 @dataclass(frozen=True)
 class Recipe:
     """Everything about training but the network, the data and the machine.
+
+    `layers`: other rates or decays for some parameters, factors that multiply where several fit.
+    `restarts`: ticks at which the optimiser forgets, its momentum too (WRN: at each drop).
+    `validation`: images held out of the training part, equally many of each class; their error is
+    in the metrics, and done.json names the epoch where it was lowest. `partial_batches`: what
+    becomes of an epoch's last batch when it is short. `sampling`: an epoch sees every image once,
+    or draws each from all ("replacement").
 
     UsageError, from the constructor: an unknown word (with the nearest), a wrong type, or a number
     that cannot be.
@@ -35,6 +43,12 @@ class Recipe:
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 - frozen
     normalisation: Normalisation = "channel"
     seed: Seed = 0
+    layers: tuple[LayerFactor, ...] = ()
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
+    restarts: tuple[Whole, ...] = ()  # in ticks
+    validation: Whole = 0
+    partial_batches: Literal["kept", "dropped"] = "kept"
+    sampling: Literal["permutation", "replacement"] = "permutation"
 
     def __post_init__(self) -> None:
         check(self, f"recipe {self.name}", UsageError)
@@ -50,11 +64,17 @@ class Recipe:
         tick = self.iterations(1, steps_per_epoch)
         return self.learning_rate * self.schedule.factor_at(step, tick, self.length)
 
+    def restarts_at(self, step: int, steps_per_epoch: int) -> bool:
+        """Whether the optimiser forgets before this step."""
+        return any(step == self.iterations(tick, steps_per_epoch) for tick in self.restarts)
+
     def shortened(self, epochs: int) -> "Recipe":
         """The same recipe in fewer or more epochs, its milestones at the same shares of the way."""
         require(epochs, Count, "epochs", UsageError)
         schedule, name = self.schedule.stretched(self.length, epochs), f"{self.name}@{epochs}epochs"
-        return replace(self, name=name, length=epochs, schedule=schedule, clock="epochs")
+        restarts = stretched(self.restarts, self.length, epochs)
+        changed = {"length": epochs, "schedule": schedule, "restarts": restarts, "clock": "epochs"}
+        return replace(self, name=name, **changed)
 
     def meaning(self) -> dict[str, Any]:
         """What changes the numbers: no name, no source, and no field that holds its default."""

@@ -8,6 +8,7 @@ weights.safetensors       the finished network; done.json holds its digest and i
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -36,8 +37,9 @@ from ..storage import (
 from .checkpoint import ADVICE, SCHEMA, Checkpoint, Checkpoints
 from .description import Blueprint, Description, describe, require_one_run, require_same, versions
 from .distributed import Team, team
+from .epoch import steps_per_epoch
 from .evaluation import Row
-from .loop import Trainer, drive, steps_per_epoch
+from .loop import Trainer, drive
 from .recipe import Recipe
 from .schemes import Scheme
 
@@ -52,6 +54,7 @@ class Outcome:
     last: Row  # of the metrics
     seconds: float
     steps_timed: int  # in those seconds: since the last start
+    best: Row | None = None  # of the lowest validation error (the first), where some is held out
 
 
 @dataclass(frozen=True)
@@ -216,5 +219,12 @@ def _finish(folder: Path, trainer: Trainer, seconds: float, steps: int) -> None:
     # a kill may have come between the last checkpoint and its metrics
     _write_metrics(folder, trainer)
     weights = write_tensors(folder, "weights.safetensors", trainer.network.state_dict())
-    outcome = Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps)
+    held_out = trainer.validation_pixels is not None
+    best = min(trainer.metrics, key=validation_error) if held_out else None
+    outcome = Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps, best)
     write_json(folder, "done.json", plain(outcome), SCHEMA)
+
+
+def validation_error(row: Row) -> float:
+    """For comparing epochs."""
+    return math.inf if row.validation_error is None else row.validation_error
