@@ -96,15 +96,13 @@ class LayerFactor(msgspec.Struct, frozen=True):
         """The parameters' names."""
         from torch.nn.modules.conv import _ConvNd
 
+        names = [name for name, _ in network.named_parameters()]
+        owner = {name: network.get_submodule(name.rpartition(".")[0]) for name in names}
         if self.of == "biases":
-            return {n for n, _ in network.named_parameters() if n.rpartition(".")[2] == "bias"}
-        owners = [(n, m) for n, m in network.named_modules() if any(m.parameters(recurse=False))]
-        if self.of == "convolutions":
-            owners = [(name, module) for name, module in owners if isinstance(module, _ConvNd)]
-        else:
-            owners = owners[-1:]
-        found = (f"{name}.{n}" for name, m in owners for n, _ in m.named_parameters(recurse=False))
-        return {name.removeprefix(".") for name in found}
+            return {name for name in names if name.rpartition(".")[2] == "bias"}
+        if self.of == "last":
+            return {name for name in names if owner[name] is owner[names[-1]]}
+        return {name for name in names if isinstance(owner[name], _ConvNd)}
 
 
 def parameter_groups(network: "nn.Module", recipe: "Recipe") -> Groups:
