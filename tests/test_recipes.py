@@ -74,6 +74,9 @@ RATES = {
     "allcnn-cifar": (CIFAR, 391, 350, {0: 0.05, 200: 5e-3, 250: 5e-4, 300: 5e-5}),
     "boost-cifar": (CIFAR, 1, 10_000, {0: 1e-3}),
     "boost-svhn": (SVHN, 1, 10_000, {0: 1e-3}),
+    "imagenet-he": (IMAGENET, 5_005, 90, {0: 0.1, 30: 0.01, 60: 0.001}),
+    "imagenet-fb": (IMAGENET, 5_005, 90, {0: 0.1, 30: 0.01, 60: 0.001}),
+    "imagenet-resnext": (IMAGENET, 5_005, 100, {0: 0.1, 30: 0.01, 60: 0.001, 90: 0.0001}),
 }  # fmt: skip
 
 

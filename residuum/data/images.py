@@ -112,13 +112,19 @@ def hold_out(train: Images, n: int) -> tuple[Images, Images | None]:
     """
     if n == 0:
         return train, None
+    each = require_even(train, n)
+    return _parts(train, 0, lambda members: each)
+
+
+def require_even(train: Images, n: int) -> int:
+    """How many of each class are held out for n in all. DataError: see `hold_out`."""
     counts = train.labels.unique(return_counts=True)[1]
     each, rest = divmod(n, len(counts))
     if rest or each >= int(counts.min()):
         of = f"{len(train)} training images of {len(counts)} classes, the smallest {counts.min()}"
         advice = "Give a multiple of the number of classes that leaves images in each"
         raise DataError(f"{n} validation images cannot be held out of {of}. {advice}")
-    return _parts(train, 0, lambda members: each)
+    return each
 
 
 def _parts(images: Images, seed: int, held_out: Callable[[int], int]) -> tuple[Images, Images]:

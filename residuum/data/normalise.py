@@ -97,7 +97,7 @@ def fit(train: Images, kind: Normalisation) -> Normaliser:
     - "scale": divided by 255 (SVHN in DenseNet and WRN);
     - "gcn": global contrast normalisation (DSN); "gcn-pixel-mean": then the mean image (Highway);
     - "gcn-zca": then whitening (pylearn2; NIN, FitNets, All-CNN, WRN's first version). For 50,000
-      images of 32x32 a minute or so of one core whenever it is fitted, and 0.6 GB of float32.
+      images of 32x32 a few minutes of one core whenever it is fitted, and 0.6 GB of float32.
 
     Sums are taken in float64, in chunks.
     """

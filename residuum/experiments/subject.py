@@ -9,7 +9,7 @@ from torch import Tensor
 from .. import progress
 from ..anatomy.deletions import spread_out
 from ..data import Dataset, Images
-from ..data.augment import Pixels
+from ..data.crops import pixels_of
 from ..data.images import hold_out
 from ..data.normalise import Normaliser, fit
 from ..errors import CheckpointError, DataError
@@ -42,7 +42,7 @@ class Subject:
         return self._examples(self._trained_on, n)
 
     def _examples(self, part: Images, n: int | None) -> tuple[Tensor, Tensor]:
-        pixels = Pixels(part, self._normaliser, "cpu")
+        pixels = pixels_of(part, self._normaliser, "cpu", crop=self.run.recipe.crop)
         return pixels.batch(spread_out(len(pixels), len(pixels) if n is None else n))
 
     @cached_property

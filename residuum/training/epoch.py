@@ -3,8 +3,18 @@
 from torch import Tensor
 
 from ..data.augment import crops_and_flips, crops_and_flips_of_batches, order
+from ..data.crops import draws_of_crops, require_large_enough
+from ..data.images import Dataset, require_even
 from ..errors import UsageError
 from .recipe import Recipe
+
+
+def require_data(data: Dataset, recipe: Recipe, processes: int = 1) -> None:
+    """Before any work: UsageError or DataError where the recipe cannot be followed on the data."""
+    require_large_enough(data.train, recipe.crop)
+    require_large_enough(data.test, recipe.crop)
+    steps_per_epoch(data.name, len(data.train), recipe, processes)
+    require_even(data.train, recipe.validation)
 
 
 def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) -> int:
@@ -15,6 +25,9 @@ def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) ->
 
     UsageError: too few examples, in all or in a batch, for that many processes; a batch of more.
     """
+    if size <= recipe.validation:
+        few = f"{size} training images are too few to hold out {recipe.validation} for validation"
+        raise UsageError(f"{data}: {few}, as the recipe {recipe.name} does. Take another recipe")
     least, size = 2 * processes, size - recipe.validation
     if recipe.batch_size < least:
         small = f"too small for {processes} processes, at least 2 each"
@@ -33,6 +46,9 @@ def draw_epoch(recipe: Recipe, epoch: int, size: int) -> tuple[Tensor, Tensor | 
     """The examples in their order, (size,), and beside each its crop and flip, (size, 3)."""
     seed, augmentation, again = recipe.seed, recipe.augmentation, recipe.sampling == "replacement"
     indices = order(seed, epoch, size, again)
+    if recipe.crop is not None:
+        draws = draws_of_crops(seed, epoch, size)
+        return indices, draws if again else draws[indices]
     if augmentation is None:
         return indices, None
     if augmentation.per == "batch":

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .. import progress
 from ..data import Dataset
 from ..data.augment import Pixels, generator
+from ..data.crops import pixels_of
 from ..data.images import hold_out
 from ..data.normalise import fit
 from ..errors import CheckpointError, Interrupted, NumericError, ResourceError, UsageError, nearest
@@ -57,11 +58,12 @@ class Trainer:
         self.watched = None if watch is None else _parameter(network, watch)
         train, held_out = hold_out(data.train, recipe.validation)
         normaliser, device = fit(train, recipe.normalisation), team.device
-        self.train_pixels = Pixels(train, normaliser, device, recipe.augmentation)
-        self.test_pixels = Pixels(data.test, normaliser, device)
+        crop = recipe.crop
+        self.train_pixels = pixels_of(train, normaliser, device, recipe.augmentation, crop)
+        self.test_pixels = pixels_of(data.test, normaliser, device, crop=crop)
         self.validation_pixels = None
         if held_out is not None:
-            self.validation_pixels = Pixels(held_out, normaliser, device)
+            self.validation_pixels = pixels_of(held_out, normaliser, device, crop=crop)
         self.size = len(train)
         self.steps_per_epoch = steps_per_epoch(data.name, len(data.train), recipe, team.size)
         self.total_steps = recipe.iterations(recipe.length, self.steps_per_epoch)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ..data.augmentation import Augmentation, Normalisation
+from ..data.augmentation import Augmentation, Crop, Normalisation
 from ..errors import UsageError
 from ..reader import Count, NotNegative, Seed, Share, Whole, check, plain, require
 from .limits import Limits
@@ -43,6 +43,7 @@ class Recipe:
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 - frozen
     normalisation: Normalisation = "channel"
     seed: Seed = 0
+    crop: Crop | None = None  # of larger images, in place of augmentation
     layers: tuple[LayerFactor, ...] = ()
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     restarts: tuple[Whole, ...] = ()  # in ticks
@@ -52,6 +53,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check(self, f"recipe {self.name}", UsageError)
+        if self.crop is not None and self.augmentation is not None:
+            raise UsageError(f"recipe {self.name}: give a crop or an augmentation, not both")
+        if self.crop is not None and self.normalisation not in ("channel", "scale"):
+            kinds = f"'channel' or 'scale', not {self.normalisation!r}"
+            raise UsageError(f"recipe {self.name}: with a crop the normalisation must be {kinds}")
 
     def iterations(self, ticks: int, steps_per_epoch: int) -> int:
         """How many steps so many ticks of the clock are."""

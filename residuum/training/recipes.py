@@ -9,7 +9,7 @@ from ..data.augmentation import Augmentation
 from ..errors import UsageError, nearest
 from ..reader import read
 from .optimisers import SGD
-from .published import dropping, residual, stacks, wide
+from .published import dropping, imagenet, residual, stacks, wide
 from .recipe import Recipe
 from .schedules import Steps, Warmup
 
@@ -25,7 +25,7 @@ DIGITS = Recipe(
     augmentation=Augmentation(pad=1, flip=False),
 )
 
-_PUBLISHED = (residual, dropping, wide, stacks)
+_PUBLISHED = (residual, dropping, wide, stacks, imagenet)
 RECIPES = {r.name: r for kind in _PUBLISHED for r in kind.RECIPES} | {DIGITS.name: DIGITS}
 
 

@@ -37,7 +37,7 @@ from ..storage import (
 from .checkpoint import ADVICE, SCHEMA, Checkpoint, Checkpoints
 from .description import Blueprint, Description, describe, require_one_run, require_same, versions
 from .distributed import Team, team
-from .epoch import steps_per_epoch
+from .epoch import require_data, steps_per_epoch
 from .evaluation import Row
 from .loop import Trainer, drive
 from .recipe import Recipe
@@ -153,7 +153,7 @@ def train(
     with team(machine.device) as members:
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
-        steps_per_epoch(data.name, len(data.train), recipe, members.size)
+        require_data(data, recipe, members.size)
         require_one_run(members.tell(json.dumps(description.identity.meaning)))
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:
