@@ -8,6 +8,7 @@ from residuum.data.augment import Pixels, crops_and_flips, crops_and_flips_of_ba
 from residuum.data.augmentation import Augmentation
 from residuum.data.images import Images
 from residuum.data.normalise import EPSILON, Whitening, contrast_normalised, fit
+from residuum.errors import UsageError
 
 
 def images(n: int, seed: int = 0, size: int = 6) -> Images:
@@ -73,6 +74,14 @@ def test_the_test_part_is_whitened_by_the_training_part():
     # an image is the same whatever part it comes in
     alone = read(other.first(1), fit(part, "gcn-zca"))
     np.testing.assert_allclose(alone[0], wanted[0], atol=1e-4)
+
+
+def test_unknown_words_are_refused():
+    with pytest.raises(UsageError, match="Did you mean 'gcn-zca'"):
+        fit(images(4), "gcn-zcaa")  # type: ignore[arg-type]
+    wrong = Augmentation(border="reflect")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"augmentation: border.*'reflection'"):
+        Pixels(images(4), fit(images(4), "scale"), "cpu", wrong)
 
 
 def test_scale_divides_by_255():

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UsageError
+from ..reader import check
 from .augmentation import Augmentation
 from .images import Images
 from .normalise import Normaliser
@@ -75,6 +77,7 @@ class Pixels:
         augmentation: Augmentation | None = None,
     ):
         plan = augmentation or Augmentation(pad=0)
+        check(plan, "augmentation", UsageError)
         self.size = images.pixels.shape[1:3]
         self.padded = _padded(normaliser.prepared(images.pixels), plan).to(device)
         self.labels = images.labels.to(device)

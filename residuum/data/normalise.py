@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
+from ..reader import require
 from .augmentation import Normalisation
 from .images import Images
 
@@ -97,10 +99,11 @@ def fit(train: Images, kind: Normalisation) -> Normaliser:
     - "scale": divided by 255 (SVHN in DenseNet and WRN);
     - "gcn": global contrast normalisation (DSN); "gcn-pixel-mean": then the mean image (Highway);
     - "gcn-zca": then whitening (pylearn2; NIN, FitNets, All-CNN, WRN's first version). For 50,000
-      images of 32x32 a few minutes of one core whenever it is fitted, and 0.6 GB of float32.
+      images of 32x32 half a minute of one core whenever it is fitted, and 0.6 GB of float32.
 
-    Sums are taken in float64, in chunks.
+    Sums are taken in float64, in chunks. UsageError: an unknown word.
     """
+    require(kind, Normalisation, "normalisation", UsageError)
     pixels = train.pixels.cpu()
     nothing, one, scale = torch.zeros(3), torch.ones(1), torch.tensor([255.0])
     if kind == "scale":

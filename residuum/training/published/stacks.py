@@ -29,6 +29,12 @@ HIGHWAY_CIFAR = Recipe(
     normalisation="gcn-pixel-mean",
     layers=(BIASES, LayerFactor("last", decay=10.0)),
 )
+HIGHWAY_CIFAR_40K = replace(
+    HIGHWAY_CIFAR,
+    name="highway-cifar-40k",
+    source="Srivastava et al. 2015, networks 3* and 4*: trained on 40,000 images",
+    validation=10_000,
+)
 DSN_CIFAR = Recipe(
     "dsn-cifar",
     200_000,
@@ -126,6 +132,7 @@ BOOST_SVHN = replace(
 
 RECIPES = (
     HIGHWAY_CIFAR,
+    HIGHWAY_CIFAR_40K,
     DSN_CIFAR,
     FITNET_CIFAR,
     LSUV_FITNET4,
