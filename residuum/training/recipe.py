@@ -8,6 +8,7 @@ from ..errors import UsageError
 from ..reader import Count, NotNegative, Seed, Share, check, plain, require
 from .optimisers import SGD, Optimiser
 from .schedules import Schedule, Steps, Warmup
+from .schemes import NamedScheme
 
 Clock = Literal["epochs", "iterations"]
 
@@ -35,6 +36,7 @@ class Recipe:
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 - frozen
     normalisation: Normalisation = "channel"
     seed: Seed = 0
+    scheme: NamedScheme | None = None  # what it adds to the plain loop
 
     def __post_init__(self) -> None:
         check(self, f"recipe {self.name}", UsageError)

@@ -36,8 +36,9 @@ from ..storage import (
 from .checkpoint import ADVICE, SCHEMA, Checkpoint, Checkpoints
 from .description import Blueprint, Description, describe, require_one_run, require_same, versions
 from .distributed import Team, team
+from .drive import drive
 from .evaluation import Row
-from .loop import Trainer, drive, steps_per_epoch
+from .loop import Trainer, steps_per_epoch
 from .recipe import Recipe
 from .schemes import Scheme
 
