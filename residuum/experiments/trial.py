@@ -47,6 +47,12 @@ class Trial:
         """The network with the initial weights of the recipe's seed."""
         return presets.preset(self.preset, classes, self.recipe.seed, **self.options)
 
+    def require_batches(self, data: "Dataset") -> None:
+        """UsageError where the data holds no whole batch of the recipe: before any work."""
+        from ..training.loop import steps_per_epoch
+
+        steps_per_epoch(data.name, len(data.train), self.recipe)
+
     def train(self, data: "Dataset", folder: Path, machine: "Machine") -> "Run":
         """Train, go on, or find it finished.
 
