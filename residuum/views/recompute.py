@@ -31,9 +31,10 @@ class RecomputedRow(Row):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and is_grad_enabled()):
             return super().forward(x)
-        for part in segments(list(self), self.length):
+        *parts, last = segments(list(self), self.length)
+        for part in parts:
             x = checkpoint(part, x, use_reentrant=False, context_fn=_second_time(part))
-        return x
+        return last(x)  # whose activations are needed at once
 
 
 def segments(units: list[ResidualUnit], length: int) -> list[nn.Sequential]:
