@@ -11,7 +11,7 @@ from residuum.networks.stages import Stage, residual, row
 from residuum.parts.arrangements import PREACT
 from residuum.parts.branches import basic
 from residuum.parts.heads import linear_head
-from residuum.parts.init import he_normal
+from residuum.parts.init import HE_FAN_OUT
 from residuum.parts.shortcuts import option_a
 from residuum.parts.stems import cifar_stem
 from residuum.units import ResidualNetwork
@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 stages = [Stage(units=3, width=16, stride=1), Stage(units=3, width=32, stride=2)]
 units = row(16, stages, residual(basic, option_a, PREACT))
 network = ResidualNetwork(cifar_stem(16, PREACT), units, linear_head(32, 10, PREACT))
-he_normal(network, fan="out", seed=0)
+HE_FAN_OUT(network, seed=0)
 
 data = load("digits")
 normaliser = fit(data.train, "channel")

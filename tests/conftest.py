@@ -19,6 +19,7 @@ from residuum.parts.heads import linear_head
 from residuum.parts.merges import Concat, Gate, Mean
 from residuum.parts.shortcuts import Severed, option_a, option_b, projection
 from residuum.parts.stems import cifar_stem
+from residuum.parts.wrappers import Dropped, Noisy, Scaled, Weighted
 from residuum.presets import preset
 from residuum.storage import seal
 from residuum.units import ResidualNetwork, ResidualUnit, Row
@@ -122,6 +123,20 @@ def gated_nest(seed: int = 0) -> ResidualNetwork:
     return headed([gated, grown, plain], 12)
 
 
+def wrapped(seed: int = 0) -> ResidualNetwork:
+    """Each wrapper round a branch, a shortcut or both."""
+    torch.manual_seed(seed)
+    units = [
+        ResidualUnit(Scaled(convolution(8, 8), 0.7), Scaled(None, 0.5), nn.ReLU()),
+        ResidualUnit(Noisy(convolution(8, 8), 0.6), Noisy(None, 0.8)),
+        ResidualUnit(Weighted(convolution(8, 8)), nn.Conv2d(8, 8, 1)),
+        ResidualUnit(Dropped(convolution(8, 8), 0.5, "sample", "training")),
+        ResidualUnit(convolution(8, 8), Dropped(None, 0.9)),
+    ]
+    nn.init.constant_(units[2].branch.weight, -0.4)
+    return headed(units, 8)
+
+
 MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
     "post-activation A": lambda: preset("resnet20", seed=0),
     "pre-activation A": lambda: preset("preresnet20", seed=0),
@@ -140,6 +155,8 @@ MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
     "dense": dense,
     "fractal": fractal,
     "gated nest": gated_nest,
+    "stochastic depth": lambda: preset("resnet20-stochastic", seed=0),
+    "wrapped roads": wrapped,
 }
 
 

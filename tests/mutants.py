@@ -349,7 +349,7 @@ MUTANTS = [
     Mutant("views/in_place.py", "if type(module) not in OURS:", "if False:", MACHINE),
     Mutant("views/in_place.py", "return not unit.plain or any(", "return True or any(", MACHINE),
     Mutant("machine.py", "(-1, 2**31 - 1), (-3, 2**25)", "", MACHINE),
-    Mutant("training/loop.py", "if not math.isfinite(row.test_loss):", "if False:", MACHINE),
+    Mutant("training/drive.py", "if not math.isfinite(row.test_loss):", "if False:", MACHINE),
     Mutant("training/description.py", 'del now["keeps_memory"]', "pass", MACHINE),
     # ---- identity ----
     Mutant(

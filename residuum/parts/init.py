@@ -1,40 +1,73 @@
 """Initial weights, from a generator of their own: a network is a function of its seed."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Fan = Literal["in", "out"]
+Fill = Callable[[Tensor, torch.Generator | None], object]
 
 
-def rule(fan: Fan) -> str:
-    """The rule of `he_normal` in words: part of what a run is, so it never changes its meaning."""
-    return f"he_normal fan-{fan}"
+class Initialisation(NamedTuple):
+    """How a network starts: `HE_FAN_IN(network, seed)`.
 
-
-def he_normal(network: nn.Module, fan: Fan, seed: int | None = None) -> nn.Module:
-    """Convolutions N(0, 2/n), linear layers U(-1/sqrt(n), 1/sqrt(n)) with zero bias.
-
-    `fan`: n = k*k*c_in ("in", He et al. 2015b, eq. 10) or k*k*c_out ("out", fb.resnet.torch).
-    `seed`: None draws from torch's global generator.
-
-    Linear layers as in Torch7 and fb.resnet.torch; batch normalisation 1 and 0. Changes the network
-    in place and returns it; its attribute `initialisation` then names the rule.
+    `word`: part of what a run is (networks/fingerprint.py), so it never changes its meaning.
+    `convolution`, `linear`: fill a weight. Biases are 0.
+    `gamma`: of batch normalisation; None for 1. Its shift is 0.
     """
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
-    for module in network.modules():
+
+    word: str
+    convolution: Fill
+    linear: Fill
+    gamma: Fill | None = None
+
+    def __call__(self, network: nn.Module, seed: int | None = None) -> nn.Module:
+        """Changes the network in place and returns it; its `initialisation` is then the word.
+
+        `seed`: None draws from torch's global generator. Parts with a `reset` of their own (a gate
+        with its bias, a learned slope) come last.
+        """
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        for module in network.modules():
+            self._start(module, generator)
+        for module in network.modules():
+            if callable(reset := getattr(module, "reset", None)):
+                reset()
+        network.initialisation = self.word  # type: ignore[assignment] - torch types attributes as modules
+        return network
+
+    def _start(self, module: nn.Module, generator: torch.Generator | None) -> None:
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             module.reset_parameters()
-        elif isinstance(module, nn.Conv2d | nn.Linear) and module.weight.is_meta:
-            continue  # a generator has no meta device
-        elif isinstance(module, nn.Conv2d):
-            mode = "fan_in" if fan == "in" else "fan_out"
-            nn.init.kaiming_normal_(module.weight, 0, mode, "relu", generator)
-        elif isinstance(module, nn.Linear):
-            bound = module.in_features**-0.5
-            nn.init.uniform_(module.weight, -bound, bound, generator)
-            nn.init.zeros_(module.bias)
-    # the rule belongs to what the network is (networks/fingerprint.py)
-    network.initialisation = rule(fan)  # type: ignore[assignment] - torch types attributes as modules
-    return network
+            if self.gamma and module.affine and not module.weight.is_meta:
+                self.gamma(module.weight, generator)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            if not module.weight.is_meta:  # a generator has no meta device
+                fill = self.convolution if isinstance(module, nn.Conv2d) else self.linear
+                fill(module.weight, generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def he(fan: Fan) -> Fill:
+    """N(0, 2/n), n = k*k*c_in (He et al. 2015b, eq. 10) or k*k*c_out (fb.resnet.torch)."""
+    mode = "fan_in" if fan == "in" else "fan_out"
+    return lambda weight, g: nn.init.kaiming_normal_(weight, 0, mode, "relu", g)
+
+
+def torch7(weight: Tensor, generator: torch.Generator | None) -> None:
+    """U(-1/sqrt(n), 1/sqrt(n)), n the inputs: linear layers of Torch7 and fb.resnet.torch."""
+    bound = weight[0].numel() ** -0.5
+    nn.init.uniform_(weight, -bound, bound, generator)
+
+
+def unit_uniform(weight: Tensor, generator: torch.Generator | None) -> None:
+    """U(0, 1): the scale of batch normalisation in Torch7."""
+    nn.init.uniform_(weight, 0, 1, generator)
+
+
+HE_FAN_IN = Initialisation("he_normal fan-in", he("in"), torch7)
+HE_FAN_OUT = Initialisation("he_normal fan-out", he("out"), torch7)
+HE_FAN_IN_TORCH7 = Initialisation("he_normal fan-in, gamma U(0,1)", he("in"), torch7, unit_uniform)

@@ -9,18 +9,18 @@ import torch
 from ..errors import ResourceError, UsageError, nearest
 from ..networks.cost import Cost, cost
 from ..networks.stages import once
-from ..parts.init import he_normal
 from ..reader import Seed, require
 from ..storage import memory_bytes
 from ..units import ResidualNetwork
 from ..views.notation import write
 from ..views.own import express
-from . import residual, stacks
+from . import residual, stacks, stochastic
 from .family import Preset
 from .index import Listed
 
-CATALOGUE = {row.name: row for row in (*residual.ROWS, *stacks.ROWS)}
-FAMILIES = residual.FAMILIES
+LITERATURES = (residual, stochastic, stacks)
+CATALOGUE = {row.name: row for literature in LITERATURES for row in literature.ROWS}
+FAMILIES = tuple(family for literature in LITERATURES for family in literature.FAMILIES)
 
 
 def find(name: str) -> Preset:
@@ -66,7 +66,7 @@ def preset(
     require(seed, Seed | None, f"{name}: seed", UsageError)
     _require_memory(row, classes, options)
     network = row.build(row.classes if classes is None else classes, options)
-    return he_normal(network, row.fan, seed)  # type: ignore[return-value]
+    return row.start(network, seed)  # type: ignore[return-value]
 
 
 def _require_memory(row: Preset, classes: int | None, options: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from msgspec import Meta
 from ..errors import UsageError, nearest
 from ..networks.stages import UnitMaker
 from ..parts.arrangements import ARRANGEMENTS
-from ..parts.init import Fan, rule
+from ..parts.init import Initialisation
 from ..parts.shortcuts import option_a, option_a_average, option_b, option_b_bare, option_c
 from ..reader import Pixels, require
 from ..units import ResidualNetwork
@@ -32,7 +32,7 @@ class Preset:
 
     `network`: its builder, (classes, maker) -> network; without a maker (classes, **options).
     `maker`: the maker of its units, from the options; None where the builder has no makers.
-    `fan`: which initialisation it has, see `parts.init.he_normal`.
+    `start`: its initial weights.
     `recipe`: the name of the recipe that belongs to it; empty where none is here.
     `size`: pixels of an image.
     `options`: the keyword arguments that `preset` takes for it.
@@ -43,7 +43,7 @@ class Preset:
     source: str
     network: Callable[..., ResidualNetwork]
     maker: Callable[..., UnitMaker] | None
-    fan: Fan
+    start: Initialisation
     recipe: str = ""
     published: tuple[Published, ...] = ()
     note: str = ""
@@ -59,7 +59,7 @@ class Preset:
     @property
     def initialisation(self) -> str:
         """In words: "he_normal fan-in". A network built by `preset` says the same of itself."""
-        return rule(self.fan)
+        return self.start.word
 
     def build(
         self,

@@ -9,6 +9,7 @@ from ..networks.resnet import cifar_resnet, imagenet_resnet
 from ..networks.stages import plain, residual, share_after_activated_stem
 from ..parts.arrangements import BN_AFTER_ADD, PREACT, RELU_BEFORE_ADD, RELU_PREACT
 from ..parts.branches import basic, bottleneck, bottleneck_late_stride
+from ..parts.init import HE_FAN_IN, HE_FAN_OUT
 from ..parts.shortcuts import option_a, option_b, option_b_bare
 from .family import Family, Preset
 from .published import Published
@@ -43,16 +44,16 @@ LARGE_PLAIN = partial(PLAIN, opening=share_after_activated_stem)
 def cifar(
     name: str, depth: int, maker: partial, recipe: str, source: str, *published: Published, note=""
 ) -> Preset:  # fmt: skip
-    fan = "out" if maker.keywords.get("arrangement") is PREACT else "in"
+    start = HE_FAN_OUT if maker.keywords.get("arrangement") is PREACT else HE_FAN_IN
     network = partial(cifar_resnet, depth)
-    return Preset(name, depth, source, network, maker, fan, recipe, published, note)
+    return Preset(name, depth, source, network, maker, start, recipe, published, note)
 
 
 def imagenet(
     name: str, depth: int, maker: partial, source: str, *published: Published, note=""
 ) -> Preset:  # fmt: skip
     network = partial(imagenet_resnet, depth)
-    return Preset(name, depth, source, network, maker, "out", "", published, note, 224, 1000)
+    return Preset(name, depth, source, network, maker, HE_FAN_OUT, "", published, note, 224, 1000)
 
 
 def _twin(depth: int) -> Preset:

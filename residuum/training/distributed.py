@@ -41,13 +41,17 @@ class Team:
         """This rank's part of a global batch; the parts are disjoint and together the whole."""
         return batch[self.rank :: self.size]
 
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """The network whose backward pass averages gradients over the team."""
+    def wrap(self, network: nn.Module, unused: bool = False) -> nn.Module:
+        """The network whose backward pass averages gradients over the team.
+
+        `unused`: a step may leave parameters out.
+        """
         if self.size == 1:
             return network
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(network)  # buffers are rank 0's at every step
+        # buffers are rank 0's at every step
+        return DistributedDataParallel(network, find_unused_parameters=unused)
 
     def total(self, sums: Tensor) -> Tensor:
         """Sums over the team: losses, right answers, examples. Averages are taken after."""

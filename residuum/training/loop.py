@@ -1,26 +1,22 @@
 """The training loop: a module, a data set and a recipe, step by step. It knows no network."""
 
 import math
-import signal
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import progress
 from ..data import Dataset
 from ..data.augment import Pixels, generator
 from ..data.crops import pixels_of
 from ..data.images import hold_out
 from ..data.normalise import fit
-from ..errors import CheckpointError, Interrupted, NumericError, ResourceError, UsageError, nearest
+from ..errors import CheckpointError, NumericError, UsageError, nearest
 from ..machine import Machine
+from ..parts.wrappers import Drawn, Settled
 from ..task import Classification
-from ..views.in_place import in_place
 from .checkpoint import Checkpoint, State, load_weights, require_finite
 from .distributed import Team
 from .epoch import draw_epoch, steps_per_epoch
@@ -30,7 +26,6 @@ from .optimisers import parameter_groups
 from .randomness import drawing
 from .recipe import Recipe
 from .schemes import Plain, Scheme
-from .signals import caught
 
 
 class Trainer:
@@ -51,9 +46,9 @@ class Trainer:
         UsageError: too few examples for a step on every rank, or no parameter of that name.
         """
         self.recipe, self.machine, self.team = recipe, machine, team
-        self.scheme = scheme or Plain(Classification(recipe.label_smoothing))
-        if scheme and recipe.label_smoothing:
-            raise UsageError("label_smoothing belongs to the scheme's task where a scheme is given")
+        self.scheme: Scheme = _scheme(recipe, scheme)
+        self.drawn = [m for m in network.modules() if isinstance(m, Drawn)]
+        self.settled = [m for m in network.modules() if isinstance(m, Settled)]
         self.network = network.to(team.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.watched = None if watch is None else _parameter(network, watch)
         train, held_out = hold_out(data.train, recipe.validation)
@@ -71,13 +66,25 @@ class Trainer:
         self.optimiser = recipe.optimiser.build(groups, recipe.learning_rate)
         half = machine.precision == "float16"
         self.scaler = torch.amp.GradScaler(team.device.split(":")[0], enabled=half)  # type: ignore[attr-defined]
-        self.wrapped = team.wrap(self.network)
-        self.compiled: Any = torch.compile(self.wrapped) if machine.compile else self.wrapped
+        if self.drawn:  # what is left out of a step has a gradient all the same, zero: it decays
+            for parameter in network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+        self.wrapped = team.wrap(self.network, bool(self.drawn))
+        self.compiled: Any = self._compiled() if machine.compile else self.wrapped
         self.step, self.metrics = 0, list[Row]()
         # this rank's sums over the epoch so far: loss, right answers, |gradient| of what is watched
         self.sums = torch.zeros(3, dtype=team.sums, device=team.device)
         self.judged = True  # whether the task knows right and wrong
         self._drawn: tuple[int, Tensor, Tensor | None] | None = None
+
+    def _compiled(self) -> Any:
+        """Road by road where the network draws which of them are there: each way through it would
+        be a graph of its own."""
+        if not self.drawn:
+            return torch.compile(self.wrapped)
+        for part in self.drawn:
+            part.road.compile()
+        return self.wrapped
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """This rank's part of the batch that belongs to `step`."""
@@ -107,7 +114,10 @@ class Trainer:
         at = self.step % self.steps_per_epoch
         whole = min(self.recipe.batch_size, self.size - at * self.recipe.batch_size)
         batch = self.batch()
-        self.scheme.draw(self.network, generator(seed, "draw", self.step))
+        source = generator(seed, "draw", self.step)
+        for part in self.drawn:
+            part.draw(source)
+        self.scheme.draw(self.network, source)
         with drawing(team.device, seed, "step", self.step, team.rank):
             with self.autocast():
                 losses, right = self.scheme.loss(self.compiled, batch, self.step)
@@ -122,9 +132,16 @@ class Trainer:
             self.scaler.step(self.optimiser)
             self.scaler.update()
             self.recipe.limits.project(self.network)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimiser.zero_grad(set_to_none=not self.drawn)
+            for part in self.settled:
+                part.settle()
             self.scheme.settle(self.network)
         self.step += 1
+
+    def forget_draws(self) -> None:
+        """What was drawn for the last step does not stand beyond the run."""
+        for part in self.drawn:
+            part.drawn = None
 
     def _add_up(self, loss: Tensor, right: Tensor | None) -> None:
         self.judged = right is not None
@@ -221,76 +238,17 @@ class Trainer:
             self.scaler.load_state_dict(dict(state.scaler))
 
 
+def _scheme(recipe: Recipe, scheme: Scheme | None) -> Scheme:
+    """The one given, or the recipe's, or the plain loop."""
+    if scheme and recipe.scheme:
+        raise UsageError(f"recipe {recipe.name} has a scheme of its own; give it, or another")
+    found = scheme or recipe.scheme
+    if found and recipe.label_smoothing:
+        raise UsageError("label_smoothing belongs to the scheme's task where a scheme is given")
+    return found or Plain(Classification(recipe.label_smoothing))
+
+
 def _parameter(network: nn.Module, name: str) -> Tensor:
     if name in (parameters := dict(network.named_parameters())):
         return parameters[name]
     raise UsageError(f"no parameter {name!r} to watch.{nearest(name, parameters)}")
-
-
-def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> None:
-    """Steps until the recipe's end, saving at every epoch's end and every `save_seconds` between.
-
-    `save` stores; only rank 0 is asked to. Interrupted after a signal, NumericError when a loss is
-    not finite (the last good checkpoint stays), ResourceError: no memory or disk is left.
-    """
-    team, total, last_save = trainer.team, trainer.total_steps, time.monotonic()
-    with ExitStack() as stack:
-        signals = stack.enter_context(caught())
-        advance = stack.enter_context(progress.bar(title, total, trainer.step))
-        shown = tested = ""
-        if trainer.step == 0:
-            trainer.prepare()
-        if type(trainer.scheme) is Plain:  # another may keep what parts of the network give
-            stack.enter_context(in_place(trainer.network))
-        while trainer.step < total:
-            _step(trainer)
-            epoch_ends = trainer.step % trainer.steps_per_epoch == 0 or trainer.step == total
-            stop = due = False
-            if epoch_ends or trainer.check_due():
-                overdue = time.monotonic() - last_save >= trainer.machine.save_seconds
-                loss = trainer.running_loss()
-                asked = bool(signals.received), overdue, not math.isfinite(loss)
-                stop, due, wrong = team.agree(*asked)
-                if wrong:
-                    raise _explosion(trainer, f"{title}: the loss")
-                shown = f"loss {loss:.3f}"
-            if epoch_ends:
-                row = trainer.close_epoch()
-                if not math.isfinite(row.test_loss):
-                    raise _explosion(trainer, f"{title}: the test loss")
-                tested = _tell(row, title, team)
-            advance(1, shown + tested)
-            if epoch_ends or stop or due:
-                checkpoint = trainer.checkpoint()
-                if team.leads:
-                    save(checkpoint)
-                last_save = time.monotonic()
-            if stop and trainer.step < total:
-                stopped = f"stopped at step {trainer.step} and saved; run it again to go on"
-                raise Interrupted(f"{title}: {stopped}", signals.received or signal.SIGTERM)
-
-
-def _step(trainer: Trainer) -> None:
-    try:
-        trainer.advance()
-    except torch.OutOfMemoryError as error:
-        advice = f"Try --batch-size {trainer.recipe.batch_size // 2}. ({error})"
-        raise ResourceError(f"no memory for this step. {advice}") from error
-
-
-def _tell(row: Row, title: str, team: Team) -> str:
-    """A line for a person; gives the short form for the bar."""
-    errors = (row.train_error, row.test_error)
-    train, test = ("no error" if e is None else f"error {100 * e:.2f} %" for e in errors)
-    loss = f"{title}: epoch {row.epoch}, train loss {row.train_loss:.4f}"
-    if team.leads:
-        progress.say_plain(f"{loss}, train {train}, test {test}")
-    return f", test {test}"
-
-
-def _explosion(trainer: Trainer, what: str) -> NumericError:
-    step, per_epoch = trainer.step - 1, trainer.steps_per_epoch
-    rate = trainer.recipe.learning_rate_at(step, per_epoch)
-    place = f"step {step} (epoch {step // per_epoch}, learning rate {rate:g})"
-    advice = "The last good checkpoint is kept; try a smaller --learning-rate or a warm-up"
-    return NumericError(f"{what} is no longer finite at {place}. {advice}")

@@ -9,6 +9,7 @@ from ..reader import Count, NotNegative, Seed, Share, Whole, check, plain, requi
 from .limits import Limits
 from .optimisers import SGD, LayerFactor, Optimiser
 from .schedules import Schedule, Steps, Warmup, stretched
+from .schemes import NamedScheme
 
 Clock = Literal["epochs", "iterations"]
 
@@ -50,6 +51,7 @@ class Recipe:
     validation: Whole = 0
     partial_batches: Literal["kept", "dropped"] = "kept"
     sampling: Literal["permutation", "replacement"] = "permutation"
+    scheme: NamedScheme | None = None  # what it adds to the plain loop
 
     def __post_init__(self) -> None:
         check(self, f"recipe {self.name}", UsageError)

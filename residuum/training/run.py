@@ -37,9 +37,10 @@ from ..storage import (
 from .checkpoint import ADVICE, SCHEMA, Checkpoint, Checkpoints
 from .description import Blueprint, Description, describe, require_one_run, require_same, versions
 from .distributed import Team, team
+from .drive import drive
 from .epoch import require_data, steps_per_epoch
 from .evaluation import Row
-from .loop import Trainer, drive
+from .loop import Trainer
 from .recipe import Recipe
 from .schemes import Scheme
 

@@ -13,10 +13,11 @@ from itertools import pairwise
 from torch import nn
 
 from ..parts.merges import Sum
+from ..parts.wrappers import Dropped, Noisy, Scaled, Weighted
 from ..units import ResidualNetwork, ResidualUnit, Row
 
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
-OURS = (ResidualNetwork, ResidualUnit, Row, nn.Sequential)
+OURS = (ResidualNetwork, ResidualUnit, Row, nn.Sequential, Scaled, Dropped, Noisy, Weighted)
 
 
 @contextmanager
@@ -57,10 +58,14 @@ def _safe(module: nn.Module) -> Iterator[nn.ReLU]:
 
 
 def _gives_a_new_tensor(unit: ResidualUnit) -> bool:
-    """Whether the merge does: a sum of two roads, or what a normalisation gave alone."""
-    if not _is(unit.merge, Sum):
+    """Whether the merge does: a sum of two roads, or what a normalisation gave alone.
+
+    Only torch's own sequence and our row are sure to give something: a road that is dropped gives
+    nothing, and the sum is then the shortcut's own tensor.
+    """
+    if not _is(unit.merge, Sum) or type(unit.branch) not in (nn.Sequential, Row):
         return False
-    last = unit.branch[-1] if type(unit.branch) is nn.Sequential and len(unit.branch) else None
+    last = unit.branch[-1] if len(unit.branch) else None  # type: ignore[arg-type, index]
     return not unit.plain or any(_is(last, kind) for kind in NORMALISATIONS)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..parts.shortcuts import Severed
+from ..parts.wrappers import Wrapper
 from ..units import ResidualNetwork, ResidualUnit, Row
 from . import fold
 from .edits import at_rest, deleted, device_of, replace
@@ -221,6 +222,6 @@ def _describe(number: int, slot: Slot, shape_in: Any, shape_out: Any) -> UnitInf
 
 
 def _shortcut(road: nn.Module) -> str:
-    if isinstance(road, nn.Identity | Severed):
+    if isinstance(road, nn.Identity | Severed | Wrapper):
         return type(road).__name__.lower()
     return "projection" if any(True for _ in road.parameters()) else "resampled"

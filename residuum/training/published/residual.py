@@ -5,6 +5,7 @@ from dataclasses import replace
 from ..optimisers import SGD
 from ..recipe import Recipe
 from ..schedules import Steps, Warmup
+from ..schemes import ActiveSubset
 
 HE_CIFAR = Recipe(
     "he-cifar",
@@ -58,6 +59,12 @@ VEIT_CIFAR_CODE = replace(
     sampling="replacement",
     partial_batches="dropped",
 )
+VEIT_EFFECTIVE_PATHS = replace(
+    HE_CIFAR,
+    name="veit-effective-paths",
+    source="Veit et al. 2016, sec. 4.3 (the paper): 23 of 54 units take part in a step",
+    scheme=ActiveSubset(active=23),
+)
 PELU_CIFAR = replace(
     FB_CIFAR,
     name="pelu-cifar",
@@ -89,6 +96,7 @@ RECIPES = (
     PREACT_CIFAR_CODE,
     FB_CIFAR,
     VEIT_CIFAR_CODE,
+    VEIT_EFFECTIVE_PATHS,
     PELU_CIFAR,
     PELU_CIFAR_CODE,
     RIR_CIFAR,

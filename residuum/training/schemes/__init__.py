@@ -1,6 +1,15 @@
 """Schemes: what a paper adds to the plain training loop. One scheme a file."""
 
-from .plain import Plain
-from .scheme import Batch, Scheme
+from typing import TYPE_CHECKING
 
-__all__ = ["Batch", "Plain", "Scheme"]
+from ...lazy import lazy
+from .subset import ActiveSubset
+
+if TYPE_CHECKING:
+    from .plain import Plain
+    from .scheme import Batch, Scheme
+
+NamedScheme = ActiveSubset  # a union: what a recipe's `scheme` may be
+
+# recipes name schemes without torch
+__getattr__, __dir__ = lazy(__name__, {".plain": "Plain", ".scheme": "Batch Scheme"})

@@ -1,0 +1,154 @@
+"""Wrappers of a road: they change how much of it flows, or whether, not what it computes.
+
+A wrapper stands round a branch or a shortcut, `ResidualUnit(Dropped(branch, 0.8), shortcut)`.
+Shapes are those of the road.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..reader import require
+from .merges import Road
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Per = Literal["batch", "sample"]
+Scaling = Literal["test", "training", "none"]
+
+
+class Wrapper(nn.Module):
+    """A road with something done to it; `None` is the identity."""
+
+    def __init__(self, road: nn.Module | None = None):
+        super().__init__()
+        self.road = nn.Identity() if road is None else road
+
+
+class Drawn(Wrapper):
+    """A wrapper that draws in training.
+
+    The training loop calls `draw` ahead of every step, with a generator that is a function of seed
+    and step and the same on all ranks; the draw stands until the next. Without the loop it draws
+    from torch's default generator at every forward pass, as dropout does.
+    """
+
+    drawn: bool | None = None
+
+    def draw(self, generator: torch.Generator) -> None:
+        """For one step. What is drawn an example or an element each is drawn in `forward`."""
+
+
+class Scaled(Wrapper):
+    """factor * road(x): constant scaling (He et al. 2016, table 1)."""
+
+    def __init__(self, road: nn.Module | None, factor: float):
+        super().__init__(road)
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Road:
+        carried = self.road(x)
+        return None if carried is None else self.factor * carried
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}"
+
+
+class Dropped(Drawn):
+    """b F(z), b 1 with probability `survival`, else 0: stochastic depth (Huang et al. 2016, eq. 2).
+
+    `per` "batch": one b for all examples, and a road with b = 0 is not computed (it carries None,
+    and its running statistics stand still); "sample": one b an example, everything computed.
+    `scaling` "test": the road times its survival at test, nothing in training (eq. 5); "training":
+    divided by it in training, nothing at test; "none": neither.
+    """
+
+    def __init__(
+        self, road: nn.Module | None, survival: float, per: Per = "batch", scaling: Scaling = "test"
+    ):
+        super().__init__(road)
+        require(survival, Probability, "dropped: survival", UsageError)
+        require(per, Per, "dropped: per", UsageError)
+        require(scaling, Scaling, "dropped: scaling", UsageError)
+        if survival == 0 and scaling == "training":
+            raise UsageError("dropped: a road that never survives cannot be divided by 0")
+        self.survival, self.per, self.scaling = survival, per, scaling
+
+    def draw(self, generator: torch.Generator) -> None:
+        if self.per == "batch":
+            self.drawn = bool(torch.rand((), generator=generator) < self.survival)
+
+    def forward(self, x: Tensor) -> Road:
+        if not self.training:
+            return self._times(self.road(x), self.survival, "test")
+        if self.per == "sample":
+            one = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device)
+            return self._times((one < self.survival) * self.road(x), 1 / self.survival, "training")
+        alive = self.drawn
+        if alive is None:
+            alive = bool(torch.rand(()) < self.survival)
+        return self._times(self.road(x), 1 / self.survival, "training") if alive else None
+
+    def _times(self, carried: Road, factor: float, scaling: Scaling) -> Road:
+        if carried is None or scaling != self.scaling or factor == 1:
+            return carried
+        return factor * carried
+
+    def extra_repr(self) -> str:
+        return f"survival={self.survival:.4g}, per={self.per}, scaling={self.scaling}"
+
+
+class Noisy(Drawn):
+    """Theta * road(x), every element of Theta 1 with probability `keep`, else 0.
+
+    One road of Swapout (Singh et al. 2016, eq. 5). At test its expectation, keep * road(x)
+    ("deterministic"); inside `sampled` the noise stays ("stochastic").
+    """
+
+    sampling = False
+
+    def __init__(self, road: nn.Module | None, keep: float):
+        super().__init__(road)
+        require(keep, Probability, "noisy: keep", UsageError)
+        self.keep = keep
+
+    def forward(self, x: Tensor) -> Road:
+        carried = self.road(x)
+        if carried is None or self.keep == 1:
+            return carried
+        if not (self.training or self.sampling):
+            return self.keep * carried
+        return torch.empty_like(carried).bernoulli_(self.keep) * carried
+
+    def extra_repr(self) -> str:
+        return f"keep={self.keep:.4g}"
+
+
+class Weighted(Wrapper):
+    """w road(x), w a learned number that `settle` keeps in [-1, 1], 0 at first.
+
+    Weighted residuals (Shen and Zeng 2016): with a branch that ends in a ReLU the sign comes from w
+    alone.
+    """
+
+    def __init__(self, road: nn.Module | None = None):
+        super().__init__(road)
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def reset(self) -> None:
+        """Its initial value."""
+        nn.init.zeros_(self.weight)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """After a step: back into [-1, 1] (projected gradient descent)."""
+        self.weight.clamp_(-1, 1)
+
+    def forward(self, x: Tensor) -> Road:
+        carried = self.road(x)
+        return None if carried is None else self.weight * carried
+
+
+Settled = (Weighted,)  # parts with a `settle` that the loop calls after every step

@@ -1,0 +1,44 @@
+"""Networks trained with stochastic depth. Rows only."""
+
+from functools import partial
+
+from ..networks.resnet import cifar_resnet
+from ..networks.stages import UnitMaker
+from ..networks.stochastic import linear, survive
+from ..parts.init import HE_FAN_IN_TORCH7
+from ..parts.shortcuts import Shortcut, option_a_average
+from .family import Family, Preset
+from .published import Published
+from .residual import BASIC, UNNAMED
+
+HUANG16 = "Huang et al. 2016, Deep Networks with Stochastic Depth"
+BEST = "at the epoch of lowest validation error"
+T1, SEC4 = HUANG16 + ", table 1", HUANG16 + ", sec. 4"
+VERSIONS = "5.25 and 24.98 in the conference version, 5.23 and 24.58 in another"
+
+
+def surviving(shortcut: Shortcut = option_a_average, last: float = 0.5, **parts) -> UnitMaker:
+    """Basic units with linear survival down to `last`."""
+    return survive(BASIC(shortcut=shortcut, **parts), linear(last))
+
+
+def stochastic(depth: int, recipe: str, *published: Published, note: str = "") -> Preset:
+    network = partial(cifar_resnet, depth)
+    name = f"resnet{depth}-stochastic"
+    start = HE_FAN_IN_TORCH7
+    return Preset(name, depth, HUANG16, network, surviving, start, recipe, published, note)
+
+
+ROWS = (
+    stochastic(110, "sd-cifar", Published("CIFAR-10", 5.23, BEST, T1, VERSIONS),
+               Published("CIFAR-100", 24.58, BEST, T1, VERSIONS)),
+    stochastic(152, "sd-svhn", Published("SVHN", 1.75, BEST, T1)),
+    stochastic(1202, "sd-1202", Published("CIFAR-10", 4.91, BEST, SEC4)),
+)  # fmt: skip
+
+
+def _member(name: str, depth: int) -> Preset:
+    return stochastic(depth, "sd-cifar", note=UNNAMED)
+
+
+FAMILIES = (Family("resnet", 6, _member, "-stochastic"),)

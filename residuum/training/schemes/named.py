@@ -1,0 +1,47 @@
+"""Schemes that a recipe can name, as data: the base, and the list. Loads no torch.
+
+One scheme a file; torch loads inside its methods.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ...errors import UsageError
+from ...reader import check
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from ...task import Task
+    from .scheme import Batch
+
+
+class Named(msgspec.Struct, frozen=True, tag_field="kind"):
+    """The plain loop. A scheme states what it does otherwise: see `Scheme` for the methods.
+
+    Fields are settings, checked against their types.
+    """
+
+    def __post_init__(self) -> None:
+        check(self, type(self).__struct_config__.tag, UsageError)  # type: ignore[arg-type]
+
+    @property
+    def task(self) -> "Task":
+        from ...task import CLASSIFICATION
+
+        return CLASSIFICATION
+
+    def prepare(self, network: "nn.Module", batch: "Batch") -> None: ...
+
+    def draw(self, network: "nn.Module", generator: "torch.Generator") -> None: ...
+
+    def loss(
+        self, network: "nn.Module", batch: "Batch", step: int
+    ) -> "tuple[Tensor, Tensor | None]":
+        inputs, targets = batch
+        output = network(inputs)
+        return self.task.loss(output, targets), self.task.right(output, targets)
+
+    def settle(self, network: "nn.Module") -> None: ...
