@@ -1,5 +1,7 @@
 """What a network costs: parameters, FLOPs, depth, units. Counted on meta tensors."""
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -7,7 +9,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..errors import UsageError
 from ..units import ResidualNetwork, ResidualUnit, Row
+
+Shape = torch.Size | None  # None: a road that carries nothing
+Pass = Callable[..., tuple[int, Shape]]  # (part, shapes given) -> FLOPs, shape
 
 
 @dataclass(frozen=True)
@@ -30,29 +36,99 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
     A unit that stands in several places is looked at once and counted in each, so a network built
     by `once(maker)` costs what the whole one does. The network must be on the meta device; it is
     left in evaluation mode.
+    UsageError: two roads that cannot be added.
     """
 
     @cache
-    def passed(module: nn.Module, shape: torch.Size) -> tuple[int, torch.Size]:
+    def passed(part: nn.Module, *shapes: Shape) -> tuple[int, Shape]:
+        given = [None if s is None else torch.empty(s, device="meta") for s in shapes]
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            out = module(torch.empty(shape, device="meta"))
-        return counter.get_total_flops(), out.shape
+            out = part(*given)
+        return counter.get_total_flops(), None if out is None else out.shape
 
     network = network.eval()
-    stages = [network.stem, *network.units, network.head]
-    shape, flops = torch.Size((1, 3, size, size)), 0
-    for module in stages:
-        more, shape = passed(module, shape)
-        flops += more
+    stem, shape = passed(network.stem, torch.Size((1, 3, size, size)))
+    units, shape = _through_row(network.units, shape, passed, "units")
+    head, _ = passed(network.head, shape)
+    parts = (network.stem, *network.units, network.head)
     return Cost(
-        parameters=sum(map(cache(_parameters), stages)),
-        flops=flops,
-        depth=sum(map(cache(_layers), stages)),
+        parameters=sum(map(cache(_parameters), parts)),
+        flops=stem + units + head,
+        depth=sum(map(cache(_layers), parts)),
         units=sum(map(cache(_innermost), network.units)),
     )
 
 
+def require_sums(network: nn.Module, image: torch.Size) -> None:
+    """UsageError where a unit's roads cannot be added, for an image (C, H, W); nothing is computed.
+
+    Other faults are left to the forward pass itself, which tells more of them.
+    """
+    if not isinstance(network, ResidualNetwork):
+        return
+
+    def passed(part: nn.Module, *shapes: Shape) -> tuple[int, Shape]:
+        given = [None if s is None else torch.empty(s, device="meta") for s in shapes]
+        out = part(*given)
+        return 0, None if out is None else out.shape
+
+    outline = copy.deepcopy(network).to("meta").eval()
+    try:
+        with torch.no_grad():
+            stem = passed(outline.stem, torch.Size((1, *image)))[1]
+            _through_row(outline.units, stem, passed, "units")
+    except UsageError:
+        raise
+    except Exception:
+        return
+
+
+def _through_row(row: Row, shape: Shape, passed: Pass, name: str) -> tuple[int, Shape]:
+    flops = 0
+    for number, unit in enumerate(row):
+        more, shape = _through(unit, shape, passed, f"{name}.{number}")
+        flops += more
+    return flops, shape
+
+
+def _through(unit: ResidualUnit, shape: Shape, passed: Pass, name: str) -> tuple[int, Shape]:
+    """Leaves whole, so that what counts them is asked once; nests and what fails road by road."""
+    if not isinstance(unit.branch, Row):
+        try:
+            return passed(unit, shape)
+        except RuntimeError as error:
+            failed = error
+    else:
+        failed = None
+    before, z = passed(unit.before, shape)
+    around, h = passed(unit.shortcut, z)
+    if isinstance(unit.branch, Row):
+        through, f = _through_row(unit.branch, z, passed, f"{name}.branch")
+    else:
+        through, f = passed(unit.branch, z)
+    try:
+        merged, out = passed(unit.merge, h, f, z)
+    except RuntimeError as error:
+        roads = f"the shortcut gives {_words(h)}, the branch {_words(f)}"
+        raise UsageError(
+            f"{name}: {roads}: {type(unit.merge).__name__} cannot join them"
+        ) from error
+    if failed is not None:
+        raise failed
+    after, out = passed(unit.after, out)
+    return before + around + through + merged + after, out
+
+
+def _words(shape: Shape) -> str:
+    """Without the batch: "16x32x32"."""
+    return "nothing" if shape is None else "x".join(map(str, shape[1:]))
+
+
 def _parameters(module: nn.Module) -> int:
+    """A nest's units are counted where they stand, however often."""
+    if isinstance(module, ResidualUnit) and isinstance(module.branch, Row):
+        own = (module.before, module.shortcut, module.merge, module.after)
+        return sum(map(_parameters, (*own, *module.branch)))
     return sum(p.numel() for p in module.parameters())
 
 
@@ -62,6 +138,8 @@ def _layers(module: nn.Module) -> int:
         return 1
     if isinstance(module, ResidualUnit):
         return sum(_layers(part) for part in (module.before, module.branch, module.after))
+    if isinstance(module, Row):
+        return sum(map(_layers, module))
     return sum(_layers(part) for part in module.children())
 
 

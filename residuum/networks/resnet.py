@@ -8,30 +8,49 @@ from ..parts.heads import linear_head
 from ..parts.shortcuts import option_b
 from ..parts.stems import cifar_stem, imagenet_stem
 from ..units import ResidualNetwork
-from .stages import Stage, UnitMaker, places, residual, share_after_activated_stem
+from .stages import Rows, Stage, UnitMaker, flat, places, residual, share_after_activated_stem
 
 
-def cifar_stages(depth: int, block: Block = basic) -> list[Stage]:
-    """n units at each of the widths 16, 32, 64: depth 6n+2 (basic) or 9n+2 (bottleneck)."""
-    layers = len(block(16, 16, 1))
+def cifar_stages(depth: int, block: Block = basic, width: int = 16) -> list[Stage]:
+    """n units at each of the widths 16, 32, 64: depth 6n+2 (basic) or 9n+2 (bottleneck).
+
+    `width`: that of the first stage.
+    """
+    layers = len(block(width, width, 1))
     n, rest = divmod(depth - 2, 3 * layers)
     if rest or n < 1:
         known = {2: " (20, 32, 44, 56, 110, 1202)", 3: " (29, 164, 1001)"}.get(layers, "")
         rule = f"a CIFAR ResNet with {layers} layers in a unit has depth {3 * layers}n+2{known}"
         raise UsageError(f"{rule}, not {depth}")
-    return [Stage(n, 16, 1), Stage(n, 32, 2), Stage(n, 64, 2)]
+    return three_stages(n, width)
 
 
-def cifar_resnet(depth: int, classes: int, maker: UnitMaker | None = None) -> ResidualNetwork:
+def three_stages(units: int, width: int) -> list[Stage]:
+    """As many units at each of width, 2 width and 4 width; the image halves ahead of the last two."""
+    return [Stage(units, width, 1), Stage(units, 2 * width, 2), Stage(units, 4 * width, 2)]
+
+
+def cifar_resnet(
+    depth: int, classes: int, maker: UnitMaker | None = None, width: int = 16, rows: Rows = flat
+) -> ResidualNetwork:
     """He et al. 2015, sec. 4.2. (N, 3, 32, 32) -> (N, K); any size that halves twice will do.
 
     `maker`: of its units, with what they are made of; by default the paper's, `residual()`.
+    `width`: of the stem and the first stage.
+    `rows`: how units are put together, `levels(3)` say; by default one behind the other.
     UsageError: a depth that has no whole number of units.
     """
     maker = maker or residual()
-    standing = places(16, cifar_stages(depth, maker.block), maker.block)
+    return cifar_network(width, cifar_stages(depth, maker.block, width), classes, maker, rows)
+
+
+def cifar_network(
+    c_in: int, stages: Sequence[Stage], classes: int, maker: UnitMaker, rows: Rows = flat
+) -> ResidualNetwork:
+    """A 3x3 stem of `c_in` channels, the stages, a linear head. (N, 3, H, W) -> (N, K)."""
+    standing = places(c_in, stages, maker.block)
     head = linear_head(standing[-1].c_out, classes, maker.arrangement)
-    return ResidualNetwork(cifar_stem(16, maker.arrangement), map(maker, standing), head)
+    return ResidualNetwork(cifar_stem(c_in, maker.arrangement), rows(maker, standing), head)
 
 
 IMAGENET_UNITS: dict[int, tuple[Block, Sequence[int]]] = {

@@ -5,13 +5,16 @@
 A maker is composed: what changes a unit takes a maker and gives one, `replace(maker, make=...)`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from torch import nn
+
+from ..errors import UsageError
 from ..parts.arrangements import ORIGINAL, Arrangement, activation
 from ..parts.branches import Block, basic, branch
-from ..parts.shortcuts import Shortcut, option_a, severed
+from ..parts.shortcuts import Shortcut, option_a, same_shape, severed
 from ..units import ResidualUnit
 
 
@@ -79,6 +82,16 @@ def share_first_and_projections(place: Place, projects: bool) -> Opens:
     return "shared" if place.number == 0 or projects else "own"
 
 
+def share_projections(place: Place, projects: bool) -> Opens:
+    """Projections share, nothing else (Zagoruyko and Komodakis 2016, the code)."""
+    return "shared" if projects else "own"
+
+
+def share_nothing(place: Place, projects: bool) -> Opens:
+    """Every shortcut reads the raw signal (Zhang et al. 2016, fig. 3)."""
+    return "own"
+
+
 def share_stage_first(place: Place, projects: bool) -> Opens:
     """The first unit of every stage shares, whatever its shortcut (fb.resnet.torch, CIFAR)."""
     return "shared" if place.index == 0 else "own"
@@ -105,6 +118,7 @@ def residual(
 
     def make(place: Place) -> ResidualUnit:
         around = shortcut(place.c_in, place.c_out, place.stride)
+        require_same_shape(place, around)
         projects = around is not None and any(True for _ in around.parameters())
         opens = opening(place, projects)
         layers = block(place.c_in, place.width, place.stride)
@@ -118,6 +132,16 @@ def residual(
     return UnitMaker(make, block, arrangement)
 
 
+def require_same_shape(place: Place, around: nn.Module | None) -> None:
+    """UsageError where the identity stands at a change of shape."""
+    if around is None and not same_shape(place.c_in, place.c_out, place.stride):
+        raise UsageError(
+            f"unit {place.number}: the identity gives {place.c_in} channels of H x W, the branch "
+            f"{place.c_out} of H/{place.stride} x W/{place.stride}: they cannot be added. "
+            "Take option A or B"
+        )
+
+
 def plain(
     block: Block = basic,
     shortcut: Shortcut = option_a,
@@ -126,6 +150,26 @@ def plain(
 ) -> UnitMaker:
     """The same units, every shortcut severed."""
     return residual(block, severed(shortcut), arrangement, opening)
+
+
+Wrap = Callable[[nn.Module, Place], nn.Module]
+
+
+def wrapped(maker: UnitMaker, around: Wrap | None = None, through: Wrap | None = None) -> UnitMaker:
+    """The maker's units with their roads wrapped: see parts/wrappers.py.
+
+    `around` is given the shortcut, `through` the branch, each with the place.
+    """
+
+    def make(place: Place) -> ResidualUnit:
+        unit = maker(place)
+        if around:
+            unit.shortcut = around(unit.shortcut, place)
+        if through:
+            unit.branch = through(unit.branch, place)
+        return unit
+
+    return replace(maker, make=make)
 
 
 def once(maker: UnitMaker) -> UnitMaker:
@@ -151,3 +195,12 @@ def once(maker: UnitMaker) -> UnitMaker:
 def row(c_in: int, stages: Sequence[Stage], maker: UnitMaker) -> Iterator[ResidualUnit]:
     """The units of all stages, in signal order."""
     return map(maker, places(c_in, stages, maker.block))
+
+
+# from a maker and the places of all units to the units of the network: nests, say
+Rows = Callable[[UnitMaker, Sequence[Place]], Iterable[ResidualUnit]]
+
+
+def flat(maker: UnitMaker, standing: Sequence[Place]) -> Iterable[ResidualUnit]:
+    """One unit behind the other."""
+    return map(maker, standing)

@@ -1,11 +1,9 @@
 """Units that may be left out of a step: makers from makers, and how long units survive."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from ..parts.wrappers import Dropped, Per, Scaling
-from ..units import ResidualUnit
-from .stages import Place, UnitMaker
+from ..parts.wrappers import Dropped, Noisy, Per, Scaling
+from .stages import Place, UnitMaker, wrapped
 
 Survival = Callable[[Place], float]
 
@@ -13,6 +11,11 @@ Survival = Callable[[Place], float]
 def linear(last: float) -> Survival:
     """p_l = 1 - l/L (1 - p_L), l = 1..L: down to `last` (Huang et al. 2016, eq. 4)."""
     return lambda place: 1 - (place.number + 1) / place.total * (1 - last)
+
+
+def linear_from_one(last: float) -> Survival:
+    """p_l = 1 - (l-1)/(L-1) (1 - p_L), l = 1..L: the first unit is always there (Singh et al.)."""
+    return lambda place: 1 - place.number / max(place.total - 1, 1) * (1 - last)
 
 
 def uniform(survival: float) -> Survival:
@@ -24,10 +27,16 @@ def survive(
     maker: UnitMaker, survival: Survival, per: Per = "batch", scaling: Scaling = "test"
 ) -> UnitMaker:
     """The maker's units, each branch there with its place's survival: see `Dropped`."""
+    return wrapped(maker, through=lambda road, place: Dropped(road, survival(place), per, scaling))
 
-    def make(place: Place) -> ResidualUnit:
-        unit = maker(place)
-        unit.branch = Dropped(unit.branch, survival(place), per, scaling)
-        return unit
 
-    return replace(maker, make=make)
+def swap_out(maker: UnitMaker, around: Survival, through: Survival) -> UnitMaker:
+    """The maker's units with noise on both roads, every element by itself (Singh et al. 2016).
+
+    With `around` 1 it is the paper's SkipForward.
+    """
+    return wrapped(
+        maker,
+        lambda road, place: Noisy(road, around(place)),
+        lambda road, place: Noisy(road, through(place)),
+    )

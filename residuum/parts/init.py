@@ -71,3 +71,6 @@ def unit_uniform(weight: Tensor, generator: torch.Generator | None) -> None:
 HE_FAN_IN = Initialisation("he_normal fan-in", he("in"), torch7)
 HE_FAN_OUT = Initialisation("he_normal fan-out", he("out"), torch7)
 HE_FAN_IN_TORCH7 = Initialisation("he_normal fan-in, gamma U(0,1)", he("in"), torch7, unit_uniform)
+HE_FAN_OUT_TORCH7 = Initialisation(
+    "he_normal fan-out, gamma U(0,1)", he("out"), torch7, unit_uniform
+)

@@ -1,4 +1,4 @@
-"""h, the shortcut round the branch: identity, option A (picked or averaged), B, C, and the cut one.
+"""h, the shortcut round the branch: identity, options A, B, C, a stream's, and the cut one.
 
 Options are those of He et al. 2015, sec. 3.3. Each maker takes (c_in, c_out, stride) and gives h
 for that shape; `None` stands for the identity. (N, C_in, H, W) -> (N, C_out, H/stride, W/stride).
@@ -89,6 +89,36 @@ def option_b_bare(c_in: int, c_out: int, stride: int) -> nn.Module | None:
 def option_c(c_in: int, c_out: int, stride: int) -> nn.Module | None:
     """A projection in every unit."""
     return projection(c_in, c_out, stride)
+
+
+class FirstStream(nn.Module):
+    """[r, t] -> [road(r), 0]: of two streams side by side the first passes, the second does not.
+
+    Resnet in Resnet (Targ et al. 2016, fig. 1): r has a shortcut, t none. r is the first half of
+    the channels, before and after.
+    """
+
+    def __init__(self, road: nn.Module | None = None):
+        super().__init__()
+        self.road = nn.Identity() if road is None else road
+
+    def forward(self, x: Tensor) -> Tensor:
+        carried = self.road(x[:, : x.shape[1] // 2])
+        return F.pad(carried, (0, 0, 0, 0, 0, carried.shape[1]))
+
+
+def first_stream(road: Shortcut) -> Shortcut:
+    """The road for the first of two streams of equal width; zeros for the second.
+
+    UsageError: an odd number of channels.
+    """
+
+    def make(c_in: int, c_out: int, stride: int) -> nn.Module:
+        if c_in % 2 or c_out % 2:
+            raise UsageError(f"{c_in} and {c_out} channels: two streams take an even number")
+        return FirstStream(road(c_in // 2, c_out // 2, stride))
+
+    return make
 
 
 def severed(road: Shortcut) -> Shortcut:

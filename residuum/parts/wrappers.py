@@ -4,7 +4,7 @@ A wrapper stands round a branch or a shortcut, `ResidualUnit(Dropped(branch, 0.8
 Shapes are those of the road.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from msgspec import Meta
@@ -54,6 +54,21 @@ class Scaled(Wrapper):
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}"
+
+
+class Gated(Wrapper):
+    """(1 - T) road(x), T = sigmoid(transform(x)): shortcut-only gating (He et al. 2016, table 1).
+
+    `transform` maps x to the shape of road(x); see `GateConvolution`.
+    """
+
+    def __init__(self, road: nn.Module | None, transform: nn.Module):
+        super().__init__(road)
+        self.transform = transform
+
+    def forward(self, x: Tensor) -> Road:
+        carried = self.road(x)
+        return None if carried is None else (1 - torch.sigmoid(self.transform(x))) * carried
 
 
 class Dropped(Drawn):
@@ -151,4 +166,8 @@ class Weighted(Wrapper):
         return None if carried is None else self.weight * carried
 
 
-Settled = (Weighted,)  # parts with a `settle` that the loop calls after every step
+@runtime_checkable
+class Settled(Protocol):
+    """A part with a `settle`, which the training loop calls after every step."""
+
+    def settle(self) -> None: ...

@@ -14,11 +14,39 @@ from ..storage import memory_bytes
 from ..units import ResidualNetwork
 from ..views.notation import write
 from ..views.own import express
-from . import residual, stacks, stochastic
+from . import (
+    aggregated,
+    ensembles,
+    exponential,
+    fitted,
+    gated,
+    nested,
+    residual,
+    stacks,
+    stochastic,
+    streams,
+    swapout,
+    weighted,
+    wide,
+)
 from .family import Preset
 from .index import Listed
 
-LITERATURES = (residual, stochastic, stacks)
+LITERATURES = (
+    residual,
+    gated,
+    stochastic,
+    nested,
+    wide,
+    aggregated,
+    swapout,
+    streams,
+    exponential,
+    weighted,
+    fitted,
+    ensembles,
+    stacks,
+)
 CATALOGUE = {row.name: row for literature in LITERATURES for row in literature.ROWS}
 FAMILIES = tuple(family for literature in LITERATURES for family in literature.FAMILIES)
 
@@ -40,7 +68,7 @@ def find(name: str) -> Preset:
             return family.member(name, depth)
         depths = [family.near(depth), *filter(None, map(family.depth, CATALOGUE))]
         near = family.named(min(depths, key=lambda known: abs(known - depth)))
-        first = ", ".join(str(family.step * n + 2) for n in range(1, 4))
+        first = ", ".join(str(family.step * n + family.offset) for n in range(1, 4))
         raise UsageError(
             f"{name}: this family has depths {family.rule} ({first}, ...) and those that are "
             f"listed, not {depth}. The nearest is {near!r}"
@@ -98,10 +126,9 @@ def describe(name: str, classes: int | None = None, **options: Any) -> Listed:
     """What the index says of a preset, worked out anew: for other depths, classes and options."""
     row = find(name)
     outline, size = _outline(row, classes, options), options.get("size", row.size)
-    alike = ("name", "family", "initialisation", "recipe", "source", "published", "note")
+    alike = ("name", "family", "depth", "initialisation", "recipe", "source", "published", "note")
     return Listed(
-        **asdict(cost(outline, size)),
-        **{field: getattr(row, field) for field in alike},
+        **asdict(cost(outline, size)) | {field: getattr(row, field) for field in alike},
         size=size,
         classes=row.classes if classes is None else classes,
         expression=write(express(outline.units)),

@@ -30,6 +30,7 @@ SHORTCUTS = {
 class Preset:
     """One published network.
 
+    `depth`: as its paper counts.
     `network`: its builder, (classes, maker) -> network; without a maker (classes, **options).
     `maker`: the maker of its units, from the options; None where the builder has no makers.
     `start`: its initial weights.
@@ -53,8 +54,9 @@ class Preset:
 
     @property
     def family(self) -> str:
-        """The letters ahead of the depth."""
-        return re.split(r"\d", self.name)[0]
+        """The words ahead of the first number: "pre-ror" of pre-ror3-164, "swapout" of swapout-v2-32."""
+        words = re.match(r"[a-z]{2,}(-[a-z]{2,})*", self.name)
+        return words[0] if words else self.name
 
     @property
     def initialisation(self) -> str:
@@ -96,7 +98,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of every depth step*n + 2, named `prefix` depth `suffix`, say resnet26.
+    """Networks of every depth step*n + offset, named `prefix` depth `suffix`, say resnet26.
 
     `member`: (name, depth) -> its row.
     """
@@ -105,19 +107,20 @@ class Family:
     step: int
     member: Callable[[str, int], Preset]
     suffix: str = ""
+    offset: int = 2
 
     @property
     def rule(self) -> str:
-        return f"{self.step}n+2"
+        return f"{self.step}n+{self.offset}"
 
     def depth(self, name: str) -> int | None:
         """The depth in a name of this family, whether it fits the rule or not; else None."""
-        pattern = f"{self.prefix}([1-9][0-9]{{0,3}}){re.escape(self.suffix)}"
+        pattern = f"{re.escape(self.prefix)}([1-9][0-9]{{0,3}}){re.escape(self.suffix)}"
         return int(found[1]) if (found := re.fullmatch(pattern, name)) else None
 
     def near(self, depth: int) -> int:
         """The nearest depth that fits the rule."""
-        return self.step * max(1, round((depth - 2) / self.step)) + 2
+        return self.step * max(1, round((depth - self.offset) / self.step)) + self.offset
 
     def named(self, depth: int) -> str:
         return f"{self.prefix}{depth}{self.suffix}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from .. import progress
@@ -22,6 +23,7 @@ from ..data import Dataset
 from ..data.images import DataDescription
 from ..errors import CheckpointError, UsageError
 from ..machine import Machine
+from ..networks.cost import require_sums
 from ..networks.fingerprint import value_words
 from ..reader import expect, plain, read, require
 from ..storage import (
@@ -138,7 +140,8 @@ def train(
     `scheme` replaces the plain loop (its task judges; default: classification with the recipe's
     smoothing). Under torchrun the processes share each batch. The caller's random state stays.
 
-    UsageError: the folder holds a run of something else (the difference is shown). LockedError:
+    UsageError: the folder holds a run of something else (the difference is shown); a unit whose
+    roads cannot be added. LockedError:
     another process works there. NumericError, ResourceError, Interrupted: see `drive`; a later call
     goes on from the last checkpoint.
     """
@@ -147,6 +150,7 @@ def train(
     expect(recipe, Recipe, "train: recipe")
     expect(machine := machine or Machine(), Machine, "train: machine")
     require(folder, str | Path, "train: folder", UsageError)
+    require_sums(network, torch.Size((3, data.size, data.size)))
     machine, about = machine.resolved(), about or About()
     machine.prepare()
     description = describe(network, about.blueprint, data, recipe, machine)
