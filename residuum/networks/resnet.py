@@ -26,7 +26,7 @@ def cifar_stages(depth: int, block: Block = basic, width: int = 16) -> list[Stag
 
 
 def three_stages(units: int, width: int) -> list[Stage]:
-    """As many units at each of width, 2 width and 4 width; the image halves ahead of the last two."""
+    """As many units at width, 2 width and 4 width; the image halves ahead of the last two."""
     return [Stage(units, width, 1), Stage(units, 2 * width, 2), Stage(units, 4 * width, 2)]
 
 

@@ -1,9 +1,9 @@
 """Residual networks of residual networks (Zhang et al. 2016): shortcuts round rows of units.
 
 A level is a nest, a unit whose branch is a row. Level 1 goes round the whole network, level 2 round
-each stage, every further one round the halves of those before; the last is each unit's own shortcut.
-So `cifar_resnet(110, 10, rows=levels(3))` is RoR-3-110: the base network, unit for unit, and four
-level shortcuts.
+each stage, every further one round the halves of those before; the last is each unit's own
+shortcut. So `cifar_resnet(110, 10, rows=levels(3))` is RoR-3-110: the base network, unit for unit,
+and four level shortcuts.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Weighted residual networks (Shen and Zeng 2016): every branch times a learned number in [-1, 1]."""
+"""Weighted residual networks (Shen and Zeng 2016): each branch times a learned number."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def weighted(arrangement: Arrangement = RELU_BEFORE_ADD) -> UnitMaker:
 
 
 def widening(words: str = "conv bn relu") -> Rows:
-    """A 3x3 convolution with its stride ahead of each stage, so that every shortcut is the identity.
+    """A 3x3 convolution with its stride ahead of each stage, so that shortcuts are identities.
 
     It stands in `before` of the stage's first unit and stays when that is deleted.
     """

@@ -76,7 +76,7 @@ def modules(words: str, channels: int, conv: nn.Conv2d | None = None) -> list[nn
     """
     built: list[nn.Module] = []
     for word in words.split():
-        name, colon, number = word.partition(":")
+        name, _, number = word.partition(":")
         if word == "conv" and conv is not None:
             built.append(conv)
             channels = conv.out_channels

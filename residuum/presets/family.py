@@ -54,7 +54,7 @@ class Preset:
 
     @property
     def family(self) -> str:
-        """The words ahead of the first number: "pre-ror" of pre-ror3-164, "swapout" of swapout-v2-32."""
+        """The words ahead of the first number: "pre-ror" of pre-ror3-164."""
         words = re.match(r"[a-z]{2,}(-[a-z]{2,})*", self.name)
         return words[0] if words else self.name
 
@@ -85,7 +85,7 @@ class Preset:
     def _part(self, option: str, value: object) -> object:
         """What the builder takes for an option: the function or arrangement of that name."""
         if option not in self.options:
-            near = nearest(option, self.options)
+            near = nearest(option, self.options) if self.options else " It takes none"
             raise UsageError(f"{self.name} has no option {option!r}.{near}")
         if option == "size":
             require(value, Pixels, f"{self.name}: size", UsageError)

@@ -1,4 +1,4 @@
-"""Residual networks of residual networks, and the networks that they are compared with. Rows only."""
+"""Residual networks of residual networks, and what they are compared with. Rows only."""
 
 from functools import partial
 

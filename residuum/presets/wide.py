@@ -50,7 +50,7 @@ ROWS = (
         dropout=0.3, note=RATE.format(0.3, "CIFAR")),
     wrn(40, 10, c10(3.8, "single run", CODE, CHANNELS), c100(18.3, "single run", CODE, CHANNELS),
         dropout=0.3, note=RATE.format(0.3, "CIFAR")),
-    wrn(16, 4, svhn(1.64, "single run", V1, "often quoted as the error of WRN-28-10"),
+    wrn(16, 4, svhn(1.64, "", V1, "often quoted as the error of WRN-28-10"),
         dropout=0.4, recipe="wrn-svhn", note=RATE.format(0.4, "SVHN")),
     wrn(16, 8, svhn(1.54, "single run", CODE), dropout=0.4, recipe="wrn-svhn",
         note=RATE.format(0.4, "SVHN")),
