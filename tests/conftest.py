@@ -11,10 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residuum import progress
+from residuum.networks.fitresnet import fitresnet
+from residuum.networks.gated import exclusive_gate, noisy_shortcut, shortcut_gate
+from residuum.networks.resnet import cifar_network, cifar_resnet, three_stages
+from residuum.networks.rir import rir
+from residuum.networks.ror import levels
 from residuum.networks.stacks import vgg
-from residuum.networks.stages import Stage, residual, row
-from residuum.parts.arrangements import ORIGINAL, PREACT
-from residuum.parts.branches import basic
+from residuum.networks.stages import Stage, residual, row, share_nothing
+from residuum.networks.stochastic import linear, linear_from_one, survive, swap_out
+from residuum.networks.weighted import weighted, widening
+from residuum.networks.wide import dropping_out, wide
+from residuum.parts.arrangements import ORIGINAL, PELUS, PREACT
+from residuum.parts.branches import basic, grouped
 from residuum.parts.heads import linear_head
 from residuum.parts.merges import Concat, Gate, Mean
 from residuum.parts.shortcuts import Severed, option_a, option_b, projection
@@ -137,6 +145,24 @@ def wrapped(seed: int = 0) -> ResidualNetwork:
     return headed(units, 8)
 
 
+def widened(seed: int = 0) -> ResidualNetwork:
+    torch.manual_seed(seed)
+    network = cifar_network(8, three_stages(2, 8), 10, weighted(), widening())
+    for number, unit in enumerate(network.units):
+        nn.init.constant_(unit.branch.weight, 0.3 - 0.2 * number)
+    return network
+
+
+def seeded(build: Callable[..., ResidualNetwork], *arguments, **named) -> ResidualNetwork:
+    torch.manual_seed(0)
+    return build(*arguments, **named)
+
+
+PRE = residual(arrangement=PREACT)
+RAW = residual(arrangement=PREACT, opening=share_nothing)
+HALF = linear_from_one(0.5)
+SMALL_FITNET = (Stage(1, 8, 1), Stage(1, 12, 1), Stage(3, 16, 1), Stage(3, 24, 1))
+
 MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
     "post-activation A": lambda: preset("resnet20", seed=0),
     "pre-activation A": lambda: preset("preresnet20", seed=0),
@@ -157,6 +183,23 @@ MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
     "gated nest": gated_nest,
     "stochastic depth": lambda: preset("resnet20-stochastic", seed=0),
     "wrapped roads": wrapped,
+    "exclusive gate": lambda: seeded(cifar_resnet, 14, 10, exclusive_gate(residual(), -1), 8),
+    "shortcut gate, dropout": lambda: seeded(
+        cifar_resnet, 8, 10, noisy_shortcut(shortcut_gate(residual(), -1)), 8
+    ),
+    "RoR-4": lambda: seeded(cifar_resnet, 14, 10, residual(), 8, levels(4)),
+    "pre-RoR-3, stochastic depth": lambda: seeded(
+        cifar_resnet, 8, 10, survive(RAW, linear(0.5)), 8, levels(3)
+    ),
+    "wide, dropout": lambda: seeded(
+        cifar_network, 8, three_stages(1, 16), 10, wide(arrangement=dropping_out(0.3))
+    ),
+    "ResNeXt": lambda: seeded(cifar_resnet, 11, 10, residual(grouped(2, 32), option_b), 8),
+    "Swapout": lambda: seeded(cifar_resnet, 8, 10, swap_out(PRE, HALF, HALF), 8),
+    "RiR": lambda: seeded(rir, 10, width=8, counts=(1, 1, 1)),
+    "PELU": lambda: seeded(cifar_resnet, 8, 10, residual(arrangement=PELUS), 8),
+    "weighted, widening": widened,
+    "FitResNet": lambda: seeded(fitresnet, 10, stages=SMALL_FITNET),
 }
 
 

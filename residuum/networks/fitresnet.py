@@ -1,5 +1,6 @@
 """FitNet-4 with shortcuts round pairs of convolutions (Mishkin and Matas 2016, "FitResNet")."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from torch import nn
@@ -20,19 +21,24 @@ fitted = partial(residual, block=biased(basic), shortcut=option_b_bare, arrangem
 
 
 def fitresnet(
-    classes: int, maker: UnitMaker | None = None, dropout: float = 0.2
+    classes: int,
+    maker: UnitMaker | None = None,
+    dropout: float = 0.2,
+    stages: Sequence[Stage] = STAGES,
 ) -> ResidualNetwork:
     """19 layers: 32x3, 48x2 | 80x6 | 128x6, then 500 hidden. (N, 3, 32, 32) -> (N, K).
 
     `dropout`: of the image, behind each pool and behind the hidden layer.
+    `stages`: with 8 units.
     """
-    maker = maker or fitted()
-    units = [maker(place) for place in places(32, STAGES, maker.block)]
+    maker, first = maker or fitted(), stages[0].width
+    standing = places(first, stages, maker.block)
+    units = [maker(place) for place in standing]
     for number in POOLED:
         after = units[number].after
         units[number].after = nn.Sequential(after, nn.MaxPool2d(2), nn.Dropout(dropout))
-    first = Layer(3, 32, 3, bias=True).arranged(maker.arrangement.stem)
-    hidden = [nn.Linear(128, 500), nn.ReLU(), nn.Dropout(dropout)]
+    convolution = Layer(3, first, 3, bias=True).arranged(maker.arrangement.stem)
+    hidden = [nn.Linear(standing[-1].c_out, 500), nn.ReLU(), nn.Dropout(dropout)]
     pooled = [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
     head = nn.Sequential(*pooled, *hidden, nn.Linear(500, classes))
-    return ResidualNetwork(nn.Sequential(nn.Dropout(dropout), *first), units, head)
+    return ResidualNetwork(nn.Sequential(nn.Dropout(dropout), *convolution), units, head)

@@ -91,14 +91,12 @@ ROWS = (
 
 
 def _families():
-    for number in (2, 3, 4, 5):
-        for suffix in ("", "-stochastic"):
-            for kind in MAKERS:
-                member = partial(ror, note=UNNAMED)
-                yield Family(f"{kind}{number}-", 6, member, suffix)
-            for factor in (1, 2, 4):
-                member = partial(_wide_member, factor)
-                yield Family(f"ror{number}-wrn", 6, member, f"-{factor}{suffix}", 4)
+    for number, suffix in ((2, ""), (3, ""), (3, "-stochastic"), (4, ""), (5, "")):
+        for kind in MAKERS:
+            yield Family(f"{kind}{number}-", 6, partial(ror, note=UNNAMED), suffix)
+        for factor in (2, 4):
+            member = partial(_wide_member, factor)
+            yield Family(f"ror{number}-wrn", 6, member, f"-{factor}{suffix}", 4)
 
 
 def _wide_member(factor: int, name: str, depth: int) -> Preset:

@@ -104,6 +104,9 @@ SMALL = {
     "dense": dense,
     "fractal": fractal,
     "gated nest": gated_nest,
+    "RiR": MENAGERIE["RiR"],
+    "RoR-3": MENAGERIE["pre-RoR-3, stochastic depth"],
+    "gated shortcut": MENAGERIE["shortcut gate, dropout"],
 }
 
 
