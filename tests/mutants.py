@@ -49,7 +49,7 @@ SPLITTING, MEASURES = "tests/laws/test_splitting.py", "tests/test_measures.py"
 MERGES = "parts/merges.py"
 CLI = "tests/test_cli.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
-VERDICTS = "tests/test_verdicts.py"
+VERDICTS, NETWORKS = "tests/test_verdicts.py", "tests/test_networks.py"
 MUTANTS = [
     # ---- jobs and items ----
     Mutant(
@@ -394,6 +394,56 @@ MUTANTS = [
         "units=sum(map(cache(_innermost), network.units))",
         "units=sum(map(_innermost, {*network.units}))",
         PRESETS,
+    ),
+    # ---- the networks of the literature ----
+    Mutant(
+        "networks/ror.py",
+        "bare = ResidualUnit(last.branch, last.shortcut, None, last.before, last.merge)",
+        "bare = last",
+        f"{NETWORKS} -k levels",
+    ),
+    Mutant(
+        "networks/ror.py",
+        "middle = (len(standing) + 1) // 2",
+        "middle = 1",
+        f"{NETWORKS} -k levels",
+    ),
+    Mutant(
+        "parts/shortcuts.py",
+        "self.road(x[:, : x.shape[1] // 2])",
+        "self.road(x[:, x.shape[1] // 2 :])",
+        f"{NETWORKS} -k streams",
+    ),
+    Mutant("parts/activations.py", "self.a[self.a >= 2] = 1.99", "pass", f"{NETWORKS} -k pelu"),
+    Mutant(
+        "parts/wrappers.py",
+        "(1 - torch.sigmoid(self.transform(x))) * carried",
+        "torch.sigmoid(self.transform(x)) * carried",
+        f"{NETWORKS} -k shortcut_type",
+    ),
+    Mutant(
+        "parts/merges.py",
+        "nn.init.constant_(self.bias, self.start)",
+        "nn.init.zeros_(self.bias)",
+        f"{NETWORKS} -k gates_start",
+    ),
+    Mutant(
+        "networks/stochastic.py",
+        "1 - place.number / max(place.total - 1, 1)",
+        "1 - (place.number + 1) / place.total",
+        f"{NETWORKS} -k swapout",
+    ),
+    Mutant(
+        "parts/branches.py",
+        "groups * (width * base_width // 64)",
+        "groups * base_width",
+        f"{NETWORKS} -k grouped_blocks",
+    ),
+    Mutant(
+        "networks/cost.py",
+        "own = (module.before, module.shortcut, module.merge, module.after)",
+        "own = (module.before, module.shortcut, module.merge)",
+        f"{PRESETS} -k rir18",
     ),
 ]
 

@@ -9,7 +9,10 @@ import torch
 
 from residuum.presets import CATALOGUE, preset, preset_cost
 
-SMALL = ("resnet20", "preresnet20", "plain20", "preplain20", "preresnet56", "vgg15", "resnet18")
+SMALL = (
+    "resnet20", "preresnet20", "plain20", "preplain20", "preresnet56", "vgg15", "resnet18",
+    "resnet110-exclusive-gate-b6", "ror3-110", "wrn16-4", "rir18",
+)  # fmt: skip
 
 
 def first_loss(name: str) -> float:
