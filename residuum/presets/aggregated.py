@@ -24,8 +24,9 @@ def imagenet(
     """`source` and `note` where they are not the paper's and none."""
     maker = partial(LARGE_BOTTLENECK, block=grouped(groups, base_width))
     network, source = partial(imagenet_resnet, depth), said.get("source", XIE17)
-    note = said.get("note", "")
-    return Preset(name, depth, source, network, maker, HE_FAN_OUT, "", published, note, 224, 1000)
+    recipe = "imagenet-resnext" if source == XIE17 else "imagenet-fb"
+    note, start = said.get("note", ""), HE_FAN_OUT
+    return Preset(name, depth, source, network, maker, start, recipe, published, note, 224, 1000)
 
 
 def compared(name: str, groups: int, base_width: int, *errors: float, note: str = "") -> Preset:

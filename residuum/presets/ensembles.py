@@ -38,8 +38,8 @@ def _row(name: str, depth: int, source: str, maker, recipe: str, *said: Publishe
 ROWS = (
     _row("veit-preresnet110", 110, VEIT16, PRE_BASIC, "he-cifar",
          c10(6.10, "", f"{VEIT16}, sec. 4"), "54 pre-activation units"),
-    _row("veit-preresnet110-23of54", 110, VEIT16, active, "he-cifar-23of54",
+    _row("veit-preresnet110-23of54", 110, VEIT16, active, "veit-effective-paths",
          c10(5.96, "", f"{VEIT16}, sec. 4.3"), SUBSET),
-    _row("boost-resnet50", 50, HUANG18, BASIC, "boost", f"{FILTERS}; {CURVES}"),
+    _row("boost-resnet50", 50, HUANG18, BASIC, "boost-cifar", f"{FILTERS}; {CURVES}"),
 )  # fmt: skip
 FAMILIES = ()

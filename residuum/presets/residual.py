@@ -62,8 +62,9 @@ def cifar(
 def imagenet(
     name: str, depth: int, maker: partial, source: str, *published: Published, note=""
 ) -> Preset:  # fmt: skip
-    network = partial(imagenet_resnet, depth)
-    return Preset(name, depth, source, network, maker, HE_FAN_OUT, "", published, note, 224, 1000)
+    network, start = partial(imagenet_resnet, depth), HE_FAN_OUT
+    recipe = "imagenet-he" if maker is LARGE_PLAIN else "imagenet-fb"
+    return Preset(name, depth, source, network, maker, start, recipe, published, note, 224, 1000)
 
 
 def _twin(depth: int) -> Preset:

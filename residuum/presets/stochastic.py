@@ -39,7 +39,7 @@ ROWS = (
     stochastic(152, "sd-svhn", svhn(1.75, BEST, T1, DEPTHS)),
     stochastic(1202, "sd-1202", c10(4.91, BEST, SEC4)),
     Preset("imagenet-resnet152-stochastic", 152, HUANG16, partial(imagenet_resnet, 152),
-           changed(LARGE_BOTTLENECK, LINEAR), HE_FAN_OUT, "",
+           changed(LARGE_BOTTLENECK, LINEAR), HE_FAN_OUT, "imagenet-fb",
            (top1(21.98, "", HUANG16, "validation error after 120 epochs; 21.78 without"),),
            "interpretation: shortcuts and stride as fb.resnet.torch has them", 224, 1000),
 )  # fmt: skip

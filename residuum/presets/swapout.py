@@ -26,7 +26,7 @@ def swapout(version: str, depth: int, factor: int, *published: Published) -> Pre
     name, network = f"swapout-{version}-{depth}-w{factor}", partial(cifar_resnet, depth)
     network = partial(network, width=16 * factor)
     maker, start = MAKERS[version], HE_FAN_IN
-    return Preset(name, depth, SINGH16, network, maker, start, "swapout", published, NOTE)
+    return Preset(name, depth, SINGH16, network, maker, start, "swapout-cifar", published, NOTE)
 
 
 ROWS = (

@@ -214,7 +214,7 @@ def test_very_deep_networks_are_counted_from_their_shapes():
 
 def test_rows_say_what_can_be_looked_up():
     for row in CATALOGUE.values():
-        assert row.recipe in RECIPES or (row.recipe == "" and row.size == 224), row.name
+        assert row.recipe in RECIPES, row.name
         for number in row.published:
             assert number.source
             assert number.data
