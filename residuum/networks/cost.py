@@ -57,7 +57,10 @@ def _parameters(module: nn.Module) -> int:
 
 
 def _layers(module: nn.Module) -> int:
-    """Convolutions and linear layers; shortcuts and merges are not on the way."""
+    """Convolutions and linear layers; shortcuts and merges are not on the way.
+
+    Of two rows side by side, the branch's: it is the longer one.
+    """
     if isinstance(module, nn.Conv2d | nn.Linear):
         return 1
     if isinstance(module, ResidualUnit):
@@ -66,4 +69,5 @@ def _layers(module: nn.Module) -> int:
 
 
 def _innermost(unit: nn.Module) -> int:
-    return sum(map(_innermost, unit.branch)) if isinstance(unit.branch, Row) else 1
+    rows = [road for road in (unit.shortcut, unit.branch) if isinstance(road, Row)]
+    return sum(_innermost(inner) for row in rows for inner in row) if rows else 1

@@ -4,17 +4,15 @@ A wrapper stands round a branch or a shortcut, `ResidualUnit(Dropped(branch, 0.8
 Shapes are those of the road.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..reader import require
-from .merges import Road
+from .merges import Probability, Road
 
-Probability = Annotated[float, Meta(ge=0, le=1)]
 Per = Literal["batch", "sample"]
 Scaling = Literal["test", "training", "none"]
 
