@@ -96,6 +96,23 @@ class Gate(Merge):
         return (1 - torch.sigmoid(self.transform(z))) * around if strict else around
 
 
+class GateConvolution(nn.Conv2d):
+    """The transform of a gate: a convolution whose bias starts at `start`.
+
+    -6 starts the gate at T = 0.0025, nearly shut (He et al. 2016, sec. 3.1).
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, start: float = 0):
+        super().__init__(c_in, c_out, kernel, stride, kernel // 2)
+        self.start = start
+        self.reset()
+
+    def reset(self) -> None:
+        """Its initial bias."""
+        assert self.bias is not None
+        nn.init.constant_(self.bias, self.start)
+
+
 class Concat(Merge):
     """[h, F] along the channels (Huang et al. 2017, eq. 2): a sum of roads padded with zeros.
 
