@@ -1,6 +1,6 @@
 """What stands ahead of the units: a convolution in the arrangement's order, perhaps a max-pool."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from .arrangements import Arrangement
 from .branches import Layer
@@ -18,3 +18,15 @@ def imagenet_stem(width: int) -> nn.Module:
     """
     convolution = Layer(3, width, 7, 2).arranged("conv bn relu")
     return nn.Sequential(*convolution, nn.MaxPool2d(3, 2, 1))
+
+
+class Grey(nn.Module):
+    """The mean of the channels. (N, 3, H, W) -> (N, 1, H, W)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(1, keepdim=True)
+
+
+def flat_stem() -> nn.Sequential:
+    """Grey pixels as one vector, for layers without convolutions. (N, 3, H, W) -> (N, H W)."""
+    return nn.Sequential(Grey(), nn.Flatten())

@@ -41,7 +41,8 @@ def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
     UsageError: a model that has no view, a nest without units.
     """
     if isinstance(model, ResidualNetwork):
-        return NetworkView(model, *inputs)
+        kind = MemoryView if hasattr(model, "memory") else NetworkView
+        return kind(model, *inputs)
     if hasattr(model, "expression") and hasattr(model, "edited"):
         return model  # type: ignore[return-value]
     raise UsageError(
@@ -168,7 +169,7 @@ class NetworkView:
     def stages(self) -> "NetworkStages":
         return NetworkStages(fold.prepared(self.model), writes(self.model))
 
-    def tape(self, inputs: Tensor) -> Tape:
+    def tape(self, inputs: Tensor) -> Tape | None:
         return Tape(self.model, inputs.to(device_of(self.model)))
 
 
@@ -208,6 +209,30 @@ class NetworkStages:
 
     def _own(self, x: Tensor) -> Tensor:
         return x.clone() if self.writes else x
+
+
+class MemoryView(NetworkView):
+    """A network whose units a memory reads (networks/crmn.py): see there why it has no tape."""
+
+    def stages(self) -> "MemoryStages":
+        return MemoryStages(fold.prepared(self.model), writes(self.model))
+
+    def tape(self, inputs: Tensor) -> None:
+        return None
+
+
+class MemoryStages(NetworkStages):
+    """The signal is x and the memory's state."""
+
+    def begin(self, inputs: Tensor) -> Signal:
+        (x,) = super().begin(inputs)
+        return (x, *self.network.memory.begin(x))  # type: ignore[operator, union-attr]
+
+    def behind(self, place: int, signal: Signal) -> Signal:
+        return (signal[0], *self.network.memory(*signal))  # type: ignore[operator]
+
+    def finish(self, signal: Signal) -> Tensor:
+        return self.network.head(*signal[:2])
 
 
 def _enter(nest: ResidualUnit, signal: Signal) -> Signal:
