@@ -7,12 +7,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..parts.companions import Companion
 from ..units import ResidualNetwork, ResidualUnit, Row
 
 
 @dataclass(frozen=True)
 class Cost:
-    """`flops`: 2 x MACs of the forward pass of one image.
+    """`parameters`: those in use; what helps in training alone (`Companion`) is not counted.
+
+    `flops`: 2 x MACs of the forward pass of one image.
 
     `depth`: convolutions and linear layers on the way through the branches.
     `units`: the innermost ones.
@@ -40,12 +43,14 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
 
     network = network.eval()
     stages = [network.stem, *network.units, network.head]
+    beside = [m for name, m in network.named_children() if name not in ("stem", "units", "head")]
     shape, flops = torch.Size((1, 3, size, size)), 0
-    for module in stages:
+    own = type(network).forward is not ResidualNetwork.forward
+    for module in [network] if own else stages:
         more, shape = passed(module, shape)
         flops += more
     return Cost(
-        parameters=sum(map(cache(_parameters), stages)),
+        parameters=sum(map(cache(_parameters), stages + beside)),
         flops=flops,
         depth=sum(map(cache(_layers), stages)),
         units=sum(map(cache(_innermost), network.units)),
@@ -53,7 +58,8 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
 
 
 def _parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+    helping = [p for m in module.modules() if isinstance(m, Companion) for p in m.parameters()]
+    return sum(p.numel() for p in module.parameters()) - sum(p.numel() for p in helping)
 
 
 def _layers(module: nn.Module) -> int:
@@ -63,6 +69,8 @@ def _layers(module: nn.Module) -> int:
     """
     if isinstance(module, nn.Conv2d | nn.Linear):
         return 1
+    if isinstance(module, Companion):
+        return 0
     if isinstance(module, ResidualUnit):
         return sum(_layers(part) for part in (module.before, module.branch, module.after))
     return sum(_layers(part) for part in module.children())
