@@ -14,11 +14,11 @@ from ..storage import memory_bytes
 from ..units import ResidualNetwork
 from ..views.notation import write
 from ..views.own import express
-from . import residual, stacks, stochastic
+from . import boosted, dense, fractal, highways, memory, residual, stacks, stochastic
 from .family import Preset
 from .index import Listed
 
-LITERATURES = (residual, stochastic, stacks)
+LITERATURES = (residual, stochastic, highways, dense, fractal, memory, boosted, stacks)
 CATALOGUE = {row.name: row for literature in LITERATURES for row in literature.ROWS}
 FAMILIES = tuple(family for literature in LITERATURES for family in literature.FAMILIES)
 

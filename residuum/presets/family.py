@@ -53,8 +53,8 @@ class Preset:
 
     @property
     def family(self) -> str:
-        """The letters ahead of the depth."""
-        return re.split(r"\d", self.name)[0]
+        """The letters ahead of the depth or number."""
+        return re.split(r"-?\d", self.name)[0]
 
     @property
     def initialisation(self) -> str:
