@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from .arrangements import Arrangement
 from .branches import Layer
 
@@ -21,9 +22,11 @@ def imagenet_stem(width: int) -> nn.Module:
 
 
 class Grey(nn.Module):
-    """The mean of the channels. (N, 3, H, W) -> (N, 1, H, W)."""
+    """The mean of the three channels. (N, 3, H, W) -> (N, 1, H, W)."""
 
     def forward(self, images: Tensor) -> Tensor:
+        if images.shape[1] != 3:
+            raise UsageError(f"images have 3 channels, not {images.shape[1]}")
         return images.mean(1, keepdim=True)
 
 
