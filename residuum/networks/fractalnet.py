@@ -60,7 +60,7 @@ def fractal(
     A layer is a plain unit; deleted, it leaves zeros, since no way leads round it in its column.
     """
     if columns == 1:
-        pool = nn.MaxPool2d(2) if pooled else None
+        pool = nn.MaxPool2d(2, ceil_mode=True) if pooled else None
         return ResidualUnit(make(c_in), Severed(Zeros(width)), pool)
     deeper = Row(
         [fractal(columns - 1, make, c_in, width), fractal(columns - 1, make, width, width, pooled)]
@@ -185,7 +185,8 @@ def fractalnet(
 ) -> FractalNetwork:
     """One block a width, the image halved behind each, then one linear layer.
 
-    (N, 3, 32, 32) -> (N, K). Its deepest path has len(widths) * 2^(columns - 1) convolutions.
+    (N, 3, 32, 32) -> (N, K); a map of one pixel is halved no further. Its deepest path has
+    len(widths) * 2^(columns - 1) convolutions.
     `dropout`: rates, block by block. UsageError: no column, or rates that are not one a block.
     """
     if columns < 1 or len(widths) != len(dropout):
