@@ -12,9 +12,9 @@ from torch import nn
 
 from residuum.anatomy.paths import count_paths, polynomial, remaining
 from residuum.errors import UsageError
+from residuum.networks.fractalnet import fractalnet
 from residuum.parts.shortcuts import Severed
 from residuum.presets import preset
-from residuum.networks.fractalnet import fractalnet
 from residuum.units import ResidualNetwork, ResidualUnit, Row
 from residuum.views.notation import read, write
 from residuum.views.own import express, leaves

@@ -92,7 +92,11 @@ class MemoryNetwork(ResidualNetwork):
 
 
 def crmn(
-    classes: int, units: int = 4, width: int = 160, hidden: int = 1000, read: nn.Module | None = None
+    classes: int,
+    units: int = 4,
+    width: int = 160,
+    hidden: int = 1000,
+    read: nn.Module | None = None,
 ) -> MemoryNetwork:
     """A wide pre-activation network with a memory. (N, 3, 32, 32) -> (N, K).
 

@@ -1,4 +1,4 @@
-"""Convolutional networks of exponential linear units, without normalisation (Clevert et al. 2016)."""
+"""Networks of exponential linear units, without normalisation (Clevert et al. 2016)."""
 
 from collections.abc import Sequence
 

@@ -80,9 +80,7 @@ def highway_linear(
     return _flat(classes, depth, width, size, unit)
 
 
-def plain_linear(
-    classes: int, depth: int = 50, width: int = 71, size: int = 28
-) -> ResidualNetwork:
+def plain_linear(classes: int, depth: int = 50, width: int = 71, size: int = 28) -> ResidualNetwork:
     """Its plain twin; 71 units a layer have about as many weights as 50 with gates."""
 
     def unit() -> ResidualUnit:
@@ -91,7 +89,9 @@ def plain_linear(
     return _flat(classes, depth, width, size, unit)
 
 
-def _flat(classes: int, depth: int, width: int, size: int, unit: Callable[[], ResidualUnit]) -> ResidualNetwork:
+def _flat(
+    classes: int, depth: int, width: int, size: int, unit: Callable[[], ResidualUnit]
+) -> ResidualNetwork:
     if depth < 2:
         raise UsageError(f"one plain layer and at least one unit: depth 2 and more, not {depth}")
     stem = nn.Sequential(*flat_stem(), *_linear(size * size, width))

@@ -33,9 +33,7 @@ def cifar(
     )
 
 
-def original(
-    depth: int, growth: int, published: tuple[Published, ...], note: str = STEM
-) -> Preset:
+def original(depth: int, growth: int, published: tuple[Published, ...], note: str = STEM) -> Preset:
     network = partial(cifar_densenet, depth, growth)
     return cifar(f"densenet{depth}-{growth}", depth, network, published, note)
 

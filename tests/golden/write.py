@@ -9,8 +9,17 @@ import torch
 
 from residuum.presets import CATALOGUE, preset, preset_cost
 
-SMALL = ("resnet20", "preresnet20", "plain20", "preplain20", "preresnet56", "vgg15", "resnet18",
-         "densenet40-12", "fitnet1")
+SMALL = (
+    "resnet20",
+    "preresnet20",
+    "plain20",
+    "preplain20",
+    "preresnet56",
+    "vgg15",
+    "resnet18",
+    "densenet40-12",
+    "fitnet1",
+)
 
 
 def first_loss(name: str) -> float:

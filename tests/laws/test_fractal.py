@@ -65,7 +65,9 @@ def test_a_deleted_layer_leaves_zeros_and_its_join_keeps_counting(gone):
     alive = [k for k, count in enumerate(left) if count]
     assert [k for k in range(8) if found[k].any()] == alive
     leaf = view.slots[gone].unit
-    through = [edits for _, edits in enumerate_paths(network) if any(u is leaf for u, _, _ in edits)]
+    through = [
+        edits for _, edits in enumerate_paths(network) if any(u is leaf for u, _, _ in edits)
+    ]
     assert sum(left) == 5 - len(through)
 
 
@@ -134,7 +136,9 @@ def test_a_draw_is_a_function_of_its_generator():
         found.append([drop.alive(1, 3, [3, 2] * 10), drop.alive(1, 3, [3, 2] * 10)])
     assert all(torch.equal(a, b) for a, b in zip(*found[0], strict=True))
     assert all(torch.equal(a, b) for a, b in zip(found[0][0], found[1][0], strict=True))
-    assert any(not torch.equal(a, b) for f in found[2:] for a, b in zip(found[0][0], f[0], strict=True))
+    assert any(
+        not torch.equal(a, b) for f in found[2:] for a, b in zip(found[0][0], f[0], strict=True)
+    )
 
 
 class Fixed(DropPath):
@@ -196,7 +200,7 @@ def test_what_cannot_be_is_refused():
         ResidualUnit(row, row, merge=Gate(nn.Identity()))
     with pytest.raises(UsageError, match="a rate a width"):
         fractalnet(10, 3, (6, 8), (0,))
-    for wrong in (dict(drop=1.2), dict(single=-1), dict(per="pixel")):
+    for wrong in ({"drop": 1.2}, {"single": -1}, {"per": "pixel"}):
         with pytest.raises(UsageError, match="drop-path"):
             DropPath(**wrong)
     with pytest.raises(UsageError, match="share"):

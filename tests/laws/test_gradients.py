@@ -137,7 +137,9 @@ def test_gradient_polynomial_and_signed_sweep_equal_enumeration(name):
     assert (distance <= 5 * error + 1e-12 * squares.mean(1)).all()
 
 
-@pytest.mark.parametrize("name", ["highway", "dense", "fractal", "gated nest", "pre", "two columns"])
+@pytest.mark.parametrize(
+    "name", ["highway", "dense", "fractal", "gated nest", "pre", "two columns"]
+)
 def test_the_signed_sweep_over_all_patterns_is_exact(name):
     """The mean over every set of signs, not an estimate: the sum over paths of |g|^2, at each
     length."""
@@ -160,7 +162,9 @@ def test_the_signed_sweep_over_all_patterns_is_exact(name):
     torch.testing.assert_close(mean, squares, rtol=1e-8, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["pre", "highway", "dense", "nested", "fractal", "gated nest", "columns"])
+@pytest.mark.parametrize(
+    "name", ["pre", "highway", "dense", "nested", "fractal", "gated nest", "columns"]
+)
 def test_sampled_paths_are_paths(name):
     """Every norm is that of a path of its length; all of them are found, about equally often."""
     build = {"pre": narrow, "nested": lambda: nested(units=1)}.get(name, SMALL[name])
