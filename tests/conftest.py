@@ -20,7 +20,6 @@ from residuum.networks.stacks import Convolution, classified, dropout, max_pool,
 from residuum.networks.stages import Stage, residual, row
 from residuum.parts.arrangements import ORIGINAL, PREACT
 from residuum.parts.branches import basic
-from residuum.parts.companions import Companion
 from residuum.parts.heads import linear_head
 from residuum.parts.maxout import Maxout
 from residuum.parts.merges import Concat, Gate, Mean
@@ -161,11 +160,11 @@ def stacked(seed: int = 0) -> ResidualNetwork:
     """Maxout layers, of which three keep the shape; an even kernel, a companion, pools, dropout."""
     torch.manual_seed(seed)
 
-    def companion(width: int) -> nn.Module:
-        return Companion(nn.Sequential(nn.Flatten(), nn.Linear(width * 64, 10)))
+    def head(width: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(width * 64, 10))
 
     items = [dropout(0.1), Convolution(6, 5), Convolution(6, 2), max_pool(3),
-             Convolution(6, between=companion), dropout(0.5), Convolution(8), Convolution(8, 1),
+             Convolution(6, head=head), dropout(0.5), Convolution(8), Convolution(8, 1),
              Convolution(8, stride=2)]  # fmt: skip
     return stack(items, classified(8, 10), Maxout, 2)
 

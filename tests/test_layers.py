@@ -1,7 +1,5 @@
 """Stacks of layers, dense layers, gates, maxout and companions: what the builders put where."""
 
-import copy
-
 import pytest
 import torch
 from conftest import MENAGERIE, image_batch, leaf_units, lively
@@ -25,10 +23,10 @@ from residuum.networks.highway import highway, highway_linear
 from residuum.networks.mlp import mlp_resnet
 from residuum.networks.nin import all_cnn, dsn, nin
 from residuum.networks.stacks import Convolution, classified, max_pool, stack
-from residuum.parts.companions import companions
 from residuum.parts.init import HIGHWAY, NORMAL, ORTHONORMAL, UNIFORM, XAVIER
 from residuum.parts.maxout import Maxout
 from residuum.parts.stems import flat_stem
+from residuum.parts.wrappers import Companion
 from residuum.presets import preset
 
 
@@ -115,34 +113,21 @@ def test_maxout_by_hand():
 
 
 def test_companions_act_in_training_alone():
-    network = dsn(10, size=8)
-    found = list(companions(network))
-    assert len(found) == 3
-    x = image_batch(2, 8)
+    network, x = dsn(10, size=8), image_batch(2, 8)
+    found = [m for m in network.modules() if isinstance(m, Companion)]
     network.train()(x)
     assert [c.logits.shape for c in found] == [(2, 10)] * 3
     sum(c.logits.sum() for c in found).backward()
     assert all(p.grad is not None for c in found for p in c.parameters())
-    assert network.stem[0].weight.grad is not None
-    twin = copy.deepcopy(network)  # logits of a graph could not be copied
-    assert all(c.logits is None for c in companions(twin))
-    network.eval()(x)
-    assert all(c.logits is None for c in found)
+    before = found[0].road(x)
+    assert (before < 0).any()  # ahead of the ReLU
+    torch.testing.assert_close(found[0].logits, found[0].head(before))
+    network.eval()
     with torch.no_grad():
         expected = network(x)
         for companion in found:
-            nn.init.normal_(companion.classifier[1].weight)
+            nn.init.normal_(companion.head[1].weight)
         assert torch.equal(network(x), expected)
-
-
-def test_a_companion_reads_its_convolution_ahead_of_the_relu():
-    network = dsn(10, size=8).train()
-    x = image_batch(2, 8)
-    network(x)
-    first = next(companions(network))
-    before = network.stem[0](x)
-    assert (before < 0).any()
-    torch.testing.assert_close(first.logits, first.classifier(before))
 
 
 def test_gates_start_at_their_bias():

@@ -70,7 +70,7 @@ class PathSampler:
         if isinstance(self.expression, Leaf):
             return ()
         if isinstance(self.expression, Series):
-            return self.draw(length, source)
+            return self.draw(length, source)  # type: ignore[return-value] - there is such a path
         at = _pick([p.counts[length] if length < len(p.counts) else 0 for p in self.parts], source)
         chosen = self.parts[at]
         if chosen.expression == Series():

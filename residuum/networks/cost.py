@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..parts.companions import Companion
+from ..parts.wrappers import Companion
 from ..units import ResidualNetwork, ResidualUnit, Row
 
 
@@ -58,8 +58,9 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
 
 
 def _parameters(module: nn.Module) -> int:
-    helping = [p for m in module.modules() if isinstance(m, Companion) for p in m.parameters()]
-    return sum(p.numel() for p in module.parameters()) - sum(p.numel() for p in helping)
+    heads = [m.head for m in module.modules() if isinstance(m, Companion)]
+    helping = {p for head in heads for p in head.parameters()}
+    return sum(p.numel() for p in module.parameters() if p not in helping)
 
 
 def _layers(module: nn.Module) -> int:
@@ -70,7 +71,7 @@ def _layers(module: nn.Module) -> int:
     if isinstance(module, nn.Conv2d | nn.Linear):
         return 1
     if isinstance(module, Companion):
-        return 0
+        return _layers(module.road)
     if isinstance(module, ResidualUnit):
         return sum(_layers(part) for part in (module.before, module.branch, module.after))
     return sum(_layers(part) for part in module.children())

@@ -6,11 +6,10 @@ from functools import partial
 from torch import nn
 
 from ..errors import UsageError
-from ..parts.companions import Companion
 from ..units import ResidualNetwork
 from .stacks import Convolution, average_pool, classified, dropout, max_pool, stack
 
-Between = Callable[[int], nn.Module]
+Head = Callable[[int], nn.Module]
 
 
 def nin(classes: int) -> ResidualNetwork:
@@ -31,24 +30,23 @@ def dsn(classes: int, size: int = 32) -> ResidualNetwork:
     if size % 4:
         raise UsageError(f"DSN halves its images twice: {size} pixels do not divide by 4")
 
-    def companion(pixels: int, width: int) -> nn.Module:
-        linear = nn.Linear(width * pixels * pixels, classes)
-        return Companion(nn.Sequential(nn.Flatten(), linear))
+    def head(pixels: int, width: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(width * pixels * pixels, classes))
 
     sides = (size, size // 2, size // 4)
-    return _nin(classes, max_pool(3), [partial(companion, side) for side in sides])
+    return _nin(classes, max_pool(3), [partial(head, side) for side in sides])
 
 
 def _nin(
-    classes: int, second_pool: Callable[[], nn.Module], between: list[Between | None] | None = None
+    classes: int, second_pool: Callable[[], nn.Module], heads: list[Head | None] | None = None
 ) -> ResidualNetwork:
-    first, second, third = between or [None] * 3
+    first, second, third = heads or [None] * 3
     items = [
-        Convolution(192, 5, between=first), Convolution(160, 1), Convolution(96, 1),
+        Convolution(192, 5, head=first), Convolution(160, 1), Convolution(96, 1),
         max_pool(3), dropout(0.5),
-        Convolution(192, 5, between=second), Convolution(192, 1), Convolution(192, 1),
+        Convolution(192, 5, head=second), Convolution(192, 1), Convolution(192, 1),
         second_pool, dropout(0.5),
-        Convolution(192, 3, between=third), Convolution(192, 1),
+        Convolution(192, 3, head=third), Convolution(192, 1),
     ]  # fmt: skip
     return stack(items, classified(192, classes, nn.ReLU))
 

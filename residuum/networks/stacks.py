@@ -15,20 +15,22 @@ from ..errors import UsageError
 from ..parts.arrangements import ORIGINAL
 from ..parts.branches import branch, single
 from ..parts.shortcuts import Severed
+from ..parts.wrappers import Companion
 from ..units import ResidualNetwork, ResidualUnit
 
 
 class Convolution(NamedTuple):
     """A convolution with a bias and an activation; padded so that stride 1 keeps the size.
 
-    `padded` False: no padding. `between`: what stands ahead of the activation, of (width).
+    `padded` False: no padding. `head`: of (width), a classifier of what the convolution gives,
+    for training alone (`Companion`).
     """
 
     width: int
     kernel: int = 3
     stride: int = 1
     padded: bool = True
-    between: Callable[[int], nn.Module] | None = None
+    head: Callable[[int], nn.Module] | None = None
 
 
 Item = Convolution | Callable[[], nn.Module]  # a layer, or what stands behind one
@@ -87,9 +89,9 @@ def _convolved(
     if even:
         yield nn.ZeroPad2d((ahead, behind, ahead, behind))
     padding = behind if item.padded and not even else 0
-    yield nn.Conv2d(c_in, item.width * pieces, item.kernel, item.stride, padding)
-    if item.between is not None:
-        yield item.between(item.width * pieces)
+    width = item.width * pieces
+    conv = nn.Conv2d(c_in, width, item.kernel, item.stride, padding)
+    yield conv if item.head is None else Companion(conv, item.head(width))
     yield activation()
 
 

@@ -149,4 +149,26 @@ class Weighted(Wrapper):
         return None if carried is None else self.weight * carried
 
 
+class Companion(Wrapper):
+    """road(x); in training `logits` is then head(road(x)), for a loss of its own.
+
+    Deeply supervised nets (Lee et al. 2015, eq. 3): a classifier on what a hidden layer gives. The
+    scheme `Companions` takes its loss; whatever else is done, the network is as without it. `head`
+    maps what the road gives to (N, K); while `active` is False it is not computed.
+    """
+
+    active = True
+    logits: Tensor | None = None
+
+    def __init__(self, road: nn.Module | None, head: nn.Module):
+        super().__init__(road)
+        self.head = head
+
+    def forward(self, x: Tensor) -> Road:
+        carried = self.road(x)
+        if self.training and self.active:
+            self.logits = None if carried is None else self.head(carried)
+        return carried
+
+
 Settled = (Weighted,)  # parts with a `settle` that the loop calls after every step

@@ -29,7 +29,16 @@ def cifar(
     name: str, depth: int, network: partial, published: tuple[Published, ...], note: str = ""
 ) -> Preset:
     return Preset(
-        name, depth, HUANG17, network, None, HE_FAN_OUT, "densenet", published, note, options=()
+        name,
+        depth,
+        HUANG17,
+        network,
+        None,
+        HE_FAN_OUT,
+        "densenet-cifar",
+        published,
+        note,
+        options=(),
     )
 
 

@@ -27,12 +27,11 @@ MEANS = (
 
 def convolutional(
     name: str, depth: int, widths: tuple[int, ...], counts: tuple[int, ...],
-    *published: Published, note: str,
+    *published: Published, note: str, recipe: str = "highway-cifar",
 ) -> Preset:  # fmt: skip
     network = partial(highway, widths=widths, counts=counts)
     return Preset(
-        name, depth, SRIVASTAVA, network, None, HIGHWAY, "highway-cifar", published, note,
-        options=(),
+        name, depth, SRIVASTAVA, network, None, HIGHWAY, recipe, published, note, options=(),
     )  # fmt: skip
 
 
@@ -59,10 +58,10 @@ ROWS = (
                   note=f"the same network as highway19; {CODE}"),
     convolutional("highway3", 19, (40, 64, 96), (4, 5, 5),
                   c10(9.32, "", T1, f"accuracy 90.68; {SUBSET}"),
-                  note=WIDTHS.format("about 1.4M")),
+                  note=WIDTHS.format("about 1.4M"), recipe="highway-cifar-40k"),
     convolutional("highway4", 32, (32, 48, 64), (9, 9, 9),
                   c10(9.66, "", T1, f"accuracy 90.34; {SUBSET}"),
-                  note=WIDTHS.format("about 1.25M")),
+                  note=WIDTHS.format("about 1.25M"), recipe="highway-cifar-40k"),
     convolutional("highway19", 19, (32, 80, 128), (4, 5, 5), *MEANS, note=CODE),
     *(flat(f"highway-fc-{depth}", depth, partial(highway_linear), GATED)
       for depth in (10, 20, 50, 100)),

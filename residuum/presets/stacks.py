@@ -35,7 +35,7 @@ def stacked(
 def fit(number: int, depth: int, groups: Groups, *published: Published, note: str) -> Preset:
     network = partial(fitnet, groups=groups)
     name = f"fitnet{number}"
-    return stacked(name, depth, ROMERO, network, UNIFORM, "fitnet", *published, note=note)
+    return stacked(name, depth, ROMERO, network, UNIFORM, "fitnet-cifar", *published, note=note)
 
 
 PIECES = "500 hidden units of two pieces, which gives the parameters told"
@@ -57,20 +57,20 @@ ROWS = (
             note="966,986 parameters in use; 3,547,496 in training, with three companion heads "
             "that are no part of the network afterwards",
             options=("size",)),
-    stacked("allcnn-c", 9, SPRINGENBERG, all_cnn, HE_FAN_IN, "",
+    stacked("allcnn-c", 9, SPRINGENBERG, all_cnn, HE_FAN_IN, "allcnn-cifar",
             c10(9.08, "", SPRINGENBERG, BARE), c10(7.25, "", SPRINGENBERG, FLIPS),
             c10(4.41, "", SPRINGENBERG, "much more augmentation, larger images"),
             c100(33.71, "", SPRINGENBERG, BARE),
-            note=f"{NONE}. He initial weights are an interpretation"),
+            note="He initial weights are an interpretation"),
     stacked("elu18", 19, CLEVERT, partial(elu_network, stacks=ELU18, rates=DROPOUT), HE_FAN_IN, "",
             c10(6.55, "", CLEVERT, f"{FLIPS}; a later table says not augmented"),
             c100(24.28, "", CLEVERT, f"{FLIPS}; a later table says not augmented"),
             note="18 convolutions and that of the classes. Seven pools do not fit 32 pixels: five, "
             "and padding of 2x2 kernels on the right and below, are an interpretation. "
             "Dropout rates rise during the paper's training; no recipe is here"),
-    stacked("elu11", 11, CLEVERT, partial(elu_network, stacks=ELU11), HE_FAN_IN, "",
+    stacked("elu11", 11, CLEVERT, partial(elu_network, stacks=ELU11), HE_FAN_IN, "elu11-cifar",
             c100(28.75, "mean", CLEVERT, "+- 0.24; the comparison of activations"), classes=100,
-            note="pools as in elu18, an interpretation; no recipe is here"),
+            note="pools as in elu18, an interpretation"),
     fit(1, 11, FITNET1, c10(10.99, "", ROMERO, "accuracy 89.01"), note=PIECES),
     fit(2, 11, FITNET2, c10(8.94, "", ROMERO, "accuracy 91.06"), note=PIECES),
     fit(3, 13, FITNET3, c10(8.9, "", ROMERO, "accuracy 91.10"),
@@ -78,7 +78,7 @@ ROWS = (
     fit(4, 19, FITNET4, c10(8.39, "", ROMERO, "accuracy 91.61"), c100(35.04, "", ROMERO),
         note=f"{PIECES}; five in the released code, 2,742,102 parameters. Often quoted with 2.42 "
         "on SVHN, which is the network of 13 layers"),
-    stacked("fitnet-teacher", 5, ROMERO, teacher, UNIFORM, "fitnet",
+    stacked("fitnet-teacher", 5, ROMERO, teacher, UNIFORM, "fitnet-cifar",
             c10(9.82, "", ROMERO, "accuracy 90.18"), options=("size",),
             note="about 9M parameters are told; that convolutions keep the size is an "
             "interpretation"),

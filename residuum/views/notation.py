@@ -14,7 +14,7 @@ from itertools import count, groupby
 
 from .view import Expression, Leaf, Parallel, Series, single
 
-Part = str | list["Part | int"] | dict[str, "Part | list[Part]"]
+Part = str | list["Part | int"] | dict[str, "Part"]
 
 
 def write(expression: Expression) -> Part:
@@ -47,7 +47,8 @@ def _parts(part: Part, numbers: Iterator[int]) -> Iterator[Expression]:
         case {"around": inside}:
             yield Parallel((Series(), Series(tuple(_parts(inside, numbers)))))
         case {"roads": [around, through]}:
-            roads = (Series(tuple(_parts(road, numbers))) for road in (around, through))
+            both = (_parts(road, numbers) for road in (around, through))  # type: ignore[arg-type]
+            roads = (Series(tuple(road)) for road in both)
             yield Parallel(tuple(roads))
         case [int() as times, inside]:
             for _ in range(times):

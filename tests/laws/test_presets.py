@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from residuum.errors import UsageError
 from residuum.networks.fractalnet import FractalNetwork
+from residuum.parts.wrappers import Companion
 from residuum.presets import CATALOGUE, FAMILIES, Published, describe, find, preset, preset_cost
 from residuum.presets.index import PATH, listed
 from residuum.presets.write_index import rows, text
@@ -76,7 +77,8 @@ def test_counts_shape_and_paths(name):
         name
         for name, m in network.named_modules()
         if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)
-        and not {"shortcut", "merge", "classifier", "memory"} & set(name.split("."))
+        and not {"shortcut", "merge", "memory"} & set(name.split("."))
+        and m not in set(in_training_alone(network))
     ]
     assert len(weights) == row.depth == golden["depth"]
     total = 1 if all(u.plain for u in units) else 2 ** len(units)
@@ -85,10 +87,14 @@ def test_counts_shape_and_paths(name):
     assert int(paths(name).total) == total
 
 
+def in_training_alone(network):
+    """The layers of companions' heads."""
+    return [m for c in network.modules() if isinstance(c, Companion) for m in c.head.modules()]
+
+
 def used(network):
-    """Parameters but for companions', which are for training alone."""
-    named = network.named_parameters()
-    return sum(p.numel() for name, p in named if "classifier" not in name.split("."))
+    alone = {p for m in in_training_alone(network) for p in m.parameters()}
+    return sum(p.numel() for p in network.parameters() if p not in alone)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
