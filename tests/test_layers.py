@@ -134,10 +134,13 @@ def test_gates_start_at_their_bias():
     network = preset("highway1", seed=0)
     for unit in network.units:
         assert (unit.merge.transform.bias == -2).all()
-        fan_in = unit.merge.transform.weight[0].numel()
-        assert unit.merge.transform.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)  # fmt: skip  # noqa: E501
+        weight = unit.merge.transform.weight
+        deviation = (2 / weight[0].numel()) ** 0.5
+        assert weight.std().item() == pytest.approx(deviation, rel=0.05)
         assert (unit.branch[0].bias == 0).all()
     assert network.stem[1].weight.std().item() == pytest.approx(0.05, rel=0.1)
+    code = preset("highway19", seed=0)
+    assert code.stem[1].weight.std().item() == pytest.approx(1, rel=0.1)
     assert (preset("highway-fc-10", seed=0).units[3].merge.transform.bias == -1).all()
 
 

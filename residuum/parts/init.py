@@ -99,6 +99,9 @@ HE_FAN_IN_ALL = Initialisation("he_normal fan-in, linear too", he("in"), he("in"
 HIGHWAY = Initialisation(
     "he_normal fan-in, linear too, first normal 0.05", he("in"), he("in"), first=gaussian(0.05)
 )
+HIGHWAY_CODE = Initialisation(
+    "he_normal fan-in, linear too, first normal 1", he("in"), he("in"), first=gaussian(1)
+)
 XAVIER = Initialisation("xavier uniform", xavier, xavier)
 NORMAL = Initialisation("normal 0.05", gaussian(0.05), gaussian(0.05))
 UNIFORM = Initialisation("uniform 0.005", uniform(0.005), uniform(0.005))

@@ -3,7 +3,7 @@
 from functools import partial
 
 from ..networks.highway import highway, highway_linear, plain_linear
-from ..parts.init import HE_FAN_IN_ALL, HIGHWAY
+from ..parts.init import HE_FAN_IN_ALL, HIGHWAY, HIGHWAY_CODE, Initialisation
 from .family import Preset
 from .published import Published
 from .residual import c10, c100
@@ -13,10 +13,9 @@ T1 = SRIVASTAVA + ", table 1"
 LATER = "Srivastava et al. 2015, Training Very Deep Networks"
 SUBSET = "trained on 40,000 of the 50,000 images"
 WIDTHS = "widths fitted to the parameters told, {}; interpretation"
-CODE = (
-    "as the released code: gate bias -2, dropout 0.2 at four places; its first convolution starts "
-    "from N(0, 1) through a misnamed field, 0.05 is meant (interpretation)"
-)
+GATES = "gate bias -2 and dropout 0.2 at four places, as in the released code"
+MEANT = f"{GATES}; its first convolution starts from N(0, 1) through a misnamed field, here from "
+MEANT += "the 0.05 that is meant: an interpretation. highway19 is what the code runs"
 MEANS = (
     c10(7.6, "best run", LATER, "crops and flips"),
     c10(7.72, "mean of 5 runs", LATER, "often quoted beside best runs"),
@@ -28,10 +27,11 @@ MEANS = (
 def convolutional(
     name: str, depth: int, widths: tuple[int, ...], counts: tuple[int, ...],
     *published: Published, note: str, recipe: str = "highway-cifar",
+    start: Initialisation = HIGHWAY,
 ) -> Preset:  # fmt: skip
     network = partial(highway, widths=widths, counts=counts)
     return Preset(
-        name, depth, SRIVASTAVA, network, None, HIGHWAY, recipe, published, note, options=(),
+        name, depth, SRIVASTAVA, network, None, start, recipe, published, note, options=(),
     )  # fmt: skip
 
 
@@ -55,14 +55,15 @@ ROWS = (
     convolutional("highway1", 11, (24, 32, 64), (2, 2, 2), c10(10.82, "", T1, "accuracy 89.18"),
                   note=WIDTHS.format("about 236K")),
     convolutional("highway2", 19, (32, 80, 128), (4, 5, 5), c10(7.76, "", T1, "accuracy 92.24"),
-                  note=f"the same network as highway19; {CODE}"),
+                  note=MEANT),
     convolutional("highway3", 19, (40, 64, 96), (4, 5, 5),
                   c10(9.32, "", T1, f"accuracy 90.68; {SUBSET}"),
                   note=WIDTHS.format("about 1.4M"), recipe="highway-cifar-40k"),
     convolutional("highway4", 32, (32, 48, 64), (9, 9, 9),
                   c10(9.66, "", T1, f"accuracy 90.34; {SUBSET}"),
                   note=WIDTHS.format("about 1.25M"), recipe="highway-cifar-40k"),
-    convolutional("highway19", 19, (32, 80, 128), (4, 5, 5), *MEANS, note=CODE),
+    convolutional("highway19", 19, (32, 80, 128), (4, 5, 5), *MEANS, start=HIGHWAY_CODE,
+                  note=f"{GATES}; the first convolution starts from N(0, 1), as there"),
     *(flat(f"highway-fc-{depth}", depth, partial(highway_linear), GATED)
       for depth in (10, 20, 50, 100)),
     *(flat(f"plain-fc-{depth}", depth, partial(plain_linear), PLAIN)
