@@ -5,7 +5,8 @@ import torch.nn.functional as F
 
 from residuum.anatomy import Examples, count_paths, delete_each
 from residuum.data import load
-from residuum.data.augment import Pixels, statistics
+from residuum.data.augment import Pixels
+from residuum.data.normalise import fit
 from residuum.networks.stages import Stage, residual, row
 from residuum.parts.arrangements import PREACT
 from residuum.parts.branches import basic
@@ -22,8 +23,8 @@ network = ResidualNetwork(cifar_stem(16, PREACT), units, linear_head(32, 10, PRE
 HE_FAN_OUT(network, seed=0)
 
 data = load("digits")
-mean, std = statistics(data.train, "channel")
-train, test = (Pixels(part, mean, std, 0, "cpu") for part in (data.train, data.test))
+normaliser = fit(data.train, "channel")
+train, test = (Pixels(part, normaliser, "cpu") for part in (data.train, data.test))
 optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
 for epoch in range(4):
     for indices in torch.randperm(len(train), generator=torch.Generator().manual_seed(epoch)).split(

@@ -79,6 +79,8 @@ class Machine(Hardware):
     """Otherwise autocast; float16 adds a gradient scaler."""
     compile: bool = False
     """Use torch.compile for training steps."""
+    recompute: bool = False
+    """Compute activations again in the backward pass: very deep networks in little memory."""
     save_seconds: NotNegative = 60.0
     """A checkpoint at least this often, and at the end of every epoch."""
 
@@ -87,6 +89,8 @@ class Machine(Hardware):
         found = super().resolved()
         if self.precision == "float16" and found.device == "cpu":
             raise UsageError("precision float16 needs a GPU. Use --precision bfloat16 on a CPU")
+        if self.recompute and self.compile:
+            raise UsageError("recompute and compile exclude each other: leave one of them out")
         return found
 
 

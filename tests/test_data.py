@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 from residuum.data import load
-from residuum.data.augment import Pixels, crops_and_flips, order, statistics
+from residuum.data.augment import Pixels, crops_and_flips, order
 from residuum.data.augmentation import Augmentation
 from residuum.data.decode import decode
 from residuum.data.images import Images, split
+from residuum.data.normalise import fit
 from residuum.errors import DataError, UsageError
 
 
@@ -183,8 +184,8 @@ def test_order_is_a_permutation_and_a_function():
 @pytest.mark.row("T20")
 def test_augmentation_depends_on_seed_epoch_and_index_alone():
     images = some_images()
-    mean, std = statistics(images, "channel")
-    pixels, draws = Pixels(images, mean, std, 4, "cpu"), crops_and_flips(Augmentation(), 7, 2, 20)
+    pixels = Pixels(images, fit(images, "channel"), "cpu", Augmentation())
+    draws = crops_and_flips(Augmentation(), 7, 2, 20)
     whole = pixels.batch(torch.arange(20), draws)[0]
     some = torch.tensor([13, 4, 19])
     assert torch.equal(pixels.batch(some, draws[some])[0], whole[some])
@@ -195,12 +196,12 @@ def test_augmentation_depends_on_seed_epoch_and_index_alone():
 
 def test_crop_and_flip_equal_a_plain_computation():
     images = some_images()
-    mean, std = statistics(images, "pixel")
-    pad, draws = 2, torch.tensor([[0, 4, 1], [3, 1, 0], [2, 2, 1]])
-    found, _ = Pixels(images, mean, std, pad, "cpu").batch(torch.tensor([5, 6, 7]), draws)
+    said, draws = fit(images, "pixel"), torch.tensor([[0, 4, 1], [3, 1, 0], [2, 2, 1]])
+    pixels = Pixels(images, said, "cpu", Augmentation(pad=2))
+    found, _ = pixels.batch(torch.tensor([5, 6, 7]), draws)
     for image, index, (top, left, flip) in zip(found, (5, 6, 7), draws.tolist(), strict=True):
-        normalised = (images.pixels[index].float() - mean) / std
-        wide = torch.nn.functional.pad(normalised.permute(2, 0, 1), [pad] * 4)
+        normalised = (images.pixels[index].float() - said.mean) / said.std
+        wide = torch.nn.functional.pad(normalised.permute(2, 0, 1), [2] * 4)
         crop = wide[:, top : top + 8, left : left + 8]
         torch.testing.assert_close(image, crop.flip(2) if flip else crop)
     assert found.is_contiguous(memory_format=torch.channels_last)
@@ -218,8 +219,7 @@ def test_draws_cover_their_range_evenly():
 @pytest.mark.parametrize("kind", ["channel", "pixel", "pixel-mean"])
 def test_normalised_images_have_the_statistics_they_should(kind):
     images = some_images(50)
-    mean, std = statistics(images, kind)
-    x = Pixels(images, mean, std, 0, "cpu").batch(torch.arange(50))[0].double()
+    x = Pixels(images, fit(images, kind), "cpu").batch(torch.arange(50))[0].double()
     if kind == "channel":
         torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0)
         torch.testing.assert_close(
@@ -228,7 +228,10 @@ def test_normalised_images_have_the_statistics_they_should(kind):
     else:
         torch.testing.assert_close(x.mean(0), torch.zeros(3, 8, 8).double(), atol=1e-5, rtol=0)
     if kind == "pixel":
-        assert x.square().mean().item() == pytest.approx(1, rel=1e-4)
+        # of the values before the mean image is subtracted, as the code of Huang et al. has it
+        scale = images.pixels.double().std(correction=0).item() / 255
+        other = Pixels(images, fit(images, "pixel-mean"), "cpu").batch(torch.arange(50))[0]
+        torch.testing.assert_close(x * scale, other.double(), atol=1e-6, rtol=1e-5)
 
 
 def test_split_is_stratified():

@@ -5,9 +5,13 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from residuum.data import load
+from residuum.data.images import Dataset
 from residuum.errors import UsageError
+from residuum.experiments.bench import Bench
 from residuum.pages.page import render
 from residuum.results import Study
+from residuum.studies.run import Request, run_study
 from residuum.training import Machine
 from residuum.verbs import plan, report, study
 
@@ -91,6 +95,16 @@ def test_the_studys_folder_holds_what_it_shows_and_nothing_else(done):
         for line in (folder.parent / "store" / "jobs.jsonl").read_text().splitlines()
     ]
     assert len(keys) == len(set(keys)) == 16
+
+
+def test_data_too_small_for_a_batch_is_refused_before_any_work(tmp_path, monkeypatch):
+    digits = load("digits")
+    few = Dataset("few", digits.train.first(16), digits.test.first(16), digits.classes)
+    monkeypatch.setattr("residuum.presets.catalogue.Preset.build", None)  # nothing is built
+    bench = Bench(tmp_path / "store", few, CPU)
+    with pytest.raises(UsageError, match="larger than the training part of few, 16 images"):
+        run_study(Request("veit2016", "smoke"), bench, tmp_path / "output")
+    assert not (tmp_path / "output").exists()
 
 
 def test_a_plan_prices_and_writes_nothing(tmp_path):

@@ -22,7 +22,8 @@ from residuum.reader import build, plain
 from residuum.training import RECIPES, About, Blueprint, Machine, Recipe, Run, find_recipe, train
 from residuum.training.checkpoint import load_weights
 from residuum.training.distributed import Team
-from residuum.training.loop import Trainer, steps_per_epoch
+from residuum.training.epoch import steps_per_epoch
+from residuum.training.loop import Trainer
 from residuum.training.optimisers import SGD, Adam, AdamW, RMSProp, parameter_groups
 from residuum.training.recipes import recipe_from_file
 from residuum.training.schedules import Cosine, Steps, Warmup

@@ -35,14 +35,14 @@ def lesion(found: verbs.Lesions, *, csv: Csv = False) -> str:
     lesions = () if found.spread else sorted(found.lesions, key=lambda each: -each.change)
     for each in lesions:
         numbers = ",".join(map(str, each.deleted))
-        change = f"{100 * each.change:+.2f} points"
+        change = f"{100 * each.change:+z.2f} points"
         error = rate_words(each.error, each.interval)
         rows.append(
             (f"without {numbers}", bar(each.error), error, change, f"p = {each.p_value:.2g}")
         )
     for one in sorted(found.decided, key=lambda one: -one.change):
         low, high = one.change_interval
-        change = f"{100 * one.change:+.2f} points [{100 * low:.2f}, {100 * high:.2f}]"
+        change = f"{100 * one.change:+z.2f} points [{100 * low:z.2f}, {100 * high:z.2f}]"
         what = f"without {one.deleted[0]}", bar(one.error), one.decision
         rows.append((*what, change, f"n = {one.n}"))
     intact = rate_words(found.intact, found.intact_interval)

@@ -1,4 +1,4 @@
-"""Order, augmentation and normalisation on the device, from one uint8 tensor.
+"""Order, augmentation and normalisation on the device, from one tensor of images.
 
 All of it is a function of (seed, epoch, index). Nothing here has a state, so a run resumes in the
 middle of an epoch exactly, and workers or devices change nothing.
@@ -6,11 +6,16 @@ middle of an epoch exactly, and workers or devices change nothing.
 
 import hashlib
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .augmentation import Augmentation, Normalisation
+from ..errors import UsageError
+from ..reader import check
+from .augmentation import Augmentation
 from .images import Images
+from .normalise import Normaliser
 
 
 def derived_seed(*key: object) -> int:
@@ -24,37 +29,62 @@ def generator(*key: object) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(*key))
 
 
-def order(seed: int, epoch: int, n: int) -> Tensor:
-    """The permutation of 0..n-1 in which an epoch sees its examples."""
-    return torch.randperm(n, generator=generator(seed, "order", epoch))
+def order(seed: int, epoch: int, n: int, replacement: bool = False) -> Tensor:
+    """(n,): the examples that an epoch sees, in order: all of 0..n-1 once.
+
+    With `replacement` each is drawn from all, so that some come twice and some not at all.
+    """
+    source = generator(seed, "order", epoch)
+    if replacement:
+        return torch.randint(0, n, (n,), generator=source)
+    return torch.randperm(n, generator=source)
 
 
 def crops_and_flips(augmentation: Augmentation, seed: int, epoch: int, n: int) -> Tensor:
     """(n, 3) int64: the crop's top and left, and whether to flip, of every example of an epoch."""
     source = generator(seed, "augment", epoch)
-    crops = torch.randint(0, 2 * augmentation.pad + 1, (n, 2), generator=source)
+    crops = torch.randint(0, sum(augmentation.padding) + 1, (n, 2), generator=source)
     flips = torch.randint(0, 2 if augmentation.flip else 1, (n, 1), generator=source)
     return torch.cat([crops, flips], dim=1)
+
+
+def crops_and_flips_of_batches(
+    augmentation: Augmentation, seed: int, epoch: int, n: int, batch_size: int
+) -> Tensor:
+    """The same, (n, 3), by the place in the epoch: one crop a batch, half of its images flipped."""
+    source, rows = generator(seed, "augment", epoch), []
+    for begin in range(0, n, batch_size):
+        size = min(batch_size, n - begin)
+        crop = torch.randint(0, sum(augmentation.padding) + 1, (1, 2), generator=source)
+        flips = torch.randperm(size, generator=source) < (size // 2 if augmentation.flip else 0)
+        rows.append(torch.cat([crop.expand(size, 2), flips[:, None].long()], dim=1))
+    return torch.cat(rows)
 
 
 class Pixels:
     """The images of one part on the device, ready to be gathered into normalised batches.
 
     The border of the padded images is zero in pixels and in the mean, so it is zero once
-    normalised: padding with the mean, as the papers' code does. Memory: N x (H + 2 pad) x (W + 2
-    pad) x 3 bytes.
+    normalised: padding with the mean, as the papers' code does; or both are reflected. Memory: N x
+    (H + padding) x (W + padding) x 3 bytes, four times as much where `normaliser` prepares.
     """
 
     def __init__(
-        self, images: Images, mean: Tensor, std: Tensor, pad: int, device: torch.device | str
+        self,
+        images: Images,
+        normaliser: Normaliser,
+        device: torch.device | str,
+        augmentation: Augmentation | None = None,
     ):
-        border = (0, 0, pad, pad, pad, pad)
+        plan = augmentation or Augmentation(pad=0)
+        check(plan, "augmentation", UsageError)
         self.size = images.pixels.shape[1:3]
-        self.padded = torch.nn.functional.pad(images.pixels, border).to(device)
+        self.padded = _padded(normaliser.prepared(images.pixels), plan).to(device)
         self.labels = images.labels.to(device)
-        full_mean = mean.expand(*self.size, 3).contiguous()
-        self.mean = torch.nn.functional.pad(full_mean, border).to(device)
-        self.std, self.pad, self.device = std.to(device), pad, torch.device(device)
+        full_mean = normaliser.mean.expand(*self.size, 3).contiguous()
+        self.mean = _padded(full_mean[None], plan)[0].to(device)
+        self.std, self.pad = normaliser.std.to(device), plan.pad
+        self.device = torch.device(device)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,7 +92,7 @@ class Pixels:
     def batch(self, indices: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Normalised images (B, 3, H, W) float32 in channels-last memory, and labels (B,).
 
-        `draws` are the rows of `crops_and_flips` for these indices; without them the image as is.
+        `draws` are rows of `crops_and_flips`, one for each index; without them the image as is.
         """
         height, width = self.size
         indices = indices.to(self.device)
@@ -77,27 +107,13 @@ class Pixels:
         return ((pixels - self.mean[at]) / self.std).permute(0, 3, 1, 2), self.labels[indices]
 
 
-def statistics(images: Images, kind: Normalisation) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the training images, on the scale 0-255.
-
-    - "channel": one of each per channel (fb.resnet.torch), (3,) and (3,);
-    - "pixel-mean": the mean image, nothing divided but the scale, (H, W, 3) and 255 (He 2015);
-    - "pixel": the mean image and one standard deviation (Huang et al. 2016).
-
-    Sums are taken in float64, in chunks.
-    """
-    mean = torch.zeros(images.pixels.shape[1:], dtype=torch.float64)
-    square = torch.zeros_like(mean)
-    for chunk in images.pixels.cpu().split(4096):
-        chunk = chunk.double()
-        mean += chunk.sum(0)
-        square += chunk.square().sum(0)
-    mean, square = mean / len(images), square / len(images)
-    if kind == "channel":
-        mean, square = mean.mean((0, 1)), square.mean((0, 1))
-        std = (square - mean.square()).clamp_min(0).sqrt()
-    elif kind == "pixel":
-        std = (square.mean() - mean.square().mean()).clamp_min(0).sqrt().reshape(1)
-    else:
-        std = torch.tensor([255.0], dtype=torch.float64)
-    return mean.float(), torch.where(std > 0, std, 255.0).float()
+def _padded(images: Tensor, plan: Augmentation) -> Tensor:
+    """(N, H, W, 3) with the border of the plan."""
+    before, after = plan.padding
+    if plan.border == "mean":
+        return F.pad(images, (0, 0, before, after, before, after))
+    rows, columns = (
+        torch.from_numpy(np.pad(np.arange(size), (before, after), mode="reflect"))
+        for size in images.shape[1:3]
+    )
+    return images[:, rows][:, :, columns]

@@ -1,6 +1,7 @@
 """What a data set is once it is read: one uint8 tensor of images, their labels, their names."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,15 +101,44 @@ class DataDescription:
 
 def split(images: Images, seed: int, test_share: float) -> tuple[Images, Images]:
     """Train and test parts, drawn class by class: a function of the seed."""
-    generator, train, test = torch.Generator().manual_seed(seed), [], []
-    for label in images.labels.unique(sorted=True):
-        members = torch.nonzero(images.labels == label).flatten()
+    return _parts(images, seed, lambda members: max(1, round(test_share * members)))
+
+
+def hold_out(train: Images, n: int) -> tuple[Images, Images | None]:
+    """What is trained on, and `n` validation images, equally many of each class (0: none).
+
+    Always the same images of a data set. DataError: n is no multiple of the number of classes, or a
+    class would be left without images.
+    """
+    if n == 0:
+        return train, None
+    each = require_even(train, n)
+    return _parts(train, 0, lambda members: each)
+
+
+def require_even(train: Images, n: int) -> int:
+    """How many of each class are held out for n in all. DataError: see `hold_out`."""
+    counts = train.labels.unique(return_counts=True)[1]
+    each, rest = divmod(n, len(counts))
+    if rest or each >= int(counts.min()):
+        of = f"{len(train)} training images of {len(counts)} classes, the smallest {counts.min()}"
+        advice = "Give a multiple of the number of classes that leaves images in each"
+        raise DataError(f"{n} validation images cannot be held out of {of}. {advice}")
+    return each
+
+
+def _parts(images: Images, seed: int, held_out: Callable[[int], int]) -> tuple[Images, Images]:
+    """What stays and what is held out: of each class as many as `held_out(its size)` says."""
+    generator, kept, taken = torch.Generator().manual_seed(seed), [], []
+    labels = images.labels.cpu()
+    for label in labels.unique(sorted=True):
+        members = torch.nonzero(labels == label).flatten()
         members = members[torch.randperm(len(members), generator=generator)]
-        held_out = max(1, round(test_share * len(members)))
-        test.append(members[:held_out])
-        train.append(members[held_out:])
-    seen, unseen = (torch.cat(members).sort().values for members in (train, test))
-    return (
-        Images(images.pixels[seen], images.labels[seen]),
-        Images(images.pixels[unseen], images.labels[unseen]),
+        n = held_out(len(members))
+        taken.append(members[:n])
+        kept.append(members[n:])
+    chosen = (
+        torch.cat(members).sort().values.to(images.labels.device) for members in (kept, taken)
     )
+    stays, held = (Images(images.pixels[which], images.labels[which]) for which in chosen)
+    return stays, held

@@ -9,6 +9,7 @@ from ..data import Dataset
 from ..presets import preset_cost
 from ..training import Machine
 from ..training.distributed import Team
+from ..training.epoch import steps_per_epoch
 from ..training.loop import Trainer
 from .bench import Bench, Job
 from .trial import Trial
@@ -39,7 +40,8 @@ def price(jobs: Sequence[Job], bench: Bench) -> list[Priced]:
         done = bench.finished(trial) is not None
         cost = preset_cost(trial.preset, len(data.classes), trial.options, data.size)
         batch = min(recipe.batch_size, len(data.train))
-        steps = recipe.iterations(recipe.length, -(-len(data.train) // recipe.batch_size))
+        per_epoch = steps_per_epoch(data.name, len(data.train), recipe)
+        steps = recipe.iterations(recipe.length, per_epoch)
         flops = 3.0 * cost.flops * batch * steps
         seconds = 0.0 if done else steps * _step_seconds(trial, data, machine)
         folder, left = bench.folder(trial), len(bench.missing(job))
@@ -52,7 +54,8 @@ def _step_seconds(trial: Trial, data: Dataset, machine: Machine) -> float:
     few = data.train.first(4 * trial.recipe.batch_size)
     small = replace(data, train=few, test=data.test.first(1))
     network, team = trial.build(len(data.classes)), Team(device=machine.device)
-    trainer = Trainer(network, small, trial.recipe, machine, team)
+    recipe = replace(trial.recipe, validation=0)
+    trainer = Trainer(network, small, recipe, machine, team)
     trainer.advance()
     start = time.perf_counter()
     for _ in range(TIMED_STEPS):

@@ -9,7 +9,9 @@ from torch import Tensor
 from .. import progress
 from ..anatomy.deletions import spread_out
 from ..data import Dataset, Images
-from ..data.augment import Pixels, statistics
+from ..data.crops import pixels_of
+from ..data.images import hold_out
+from ..data.normalise import Normaliser, fit
 from ..errors import CheckpointError, DataError
 from ..presets import preset
 from ..training import Run
@@ -36,16 +38,20 @@ class Subject:
         return self._examples(self.data.test, n)
 
     def train(self, n: int | None = None) -> tuple[Tensor, Tensor]:
-        """The same of the training part."""
-        return self._examples(self.data.train, n)
+        """The same of what was trained on."""
+        return self._examples(self._trained_on, n)
 
     def _examples(self, part: Images, n: int | None) -> tuple[Tensor, Tensor]:
-        pixels = Pixels(part, *self._statistics, 0, "cpu")
+        pixels = pixels_of(part, self._normaliser, "cpu", crop=self.run.recipe.crop)
         return pixels.batch(spread_out(len(pixels), len(pixels) if n is None else n))
 
     @cached_property
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        return statistics(self.data.train, self.run.recipe.normalisation)
+    def _trained_on(self) -> Images:
+        return hold_out(self.data.train, self.run.recipe.validation)[0]
+
+    @cached_property
+    def _normaliser(self) -> Normaliser:
+        return fit(self._trained_on, self.run.recipe.normalisation)
 
 
 def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:

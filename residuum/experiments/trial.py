@@ -47,6 +47,12 @@ class Trial:
         """The network with the initial weights of the recipe's seed."""
         return presets.preset(self.preset, classes, self.recipe.seed, **self.options)
 
+    def require_batches(self, data: "Dataset") -> None:
+        """UsageError or DataError where the recipe cannot be followed on the data, before work."""
+        from ..training.epoch import require_data
+
+        require_data(data, self.recipe)
+
     def train(self, data: "Dataset", folder: Path, machine: "Machine") -> "Run":
         """Train, go on, or find it finished.
 

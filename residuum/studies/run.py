@@ -98,6 +98,8 @@ def run_study(
     A study that was stopped anywhere goes on. Raises what training and measuring raise.
     """
     paper, trials = request.paper, request.trials(bench.data)
+    for trial in trials.values():
+        trial.require_batches(bench.data)
     setting = request.setting(trials, bench.data)
     jobs = request.jobs(setting, trials)
     make_folder(output)

@@ -47,6 +47,7 @@ class Surroundings:
     processor: str  # the CPU's model
     instructions: str = ""  # the CPU's instruction set in use; "" before it was recorded
     keeps_memory: bool = False  # between steps; changes no number
+    recompute: bool = False  # in the backward pass; changes no number
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def describe(
         processes=1,
         compile=machine.compile,
         keeps_memory=machine.keeps_memory,
+        recompute=machine.recompute,
         **processor(),
     )
     described, digest = data.describe(), fingerprint.digest(network)
@@ -133,7 +135,8 @@ def require_same(folder: Path, old: Description, new: Description, network: nn.M
         holds = f"holds a run of something else: {'; '.join(changed[:6])}"
         raise UsageError(f"{folder}: {holds}. Choose another --output")
     before, now = (plain(run.machine) | dict(run.versions) for run in (old, new))
-    del now["keeps_memory"]  # changes no number
+    for same in ("keeps_memory", "recompute"):  # change no number
+        del now[same]
     moved = [f"{what} {before.get(what)} -> {value}" for what, value in now.items()
              if before.get(what) != value]  # fmt: skip
     if moved:

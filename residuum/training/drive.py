@@ -11,6 +11,7 @@ import torch
 from .. import progress
 from ..errors import Interrupted, NumericError, ResourceError
 from ..views.in_place import in_place
+from ..views.recompute import recomputed
 from .checkpoint import Checkpoint
 from .distributed import Team
 from .evaluation import Row
@@ -34,6 +35,8 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
             trainer.prepare()
         if type(trainer.scheme) is Plain:  # another may keep what parts of the network give
             stack.enter_context(in_place(trainer.network))
+        if trainer.machine.recompute:
+            stack.enter_context(recomputed(trainer.network))
         stack.callback(trainer.forget_draws)
         while trainer.step < total:
             _step(trainer)

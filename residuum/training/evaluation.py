@@ -26,6 +26,7 @@ class Row:
     test_error: float | None
     test_n: int
     watched_gradient: float | None = None  # mean |gradient| of the watched parameter
+    validation_error: float | None = None  # None where nothing is held out
 
 
 class Scores(NamedTuple):

@@ -9,13 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data import Dataset
-from ..data.augment import Pixels, crops_and_flips, generator, order, statistics
+from ..data.augment import Pixels, generator
+from ..data.crops import pixels_of
+from ..data.images import hold_out
+from ..data.normalise import fit
 from ..errors import CheckpointError, NumericError, UsageError, nearest
 from ..machine import Machine
 from ..parts.wrappers import Drawn, Settled
 from ..task import Classification
 from .checkpoint import Checkpoint, State, load_weights, require_finite
 from .distributed import Team
+from .epoch import draw_epoch, steps_per_epoch
 from .evaluation import Row, Scores, evaluate
 from .memory import recall, remember
 from .optimisers import parameter_groups
@@ -47,12 +51,16 @@ class Trainer:
         self.settled = [m for m in network.modules() if isinstance(m, Settled)]
         self.network = network.to(team.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.watched = None if watch is None else _parameter(network, watch)
-        mean, std = statistics(data.train, recipe.normalisation)
-        pad = recipe.augmentation.pad if recipe.augmentation else 0
-        self.train_pixels = Pixels(data.train, mean, std, pad, team.device)
-        self.test_pixels = Pixels(data.test, mean, std, 0, team.device)
-        self.size = len(data.train)
-        self.steps_per_epoch = steps_per_epoch(data.name, self.size, recipe, team.size)
+        train, held_out = hold_out(data.train, recipe.validation)
+        normaliser, device = fit(train, recipe.normalisation), team.device
+        crop = recipe.crop
+        self.train_pixels = pixels_of(train, normaliser, device, recipe.augmentation, crop)
+        self.test_pixels = pixels_of(data.test, normaliser, device, crop=crop)
+        self.validation_pixels = None
+        if held_out is not None:
+            self.validation_pixels = pixels_of(held_out, normaliser, device, crop=crop)
+        self.size = len(train)
+        self.steps_per_epoch = steps_per_epoch(data.name, len(data.train), recipe, team.size)
         self.total_steps = recipe.iterations(recipe.length, self.steps_per_epoch)
         groups = parameter_groups(network, recipe)
         self.optimiser = recipe.optimiser.build(groups, recipe.learning_rate)
@@ -82,12 +90,12 @@ class Trainer:
         """This rank's part of the batch that belongs to `step`."""
         epoch, at = divmod(self.step, self.steps_per_epoch)
         if self._drawn is None or self._drawn[0] != epoch:
-            seed, augmentation = self.recipe.seed, self.recipe.augmentation
-            draws = crops_and_flips(augmentation, seed, epoch, self.size) if augmentation else None
-            self._drawn = (epoch, order(seed, epoch, self.size), draws)
+            self._drawn = (epoch, *draw_epoch(self.recipe, epoch, self.size))
         _, indices, draws = self._drawn
-        mine = self.team.share(indices[at * self.recipe.batch_size :][: self.recipe.batch_size])
-        return self.train_pixels.batch(mine, None if draws is None else draws[mine])
+        here = slice(at * self.recipe.batch_size, (at + 1) * self.recipe.batch_size)
+        share = self.team.share
+        drawn = None if draws is None else share(draws[here])
+        return self.train_pixels.batch(share(indices[here]), drawn)
 
     def prepare(self) -> None:
         """What the scheme does before the first step."""
@@ -98,8 +106,11 @@ class Trainer:
         """One step: gradients of the global batch's mean loss, the rate of this step."""
         seed, team = self.recipe.seed, self.team
         self.compiled.train()
+        rate = self.recipe.learning_rate_at(self.step, self.steps_per_epoch)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.learning_rate_at(self.step, self.steps_per_epoch)
+            group["lr"] = rate * group["rate_factor"]
+        if self.recipe.restarts_at(self.step, self.steps_per_epoch):
+            self.optimiser.state.clear()
         at = self.step % self.steps_per_epoch
         whole = min(self.recipe.batch_size, self.size - at * self.recipe.batch_size)
         batch = self.batch()
@@ -115,8 +126,12 @@ class Trainer:
             # also where the shares are uneven
             self.scaler.scale(loss * (team.size / whole)).backward()
             self._add_up(loss.detach(), right)
+            if self.recipe.limits.gradient is not None:
+                self.scaler.unscale_(self.optimiser)
+                self.recipe.limits.clamp(self.network)
             self.scaler.step(self.optimiser)
             self.scaler.update()
+            self.recipe.limits.project(self.network)
             self.optimiser.zero_grad(set_to_none=not self.drawn)
             for part in self.settled:
                 part.settle()
@@ -160,18 +175,19 @@ class Trainer:
 
     # ---- an epoch's end ----
 
-    def evaluate(self) -> Scores:
-        """On the test part, in float32 whatever the precision: the number that `eval` gives."""
+    def evaluate(self, pixels: Pixels | None = None) -> Scores:
+        """On the test part (or `pixels`), in float32 whatever the precision, as `eval` does."""
         key = (self.recipe.seed, "evaluate", self.step, self.team.rank)
         with drawing(self.team.device, *key):
-            return evaluate(self.network, self.test_pixels, self.scheme.task, self.team)
+            part = self.test_pixels if pixels is None else pixels
+            return evaluate(self.network, part, self.scheme.task, self.team)
 
     def close_epoch(self) -> Row:
         """The epoch's row of the metrics; the sums begin anew."""
         loss, right, gradient = self.team.total(self.sums.clone()).tolist()
         steps = (self.step - 1) % self.steps_per_epoch + 1
         seen = min(steps * self.recipe.batch_size, self.size)
-        test = self.evaluate()
+        test, held_out = self.evaluate(), self.validation_pixels
         row = Row(
             epoch=math.ceil(self.step / self.steps_per_epoch),
             step=self.step,
@@ -182,6 +198,7 @@ class Trainer:
             test_error=test.error,
             test_n=test.n,
             watched_gradient=None if self.watched is None else gradient / steps / self.team.size,
+            validation_error=None if held_out is None else self.evaluate(held_out).error,
         )
         self.metrics.append(row)
         self.sums.zero_()
@@ -235,24 +252,3 @@ def _parameter(network: nn.Module, name: str) -> Tensor:
     if name in (parameters := dict(network.named_parameters())):
         return parameters[name]
     raise UsageError(f"no parameter {name!r} to watch.{nearest(name, parameters)}")
-
-
-def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) -> int:
-    """On `size` training images of the data set that is called `data`.
-
-    A rest too small for batch statistics (2 examples on every rank) is left out.
-
-    UsageError: too few examples, in all or in a batch, for that many processes; a batch of more.
-    """
-    least = 2 * processes
-    if recipe.batch_size < least:
-        small = f"too small for {processes} processes, at least 2 each"
-        raise UsageError(f"batch_size {recipe.batch_size}: {small}")
-    if size < least:
-        raise UsageError(f"{data}: {size} training images are too few for {processes} processes")
-    if recipe.batch_size > size:
-        large = f"larger than the training part of {data}, {size} images"
-        advice = f"Give more images, or train with --batch-size {max(least, size // 4)}"
-        raise UsageError(f"batch_size {recipe.batch_size}: {large}. {advice}")
-    whole, rest = divmod(size, recipe.batch_size)
-    return whole + (rest >= least)

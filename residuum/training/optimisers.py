@@ -3,12 +3,13 @@
 Weight decay belongs to the groups of parameters, so it stands in the recipe. Loads no torch.
 """
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from ..errors import UsageError
-from ..reader import Positive, Share, check
+from ..reader import NotNegative, Positive, Share, check
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,12 +78,51 @@ class RMSProp(msgspec.Struct, frozen=True, tag_field="kind", tag="rmsprop"):
 Optimiser = SGD | Adam | AdamW | RMSProp
 
 
+class LayerFactor(msgspec.Struct, frozen=True):
+    """Another learning rate or decay for some parameters, as factors of the recipe's.
+
+    "biases": every parameter called bias, those of batch normalisation too; "convolutions": all of
+    theirs; "last": those of the last layer that has any.
+    """
+
+    of: Literal["biases", "convolutions", "last"]
+    rate: Positive = 1.0
+    decay: NotNegative = 1.0
+
+    def __post_init__(self) -> None:
+        check(self, "layers", UsageError)
+
+    def chosen(self, network: "nn.Module") -> set[str]:
+        """The parameters' names."""
+        from torch.nn.modules.conv import _ConvNd
+
+        names = [name for name, _ in network.named_parameters()]
+        owner = {name: network.get_submodule(name.rpartition(".")[0]) for name in names}
+        if self.of == "biases":
+            return {name for name in names if name.rpartition(".")[2] == "bias"}
+        if self.of == "last":
+            return {name for name in names if owner[name] is owner[names[-1]]}
+        return {name for name in names if isinstance(owner[name], _ConvNd)}
+
+
 def parameter_groups(network: "nn.Module", recipe: "Recipe") -> Groups:
-    """What decays: all parameters, or only weights of convolutions and linear layers (ndim > 1)."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    decaying = [p for p in parameters if recipe.decay == "all" or p.ndim > 1]
-    groups: Groups = [{"params": decaying, "weight_decay": recipe.weight_decay}]
+    """Parameters of one rate and one decay in one group; `rate_factor` multiplies the recipe's.
+
+    All decay, or only weights of convolutions and linear layers (ndim > 1); then the factors of
+    `recipe.layers`.
+    """
+    kinds: dict[tuple[float, float], list[Any]] = {(1.0, 1.0): []}
     if recipe.decay == "weights":
-        rest = [p for p in parameters if p.ndim <= 1]
-        groups.append({"params": rest, "weight_decay": 0.0})
-    return groups
+        kinds[1.0, 0.0] = []
+    chosen = [(factor, factor.chosen(network)) for factor in recipe.layers]
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            mine = [factor for factor, names in chosen if name in names]
+            decay = 1.0 if recipe.decay == "all" or parameter.ndim > 1 else 0.0
+            rate = math.prod((factor.rate for factor in mine), start=1.0)
+            decay = math.prod((factor.decay for factor in mine), start=decay)
+            kinds.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": recipe.weight_decay * decay, "rate_factor": rate}
+        for (rate, decay), parameters in kinds.items()
+    ]

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ..data.augmentation import Augmentation, Normalisation
+from ..data.augmentation import Augmentation, Crop, Normalisation
 from ..errors import UsageError
-from ..reader import Count, NotNegative, Seed, Share, check, plain, require
-from .optimisers import SGD, Optimiser
-from .schedules import Schedule, Steps, Warmup
+from ..reader import Count, NotNegative, Seed, Share, Whole, check, plain, require
+from .limits import Limits
+from .optimisers import SGD, LayerFactor, Optimiser
+from .schedules import Schedule, Steps, Warmup, stretched
 from .schemes import NamedScheme
 
 Clock = Literal["epochs", "iterations"]
@@ -16,6 +17,13 @@ Clock = Literal["epochs", "iterations"]
 @dataclass(frozen=True)
 class Recipe:
     """Everything about training but the network, the data and the machine.
+
+    `layers`: other rates or decays for some parameters, factors that multiply where several fit.
+    `restarts`: ticks at which the optimiser forgets, its momentum too (WRN: at each drop).
+    `validation`: images held out of the training part, equally many of each class; their error is
+    in the metrics, and done.json names the epoch where it was lowest. `partial_batches`: what
+    becomes of an epoch's last batch when it is short. `sampling`: an epoch sees every image once,
+    or draws each from all ("replacement").
 
     UsageError, from the constructor: an unknown word (with the nearest), a wrong type, or a number
     that cannot be.
@@ -36,10 +44,22 @@ class Recipe:
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 - frozen
     normalisation: Normalisation = "channel"
     seed: Seed = 0
+    crop: Crop | None = None  # of larger images, in place of augmentation
+    layers: tuple[LayerFactor, ...] = ()
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
+    restarts: tuple[Whole, ...] = ()  # in ticks
+    validation: Whole = 0
+    partial_batches: Literal["kept", "dropped"] = "kept"
+    sampling: Literal["permutation", "replacement"] = "permutation"
     scheme: NamedScheme | None = None  # what it adds to the plain loop
 
     def __post_init__(self) -> None:
         check(self, f"recipe {self.name}", UsageError)
+        if self.crop is not None and self.augmentation is not None:
+            raise UsageError(f"recipe {self.name}: give a crop or an augmentation, not both")
+        if self.crop is not None and self.normalisation not in ("channel", "scale"):
+            kinds = f"'channel' or 'scale', not {self.normalisation!r}"
+            raise UsageError(f"recipe {self.name}: with a crop the normalisation must be {kinds}")
 
     def iterations(self, ticks: int, steps_per_epoch: int) -> int:
         """How many steps so many ticks of the clock are."""
@@ -52,11 +72,17 @@ class Recipe:
         tick = self.iterations(1, steps_per_epoch)
         return self.learning_rate * self.schedule.factor_at(step, tick, self.length)
 
+    def restarts_at(self, step: int, steps_per_epoch: int) -> bool:
+        """Whether the optimiser forgets before this step."""
+        return any(step == self.iterations(tick, steps_per_epoch) for tick in self.restarts)
+
     def shortened(self, epochs: int) -> "Recipe":
         """The same recipe in fewer or more epochs, its milestones at the same shares of the way."""
         require(epochs, Count, "epochs", UsageError)
         schedule, name = self.schedule.stretched(self.length, epochs), f"{self.name}@{epochs}epochs"
-        return replace(self, name=name, length=epochs, schedule=schedule, clock="epochs")
+        restarts = stretched(self.restarts, self.length, epochs)
+        changed = {"length": epochs, "schedule": schedule, "restarts": restarts, "clock": "epochs"}
+        return replace(self, name=name, **changed)
 
     def meaning(self) -> dict[str, Any]:
         """What changes the numbers: no name, no source, and no field that holds its default."""

@@ -1,56 +1,18 @@
-"""The published recipes, to the digit; and recipes of one's own from a file. Loads no torch.
+"""The recipes that have a name, and recipes of one's own from a file. Loads no torch.
 
-Where a paper and its code differ there are two recipes, and the source says which is which.
+The literature's are in `published/`.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..data.augmentation import Augmentation
 from ..errors import UsageError, nearest
 from ..reader import read
 from .optimisers import SGD
+from .published import dropping, imagenet, residual, stacks, wide
 from .recipe import Recipe
 from .schedules import Steps, Warmup
 
-HE_CIFAR = Recipe(
-    "he-cifar",
-    64_000,
-    "iterations",
-    source="He et al. 2015, sec. 4.2; per-pixel mean subtracted, weights alone decay",
-    schedule=Steps((32_000, 48_000)),
-    normalisation="pixel-mean",
-    decay="weights",
-)
-HE_CIFAR_WARM = replace(
-    HE_CIFAR,
-    name="he-cifar-warm",
-    warmup=Warmup(400, 0.01),
-    source="He et al. 2015, sec. 4.2, 110 layers: 0.01 until below 80 % error, 400 iterations",
-)
-PREACT_CIFAR = replace(
-    HE_CIFAR_WARM,
-    name="preact-cifar",
-    source="He et al. 2016, sec. 4 and appendix (the paper): warm-up in all CIFAR runs",
-)
-# the code tests epoch >= 81 and epoch >= 122, counted from 1: the rate drops after 80 and 121 whole
-# epochs, and milestones here are whole epochs done
-FB_CIFAR = Recipe(
-    "fb-cifar",
-    164,
-    source="fb.resnet.torch (the code): Nesterov momentum, channel statistics, everything decays, "
-    "no warm-up",
-    schedule=Steps((80, 121)),
-    optimiser=SGD(nesterov=True),
-)
-PREACT_CIFAR_CODE = replace(
-    FB_CIFAR,
-    name="preact-cifar-code",
-    length=200,
-    batch_size=64,
-    source="resnet-1k-layers (the code of He et al. 2016, 1001 layers): batches of 64, Nesterov "
-    "momentum, channel statistics, everything decays, no warm-up",
-)
 DIGITS = Recipe(
     "digits",
     30,
@@ -63,8 +25,8 @@ DIGITS = Recipe(
     augmentation=Augmentation(pad=1, flip=False),
 )
 
-_ALL = (HE_CIFAR, HE_CIFAR_WARM, PREACT_CIFAR, PREACT_CIFAR_CODE, FB_CIFAR, DIGITS)
-RECIPES = {r.name: r for r in _ALL}
+_PUBLISHED = (residual, dropping, wide, stacks, imagenet)
+RECIPES = {r.name: r for kind in _PUBLISHED for r in kind.RECIPES} | {DIGITS.name: DIGITS}
 
 
 def find_recipe(name: str) -> Recipe:

@@ -8,6 +8,7 @@ weights.safetensors       the finished network; done.json holds its digest and i
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,8 +38,9 @@ from .checkpoint import ADVICE, SCHEMA, Checkpoint, Checkpoints
 from .description import Blueprint, Description, describe, require_one_run, require_same, versions
 from .distributed import Team, team
 from .drive import drive
+from .epoch import require_data, steps_per_epoch
 from .evaluation import Row
-from .loop import Trainer, steps_per_epoch
+from .loop import Trainer
 from .recipe import Recipe
 from .schemes import Scheme
 
@@ -53,6 +55,7 @@ class Outcome:
     last: Row  # of the metrics
     seconds: float
     steps_timed: int  # in those seconds: since the last start
+    best: Row | None = None  # of the lowest validation error (the first), where some is held out
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def train(
     with team(machine.device) as members:
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
-        steps_per_epoch(data.name, len(data.train), recipe, members.size)
+        require_data(data, recipe, members.size)
         require_one_run(members.tell(json.dumps(description.identity.meaning)))
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:
@@ -217,5 +220,12 @@ def _finish(folder: Path, trainer: Trainer, seconds: float, steps: int) -> None:
     # a kill may have come between the last checkpoint and its metrics
     _write_metrics(folder, trainer)
     weights = write_tensors(folder, "weights.safetensors", trainer.network.state_dict())
-    outcome = Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps)
+    held_out = trainer.validation_pixels is not None
+    best = min(trainer.metrics, key=validation_error) if held_out else None
+    outcome = Outcome(weights, trainer.metrics[-1], round(seconds, 1), steps, best)
     write_json(folder, "done.json", plain(outcome), SCHEMA)
+
+
+def validation_error(row: Row) -> float:
+    """For comparing epochs."""
+    return math.inf if row.validation_error is None else row.validation_error

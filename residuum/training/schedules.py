@@ -28,7 +28,29 @@ class Steps(msgspec.Struct, frozen=True, tag_field="kind", tag="steps"):
 
     def stretched(self, old: int, new: int) -> "Steps":
         """Milestones at the same shares of the way, for `new` ticks instead of `old`."""
-        return Steps(tuple(max(1, round(new * m / old)) for m in self.milestones), self.factor)
+        return Steps(stretched(self.milestones, old, new), self.factor)
+
+
+class Piecewise(msgspec.Struct, frozen=True, tag_field="kind", tag="piecewise"):
+    """From milestone i on the recipe's own rate times `factors[i]`: steps of different heights."""
+
+    milestones: tuple[Whole, ...]
+    factors: tuple[Positive, ...]
+
+    def __post_init__(self) -> None:
+        check(self, "piecewise", UsageError)
+        if list(self.milestones) != sorted(self.milestones):
+            raise UsageError(f"piecewise: milestones must rise, not {self.milestones}")
+        if len(self.milestones) != len(self.factors):
+            counts = f"{len(self.factors)} for {len(self.milestones)} milestones"
+            raise UsageError(f"piecewise: one factor a milestone, not {counts}")
+
+    def factor_at(self, step: int, tick: int, length: int) -> float:
+        passed = sum(step >= milestone * tick for milestone in self.milestones)
+        return self.factors[passed - 1] if passed else 1.0
+
+    def stretched(self, old: int, new: int) -> "Piecewise":
+        return Piecewise(stretched(self.milestones, old, new), self.factors)
 
 
 class Cosine(msgspec.Struct, frozen=True, tag_field="kind", tag="cosine"):
@@ -47,7 +69,12 @@ class Cosine(msgspec.Struct, frozen=True, tag_field="kind", tag="cosine"):
         return self
 
 
-Schedule = Steps | Cosine
+Schedule = Steps | Piecewise | Cosine
+
+
+def stretched(milestones: tuple[int, ...], old: int, new: int) -> tuple[int, ...]:
+    """At the same shares of the way, for `new` ticks instead of `old`."""
+    return tuple(max(1, round(new * m / old)) for m in milestones)
 
 
 @dataclass(frozen=True)
