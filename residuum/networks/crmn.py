@@ -69,9 +69,10 @@ class MemoryHead(nn.Module):
 class MemoryNetwork(ResidualNetwork):
     """stem -> units -> head, beside the units a memory; the signal is x, h and c.
 
-    Lesions and sweeps work on it. Paths are those of the units alone: the memory is no unit, reads
-    the sum of all paths behind each one, and squashes it, so that no road of its own leads through
-    it. For the same reason the network has no tape, and gradients are not taken apart by length.
+    Lesions and sweeps work on it. Paths are those of the units alone. Gradients flow through the
+    memory too, by a road from every unit to the head that no merge holds: they cannot be taken
+    apart by length at merges, so the network has no tape, and its path counts say nothing of them.
+    Its row is walked unit by unit, so that it is not recomputed in the backward pass.
     """
 
     def __init__(
