@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .errors import UsageError
 from .parts.merges import Merge, Road, Sum
-from .parts.shortcuts import Severed
+from .parts.shortcuts import Severed, Zeros
 
 
 class ResidualUnit(nn.Module):
@@ -25,7 +25,8 @@ class ResidualUnit(nn.Module):
 
     A *plain* layer is the unit whose shortcut is `Severed`: the road is there and carries nothing
     (He et al. 2016, table 1, constant scaling 0/1). A *nested* unit has a `Row` for its branch
-    (Zhang et al. 2016, RoR).
+    (Zhang et al. 2016, RoR). Where its shortcut is a `Row` too, both roads have units of their own
+    (the columns of Larsson et al. 2017); the merge is then one that does not read z.
     """
 
     def __init__(
@@ -42,6 +43,13 @@ class ResidualUnit(nn.Module):
                 "merge must be a residuum.parts.merges.Merge, not "
                 f"{type(merge).__name__}. Subclass it and "
                 "state forward(around, through, z)"
+            )
+        if isinstance(shortcut, Row) and not (
+            isinstance(branch, Row) and merge is not None and not merge.needs_input
+        ):
+            raise UsageError(
+                "a shortcut that is a Row goes with a branch that is one, and with a merge that "
+                "does not read z (needs_input = False), such as residuum.parts.merges.Mean"
             )
         self.before = nn.Identity() if before is None else before
         self.branch = branch
@@ -93,6 +101,11 @@ class ResidualUnit(nn.Module):
     def plain(self) -> bool:
         """True where nothing flows round the branch."""
         return isinstance(self.shortcut, Severed)
+
+    @property
+    def opens(self) -> bool:
+        """True of a plain unit that leaves a way once its branch is deleted."""
+        return isinstance(self.shortcut, Severed) and not isinstance(self.shortcut.road, Zeros)
 
 
 class Row(nn.Sequential):

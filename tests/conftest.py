@@ -11,12 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residuum import progress
+from residuum.networks.densenet import bottleneck_layer, densenet, shrink, window
 from residuum.networks.fitresnet import fitresnet
+from residuum.networks.fractalnet import fractalnet
 from residuum.networks.gated import exclusive_gate, noisy_shortcut, shortcut_gate
+from residuum.networks.highway import highway as make_highway
+from residuum.networks.highway import highway_linear
+from residuum.networks.mlp import mlp_resnet
 from residuum.networks.resnet import cifar_network, cifar_resnet, three_stages
 from residuum.networks.rir import rir
 from residuum.networks.ror import levels
-from residuum.networks.stacks import vgg
+from residuum.networks.stacks import Convolution, classified, dropout, max_pool, stack, vgg
 from residuum.networks.stages import Stage, residual, row, share_nothing
 from residuum.networks.stochastic import linear, linear_from_one, survive, swap_out
 from residuum.networks.weighted import weighted, widening
@@ -24,6 +29,7 @@ from residuum.networks.wide import dropping_out, wide
 from residuum.parts.arrangements import ORIGINAL, PELUS, PREACT
 from residuum.parts.branches import basic, grouped
 from residuum.parts.heads import linear_head
+from residuum.parts.maxout import Maxout
 from residuum.parts.merges import Concat, Gate, Mean
 from residuum.parts.shortcuts import Severed, option_a, option_b, projection
 from residuum.parts.stems import cifar_stem
@@ -163,6 +169,33 @@ RAW = residual(arrangement=PREACT, opening=share_nothing)
 HALF = linear_from_one(0.5)
 SMALL_FITNET = (Stage(1, 8, 1), Stage(1, 12, 1), Stage(3, 16, 1), Stage(3, 24, 1))
 
+
+def columns(count: int = 3, seed: int = 0) -> ResidualNetwork:
+    """One block of FractalNet: `count` columns of 1, 2, 4 layers, all of whose layers are units."""
+    torch.manual_seed(seed)
+    return fractalnet(10, count, (6,), (0.1,))
+
+
+def two_blocks(seed: int = 0) -> ResidualNetwork:
+    """DenseNet-BC that looks back two layers; a transition between its blocks."""
+    torch.manual_seed(seed)
+    layer = window(bottleneck_layer, 2)
+    return densenet(10, cifar_stem(8, PREACT), 8, (2, 2), 4, layer, shrink(0.5, 0.1))
+
+
+def stacked(seed: int = 0) -> ResidualNetwork:
+    """Maxout layers, of which three keep the shape; an even kernel, a companion, pools, dropout."""
+    torch.manual_seed(seed)
+
+    def head(width: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(width * 64, 10))
+
+    items = [dropout(0.1), Convolution(6, 5), Convolution(6, 2), max_pool(3),
+             Convolution(6, head=head), dropout(0.5), Convolution(8), Convolution(8, 1),
+             Convolution(8, stride=2)]  # fmt: skip
+    return stack(items, classified(8, 10), Maxout, 2)
+
+
 MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
     "post-activation A": lambda: preset("resnet20", seed=0),
     "pre-activation A": lambda: preset("preresnet20", seed=0),
@@ -200,6 +233,12 @@ MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
     "PELU": lambda: seeded(cifar_resnet, 8, 10, residual(arrangement=PELUS), 8),
     "weighted, widening": widened,
     "FitResNet": lambda: seeded(fitresnet, 10, stages=SMALL_FITNET),
+    "columns": columns,
+    "dense blocks": two_blocks,
+    "stack": stacked,
+    "convolutional highway": lambda: seeded(make_highway, 10, (4, 6), (1, 2)),
+    "flat highway": lambda: seeded(highway_linear, 10, 4, 6, size=16),
+    "flat": lambda: seeded(mlp_resnet, 10, 3, 6, size=16),
 }
 
 
@@ -214,8 +253,9 @@ def lively(network: nn.Module, seed: int = 1) -> nn.Module:
             if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
                 module.running_mean.normal_(0, 0.2, generator=source)
                 module.running_var.uniform_(0.5, 1.5, generator=source)
-                module.weight.uniform_(0.5, 1.5, generator=source)
-                module.bias.normal_(0, 0.2, generator=source)
+                if module.affine:
+                    module.weight.uniform_(0.5, 1.5, generator=source)
+                    module.bias.normal_(0, 0.2, generator=source)
     return network.eval()
 
 
@@ -275,8 +315,9 @@ def all_units(row):
     """Leaves and nests, depth first."""
     for unit in row:
         yield unit
-        if isinstance(unit.branch, Row):
-            yield from all_units(unit.branch)
+        for road in (unit.shortcut, unit.branch):
+            if isinstance(road, Row):
+                yield from all_units(road)
 
 
 def leaf_units(network):

@@ -353,6 +353,7 @@ def test_nests_have_a_polynomial():
     assert polynomial_text([3, "1+t"]) == "(1+t)^3"
     assert polynomial_text(["t", {"around": [3, "1+t"]}]) == "t (1+(1+t)^3)"
     assert polynomial_text([2, {"around": "1+t"}]) == "(1+1+t)^2"
+    assert polynomial_text([5, {"roads": ["t|0", [2, "t|0"]]}]) == "(t+t^2)^5"
 
 
 def test_info_says_what_the_index_says():

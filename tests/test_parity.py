@@ -5,6 +5,8 @@ import pytest
 import torch
 from conftest import lively
 
+from residuum.networks.densenet import bottleneck_layer, densenet, shrink
+from residuum.parts.stems import imagenet_stem
 from residuum.presets import preset
 
 models = pytest.importorskip("torchvision.models")
@@ -55,3 +57,34 @@ def test_same_parameter_counts_as_torchvision(name):
             sum(p.numel() for p in n.parameters()) for n in (preset(name), getattr(models, name)())
         ]
     assert counts[0] == counts[1]
+
+
+DENSE = ["densenet121", "densenet161", "densenet169", "densenet201"]
+
+
+def dense_to_ours(ours: torch.nn.Module, theirs: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """torchvision's DenseNet under our names: both list all layers in signal order."""
+    pairs = zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True)
+    return {name: value for (name, old), value in pairs if old.shape == value.shape}
+
+
+def test_same_logits_as_torchvisions_densenet():
+    """One growth and stem of either kind; the others differ in their counts of units alone."""
+    torch.manual_seed(0)
+    theirs = lively(models.DenseNet(16, (2, 3, 2, 2), 32, num_classes=20))
+    stem = imagenet_stem(32)
+    ours = densenet(20, stem, 32, (2, 3, 2, 2), 16, bottleneck_layer, shrink(0.5)).eval()
+    ours.load_state_dict(dense_to_ours(ours, theirs))
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = theirs(x)
+        torch.testing.assert_close(
+            ours(x), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item()
+        )
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_same_layers_as_torchvisions_densenet(name):
+    with torch.device("meta"):
+        ours, theirs = preset(name), getattr(models, name)()
+    assert len(dense_to_ours(ours, theirs)) == len(theirs.state_dict())

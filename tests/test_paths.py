@@ -12,6 +12,7 @@ from torch import nn
 
 from residuum.anatomy.paths import count_paths, polynomial, remaining
 from residuum.errors import UsageError
+from residuum.networks.fractalnet import fractalnet
 from residuum.parts.shortcuts import Severed
 from residuum.presets import preset
 from residuum.units import ResidualNetwork, ResidualUnit, Row
@@ -131,6 +132,10 @@ def test_expressions_are_written_short():
     assert write(expression) == [[2, "1+t"], "t", {"around": [2, "1+t"]}]
     assert write(express(Row([leaf()]))) == "1+t"
     assert read(write(expression)) == expression
+    columns = express(fractalnet(10, 3, (4,), (0,)).units)
+    two = {"roads": ["t|0", [2, "t|0"]]}
+    assert write(columns) == {"roads": ["t|0", [2, two]]}
+    assert read(write(columns)) == columns
     paths = count_paths(
         expression
     )  # (1 + t)^2 t (1 + (1 + t)^2): 20 paths, of 2.8 branches on average

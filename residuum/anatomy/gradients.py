@@ -25,7 +25,7 @@ from ..views import View, unravel
 from ..views.edits import at_rest
 from ..views.tape import Crossing, Tape
 from ..views.view import Series, single
-from .sampling import Choice, PathSampler
+from .sampling import Around, Choice, PathSampler
 from .variants import require_some
 
 MEMORY = 1 << 30
@@ -90,6 +90,8 @@ def _pull(crossing: Crossing, stack: Tensor, longest: int, sign: Iterator[Tensor
         # signs on leaves alone do not tell apart paths that go round at different levels: both
         # carry none
         around = None if around is None else _signed(around, sign)
+        for outer in reversed(crossing.outer or ()):
+            around = _pull(outer, certain(around), longest, sign)
         through = crossing.through(stack)
         for inner in reversed(crossing.inner):
             through = _pull(inner, certain(through), longest, sign)
@@ -103,8 +105,10 @@ def _pull_path(
         stack = None if stack is None else crossing.after.pull(stack)
         if stack is None:
             return None
-        if choice is None:
+        if isinstance(choice, Around):
             stack = crossing.around(stack)
+            if crossing.outer is not None:
+                stack = _pull_path(crossing.outer, choice.inside, stack)
         else:
             stack = crossing.through(stack)
             if crossing.inner is not None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..views.view import Expression, Leaf, Series, leaves, single
+from ..views.view import Expression, Leaf, Series, leaves, residual
 
 Polynomial = tuple[int, ...]
 
@@ -124,7 +124,7 @@ def remaining(model: Any, d: int) -> tuple[Fraction | None, ...]:
     if not 0 <= d <= n:
         raise UsageError(f"cannot delete {d} of {n} units")
     parts = expression.parts if isinstance(expression, Series) else (expression,)
-    if all((leaf := single(part)) and not leaf.opens for part in parts):  # residual units alone
+    if all(map(residual, parts)):
         return tuple(Fraction(comb(n - d, k), comb(n, k)) for k in range(n + 1))
     kept = _marked(expression, d)[d]
     pairs = zip(counts, kept, strict=False)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from ..views.view import Expression, Leaf, Series, single
+from ..views.view import Expression, Leaf, Series, residual
 from .paths import Polynomial, polynomial
 
-Choice = tuple["Choice", ...] | None
-"""Of one unit: None goes round it, () through its branch, a tuple through its row with a choice for
-each unit there."""
+
+@dataclass(frozen=True)
+class Around:
+    """Round a unit; where its shortcut is a row, with a choice for each unit there."""
+
+    inside: tuple[Choice, ...] = ()
+
+
+Choice = tuple["Choice", ...] | Around
+"""Of one unit: round it, () through its branch, a tuple through its row with a choice for each unit
+there."""
 
 
 class PathSampler:
@@ -35,8 +44,7 @@ class PathSampler:
     @cached_property
     def flat(self) -> bool:
         """A row of residual units: k of n at random, as in the paper."""
-        leaves = [single(part.expression) for part in self.parts]
-        return all(leaf and not leaf.opens for leaf in leaves)
+        return all(residual(part.expression) for part in self.parts)
 
     def draw(self, length: int, source: np.random.Generator) -> tuple[Choice, ...] | None:
         """One choice for each unit of a series; None where no path has that length."""
@@ -44,7 +52,7 @@ class PathSampler:
             return None
         if self.flat:
             taken = set(source.choice(len(self.parts), length, replace=False).tolist())
-            return tuple(() if i in taken else None for i in range(len(self.parts)))
+            return tuple(() if i in taken else Around() for i in range(len(self.parts)))
         choices = []
         for i, part in enumerate(self.parts):
             rest = self.behind[i + 1]
@@ -62,10 +70,13 @@ class PathSampler:
         if isinstance(self.expression, Leaf):
             return ()
         if isinstance(self.expression, Series):
-            return self.draw(length, source)
+            return self.draw(length, source)  # type: ignore[return-value] - there is such a path
         at = _pick([p.counts[length] if length < len(p.counts) else 0 for p in self.parts], source)
         chosen = self.parts[at]
-        return None if chosen.expression == Series() else chosen._one(length, source)
+        if chosen.expression == Series():
+            return Around()
+        inside = chosen._one(length, source)
+        return Around(inside) if at == 0 else inside  # type: ignore[arg-type]
 
 
 def _times(a: Polynomial, b: Polynomial) -> Polynomial:

@@ -78,7 +78,10 @@ def _cross(
     behind = certain(crossing.after.pull(gradients))
     roads: list[Population] = []
     if (around := crossing.around(behind)) is not None:
-        roads.append(Population(around, weights, lengths))
+        beside = Population(around, weights, lengths)
+        for outer in reversed(crossing.outer or ()):
+            beside = _cross(outer, beside, particles, draws)
+        roads.append(beside)
     if (through := crossing.through(behind)) is not None:
         if crossing.inner is None:
             roads.append(Population(through, weights, lengths + 1))

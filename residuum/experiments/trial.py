@@ -74,15 +74,15 @@ def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None
     import torch
 
     network.eval()
-    part, signal = "stem", torch.zeros(1, 3, data.size, data.size)
+    part, images = "stem", torch.zeros(1, 3, data.size, data.size)
     try:
         with torch.no_grad():
-            signal = network.stem(signal)
+            signal = network.stem(images)
             for number, unit in enumerate(network.units):
                 part = f"unit {number}"
                 signal = unit(signal)
             part = "head"
-            network.head(signal)
+            network(images)  # its own way: a head may read more than the signal
     except RuntimeError as error:
         size, reason = f"{data.size}x{data.size} pixels", str(error).splitlines()[0]
         raise UsageError(f"{name}: images of {size} do not pass its {part} ({reason})") from error

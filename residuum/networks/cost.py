@@ -4,12 +4,14 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import UsageError
+from ..parts.wrappers import Companion
 from ..units import ResidualNetwork, ResidualUnit, Row
 
 Shape = torch.Size | None  # None: a road that carries nothing
@@ -18,7 +20,9 @@ Pass = Callable[..., tuple[int, Shape]]  # (part, shapes given) -> FLOPs, shape
 
 @dataclass(frozen=True)
 class Cost:
-    """`flops`: 2 x MACs of the forward pass of one image.
+    """`parameters`: those in use; what helps in training alone (`Companion`) is not counted.
+
+    `flops`: 2 x MACs of the forward pass of one image.
 
     `depth`: convolutions and linear layers on the way through the branches.
     `units`: the innermost ones.
@@ -47,13 +51,17 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
         return counter.get_total_flops(), None if out is None else out.shape
 
     network = network.eval()
-    stem, shape = passed(network.stem, torch.Size((1, 3, size, size)))
-    units, shape = _through_row(network.units, shape, passed, "units")
-    head, _ = passed(network.head, shape)
-    parts = (network.stem, *network.units, network.head)
+    image, parts = torch.Size((1, 3, size, size)), (network.stem, *network.units, network.head)
+    beside = [m for name, m in network.named_children() if name not in ("stem", "units", "head")]
+    if type(network).forward is ResidualNetwork.forward:
+        stem, shape = passed(network.stem, image)
+        units, shape = _through_row(network.units, shape, passed, "units")
+        flops = stem + units + passed(network.head, shape)[0]
+    else:
+        flops, _ = passed(network, image)
     return Cost(
-        parameters=sum(map(cache(_parameters), parts)),
-        flops=stem + units + head,
+        parameters=sum(map(cache(_parameters), (*parts, *beside))),
+        flops=flops,
         depth=sum(map(cache(_layers), parts)),
         units=sum(map(cache(_innermost), network.units)),
     )
@@ -101,11 +109,8 @@ def _through(unit: ResidualUnit, shape: Shape, passed: Pass, name: str) -> tuple
     else:
         failed = None
     before, z = passed(unit.before, shape)
-    around, h = passed(unit.shortcut, z)
-    if isinstance(unit.branch, Row):
-        through, f = _through_row(unit.branch, z, passed, f"{name}.branch")
-    else:
-        through, f = passed(unit.branch, z)
+    around, h = _along(unit.shortcut, z, passed, f"{name}.shortcut")
+    through, f = _along(unit.branch, z, passed, f"{name}.branch")
     try:
         merged, out = passed(unit.merge, h, f, z)
     except RuntimeError as error:
@@ -119,23 +124,36 @@ def _through(unit: ResidualUnit, shape: Shape, passed: Pass, name: str) -> tuple
     return before + around + through + merged + after, out
 
 
+def _along(road: nn.Module, z: Shape, passed: Pass, name: str) -> tuple[int, Shape]:
+    return _through_row(road, z, passed, name) if isinstance(road, Row) else passed(road, z)
+
+
 def _words(shape: Shape) -> str:
     """Without the batch: "16x32x32"."""
     return "nothing" if shape is None else "x".join(map(str, shape[1:]))
 
 
 def _parameters(module: nn.Module) -> int:
-    """A nest's units are counted where they stand, however often."""
+    """Of what is deployed: no companions' heads. A nest's units are counted where they stand,
+    however often."""
     if isinstance(module, ResidualUnit) and isinstance(module.branch, Row):
-        own = (module.before, module.shortcut, module.merge, module.after)
-        return sum(map(_parameters, (*own, *module.branch)))
-    return sum(p.numel() for p in module.parameters())
+        own = (module.before, module.merge, module.after)
+        rows = [r if isinstance(r, Row) else [r] for r in (module.shortcut, module.branch)]
+        return sum(map(_parameters, (*own, *chain(*rows))))
+    heads = [m.head for m in module.modules() if isinstance(m, Companion)]
+    helping = {p for head in heads for p in head.parameters()}
+    return sum(p.numel() for p in module.parameters() if p not in helping)
 
 
 def _layers(module: nn.Module) -> int:
-    """Convolutions and linear layers; shortcuts and merges are not on the way."""
+    """Convolutions and linear layers; shortcuts and merges are not on the way.
+
+    Of two rows side by side, the branch's: it is the longer one.
+    """
     if isinstance(module, nn.Conv2d | nn.Linear):
         return 1
+    if isinstance(module, Companion):
+        return _layers(module.road)
     if isinstance(module, ResidualUnit):
         return sum(_layers(part) for part in (module.before, module.branch, module.after))
     if isinstance(module, Row):
@@ -144,4 +162,5 @@ def _layers(module: nn.Module) -> int:
 
 
 def _innermost(unit: nn.Module) -> int:
-    return sum(map(_innermost, unit.branch)) if isinstance(unit.branch, Row) else 1
+    rows = [road for road in (unit.shortcut, unit.branch) if isinstance(road, Row)]
+    return sum(_innermost(inner) for row in rows for inner in row) if rows else 1

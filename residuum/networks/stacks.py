@@ -1,8 +1,13 @@
-"""Stacks of layers without shortcuts. VGG as Veit et al. 2016 need it: any layer can be deleted."""
+"""Stacks of layers without shortcuts, from lists of layers: VGG, NIN, DSN, All-CNN, ELU, FitNet.
 
-from collections.abc import Sequence
+A layer that gives the shape it was given is a plain unit, which can be deleted. Every other layer,
+pools and dropout belong to the unit ahead of them, so that they stay, or to the stem.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from typing import NamedTuple
 
 from torch import nn
 
@@ -10,7 +15,91 @@ from ..errors import UsageError
 from ..parts.arrangements import ORIGINAL
 from ..parts.branches import branch, single
 from ..parts.shortcuts import Severed
+from ..parts.wrappers import Companion
 from ..units import ResidualNetwork, ResidualUnit
+
+
+class Convolution(NamedTuple):
+    """A convolution with a bias and an activation; padded so that stride 1 keeps the size.
+
+    `padded` False: no padding. `head`: of (width), a classifier of what the convolution gives,
+    for training alone (`Companion`).
+    """
+
+    width: int
+    kernel: int = 3
+    stride: int = 1
+    padded: bool = True
+    head: Callable[[int], nn.Module] | None = None
+
+
+Item = Convolution | Callable[[], nn.Module]  # a layer, or what stands behind one
+Layers = list[nn.Module]
+
+
+def dropout(rate: float) -> Callable[[], nn.Module]:
+    return partial(nn.Dropout, rate)
+
+
+def max_pool(kernel: int = 2, stride: int = 2) -> Callable[[], nn.Module]:
+    """Rounded up, as Caffe and cuda-convnet do."""
+    return partial(nn.MaxPool2d, kernel, stride, ceil_mode=True)
+
+
+def average_pool(kernel: int = 3, stride: int = 2) -> Callable[[], nn.Module]:
+    return partial(nn.AvgPool2d, kernel, stride, ceil_mode=True)
+
+
+def stack(
+    items: Sequence[Item],
+    head: Sequence[nn.Module],
+    activation: Callable[[], nn.Module] = nn.ReLU,
+    pieces: int = 1,
+) -> ResidualNetwork:
+    """The layers in signal order, then the head. (N, 3, H, W) -> (N, K).
+
+    `activation`: a fresh one behind every convolution, which gives it `pieces` times the width.
+    """
+    stem: Layers = []
+    units: list[tuple[Layers, Layers]] = []  # branch, after
+    c_in = 3
+    for item in items:
+        if not isinstance(item, Convolution):
+            (units[-1][1] if units else stem).append(item())
+            continue
+        made = list(_convolved(item, c_in, activation, pieces))
+        if item.width == c_in and item.stride == 1 and item.padded:
+            units.append((made, []))
+        else:
+            (units[-1][1] if units else stem).extend(made)
+        c_in = item.width
+    built = [
+        ResidualUnit(nn.Sequential(*layers), Severed(), nn.Sequential(*after) if after else None)
+        for layers, after in units
+    ]
+    return ResidualNetwork(nn.Sequential(*stem), built, nn.Sequential(*head))
+
+
+def _convolved(
+    item: Convolution, c_in: int, activation: Callable[[], nn.Module], pieces: int
+) -> Iterator[nn.Module]:
+    """An even kernel has its extra pixel of padding on the right and below."""
+    even = item.padded and item.kernel % 2 == 0
+    ahead, behind = (item.kernel - 1) // 2, item.kernel // 2
+    if even:
+        yield nn.ZeroPad2d((ahead, behind, ahead, behind))
+    padding = behind if item.padded and not even else 0
+    width = item.width * pieces
+    conv = nn.Conv2d(c_in, width, item.kernel, item.stride, padding)
+    yield conv if item.head is None else Companion(conv, item.head(width))
+    yield activation()
+
+
+def classified(width: int, classes: int, activation: type[nn.Module] | None = None) -> Layers:
+    """The head of a network without linear layers: a 1x1 convolution to the classes, pooling."""
+    activated = [] if activation is None else [activation()]
+    conv = nn.Conv2d(width, classes, 1)
+    return [conv, *activated, nn.AdaptiveAvgPool2d(1), nn.Flatten()]
 
 
 def vgg(

@@ -5,12 +5,17 @@ The derivative falls into a part that goes round the branch and a part that goes
 whatever the merge does with z.
 """
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from msgspec import Meta
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..reader import require
 
+Probability = Annotated[float, Meta(ge=0, le=1)]
 Road = Tensor | None  # what a road carries; None: nothing
 TOLERANCE = 1e-4  # of the largest value: halves that add up differ from the whole by rounding
 PROBE_SCALE = 3.0  # of the roads that a merge is tried on: beyond where most functions bend
@@ -145,24 +150,34 @@ class Mean(Merge):
     """The mean of the roads that are there: the join of Larsson et al. 2017, sec. 2.
 
     `None` is a road that is not there and does not count. A deleted branch does: its road is there
-    and carries zero, which leaves h / 2.
+    and carries zero, which leaves share * h.
+
+    `share`: of h; 1/C where the branch is itself the mean of C - 1 roads, so that all count alike.
     """
 
     needs_input = False
 
+    def __init__(self, share: float = 0.5):
+        super().__init__()
+        require(share, Probability, "mean: share", UsageError)
+        self.share = share
+
     def forward(self, around: Road, through: Road, z: Tensor) -> Tensor:
         if around is None or through is None:
             return _only(around, through)
-        return (around + through) / 2
+        return self.share * around + (1 - self.share) * through
 
     def halves(self, around: Road, through: Road, z: Tensor) -> tuple[Road, Road]:
         around, through = _alike(around, through)
         if around is None or through is None:
             return around, through
-        return around / 2, through / 2
+        return self.share * around, (1 - self.share) * through
 
     def bypass(self, around: Tensor, z: Tensor, strict: bool = False) -> Tensor:
-        return around / 2
+        return self.share * around
+
+    def extra_repr(self) -> str:
+        return f"share={self.share:.4g}"
 
 
 def _alike(around: Road, through: Road) -> tuple[Road, Road]:

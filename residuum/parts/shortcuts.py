@@ -49,6 +49,24 @@ class Severed(nn.Module):
         return None
 
 
+class Zeros(nn.Module):
+    """What a severed road carries, once it opens, where there is no way: zeros in `c_out` channels.
+
+    A layer in a column of a fractal network leaves nothing behind when it is deleted.
+    """
+
+    def __init__(self, c_out: int):
+        super().__init__()
+        self.c_out = c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        # no channel of x, padded: still a function of it, so that gradients are zero and not absent
+        return F.pad(x[:, :0], (0, 0) * (x.ndim - 2) + (0, self.c_out))
+
+    def extra_repr(self) -> str:
+        return f"c_out={self.c_out}"
+
+
 def projection(c_in: int, c_out: int, stride: int, normalise: bool = True) -> nn.Module:
     """A strided 1x1 convolution; `normalise` except in front of pre-activation units."""
     conv = nn.Conv2d(c_in, c_out, 1, stride, bias=False)

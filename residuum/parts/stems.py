@@ -1,7 +1,8 @@
 """What stands ahead of the units: a convolution in the arrangement's order, perhaps a max-pool."""
 
-from torch import nn
+from torch import Tensor, nn
 
+from ..errors import UsageError
 from .arrangements import Arrangement
 from .branches import Layer
 
@@ -18,3 +19,17 @@ def imagenet_stem(width: int) -> nn.Module:
     """
     convolution = Layer(3, width, 7, 2).arranged("conv bn relu")
     return nn.Sequential(*convolution, nn.MaxPool2d(3, 2, 1))
+
+
+class Grey(nn.Module):
+    """The mean of the three channels. (N, 3, H, W) -> (N, 1, H, W)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[1] != 3:
+            raise UsageError(f"images have 3 channels, not {images.shape[1]}")
+        return images.mean(1, keepdim=True)
+
+
+def flat_stem() -> nn.Sequential:
+    """Grey pixels as one vector, for layers without convolutions. (N, 3, H, W) -> (N, H W)."""
+    return nn.Sequential(Grey(), nn.Flatten())

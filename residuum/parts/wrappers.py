@@ -4,17 +4,15 @@ A wrapper stands round a branch or a shortcut, `ResidualUnit(Dropped(branch, 0.8
 Shapes are those of the road.
 """
 
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..reader import require
-from .merges import Road
+from .merges import Probability, Road
 
-Probability = Annotated[float, Meta(ge=0, le=1)]
 Per = Literal["batch", "sample"]
 Scaling = Literal["test", "training", "none"]
 
@@ -164,6 +162,28 @@ class Weighted(Wrapper):
     def forward(self, x: Tensor) -> Road:
         carried = self.road(x)
         return None if carried is None else self.weight * carried
+
+
+class Companion(Wrapper):
+    """road(x); in training `logits` is then head(road(x)), for a loss of its own.
+
+    Deeply supervised nets (Lee et al. 2015, eq. 3): a classifier on what a hidden layer gives. The
+    scheme `Companions` takes its loss; whatever else is done, the network is as without it. `head`
+    maps what the road gives to (N, K); while `active` is False it is not computed.
+    """
+
+    active = True
+    logits: Tensor | None = None
+
+    def __init__(self, road: nn.Module | None, head: nn.Module):
+        super().__init__(road)
+        self.head = head
+
+    def forward(self, x: Tensor) -> Road:
+        carried = self.road(x)
+        if self.training and self.active:
+            self.logits = None if carried is None else self.head(carried)
+        return carried
 
 
 @runtime_checkable

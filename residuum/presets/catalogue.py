@@ -16,10 +16,15 @@ from ..views.notation import write
 from ..views.own import express
 from . import (
     aggregated,
+    boosted,
+    dense,
     ensembles,
     exponential,
     fitted,
+    fractal,
     gated,
+    highways,
+    memory,
     nested,
     residual,
     stacks,
@@ -45,6 +50,11 @@ LITERATURES = (
     weighted,
     fitted,
     ensembles,
+    boosted,
+    highways,
+    dense,
+    fractal,
+    memory,
     stacks,
 )
 CATALOGUE = {row.name: row for literature in LITERATURES for row in literature.ROWS}

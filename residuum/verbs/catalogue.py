@@ -123,8 +123,12 @@ def polynomial_text(part: object) -> str:
     match part:
         case "t" | "1+t":
             return str(part)
+        case "t|0":
+            return "t"
         case {"around": inside}:
             return f"1+{polynomial_text(inside)}"
+        case {"roads": [around, through]}:
+            return f"{polynomial_text(around)}+{polynomial_text(through)}"
         case [int() as times, inside]:
             return f"{_factor(inside)}^{times}"
         case list():

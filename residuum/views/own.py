@@ -1,9 +1,10 @@
 """Our own networks as a view: rows and nests of `ResidualUnit`, flattened to their leaves."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 import torch
@@ -40,7 +41,8 @@ def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
     UsageError: a model that has no view, a nest without units.
     """
     if isinstance(model, ResidualNetwork):
-        return NetworkView(model, *inputs)
+        kind = MemoryView if hasattr(model, "memory") else NetworkView
+        return kind(model, *inputs)
     if hasattr(model, "expression") and hasattr(model, "edited"):
         return model  # type: ignore[return-value]
     raise UsageError(
@@ -49,14 +51,21 @@ def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
     )
 
 
+Move = Callable[[Signal], Signal]
+
+
 class Slot(NamedTuple):
-    """The place of a leaf: where it hangs, the nests that open ahead of it and close behind it."""
+    """The place of a leaf: where it hangs, and what nests do to the signal ahead of it and behind.
+
+    A nest is entered ahead of its first leaf, turned to its second road ahead of that road's first
+    leaf (where its shortcut is a row) and left behind its last.
+    """
 
     row: Row
     key: str
     name: str
-    opens: tuple[ResidualUnit, ...] = ()
-    closes: tuple[ResidualUnit, ...] = ()
+    ahead: tuple[Move, ...] = ()
+    behind: tuple[Move, ...] = ()
 
     @property
     def unit(self) -> ResidualUnit:
@@ -71,11 +80,16 @@ def slots(row: Row, name: str = "units") -> Iterator[Slot]:
             yield Slot(row, key, here)
             continue
         inner = list(slots(unit.branch, f"{here}.branch"))
-        if not inner:
-            raise UsageError(f"{here}: a nested unit whose row has no units")
-        inner[0] = inner[0]._replace(opens=(unit, *inner[0].opens))  # type: ignore[arg-type]
-        inner[-1] = inner[-1]._replace(closes=(*inner[-1].closes, unit))  # type: ignore[arg-type]
-        yield from inner
+        roads, moves = [inner], [_enter]
+        if isinstance(unit.shortcut, Row):
+            roads.insert(0, list(slots(unit.shortcut, f"{here}.shortcut")))
+            moves.append(_turn)
+        for road, move in zip(roads, moves, strict=True):
+            if not road:
+                raise UsageError(f"{here}: a nested unit whose row has no units")
+            road[0] = road[0]._replace(ahead=(partial(move, unit), *road[0].ahead))
+        inner[-1] = inner[-1]._replace(behind=(*inner[-1].behind, partial(_leave, unit)))
+        yield from chain(*roads)
 
 
 def leaves(network: ResidualNetwork) -> Iterator[ResidualUnit]:
@@ -83,16 +97,18 @@ def leaves(network: ResidualNetwork) -> Iterator[ResidualUnit]:
     return (slot.unit for slot in slots(network.units))
 
 
-def express(row: Row, first: int = 0) -> Series:
-    """The row as an expression: a leaf is t, a residual unit 1 + t, a nest 1 + (its row)."""
+def express(row: Row, numbers: Iterator[int] | None = None) -> Series:
+    """The row as an expression: a leaf is t, a residual unit 1 + t, a nest 1 + (its row), a nest
+    whose shortcut is a row (that row) + (its row)."""
+    numbers = count() if numbers is None else numbers
     parts: list[Expression] = []
     for unit in row:
-        inside: Expression = Leaf(first, opens=unit.plain)
-        first += 1
+        around = express(unit.shortcut, numbers) if isinstance(unit.shortcut, Row) else Series()
         if isinstance(unit.branch, Row):
-            inside = express(unit.branch, first - 1)
-            first += sum(1 for _ in slots(unit.branch)) - 1
-        parts.append(inside if unit.plain else Parallel((Series(), inside)))
+            inside: Expression = express(unit.branch, numbers)
+        else:
+            inside = Leaf(next(numbers), opens=unit.opens)
+        parts.append(inside if unit.plain else Parallel((around, inside)))
     return Series(tuple(parts))
 
 
@@ -124,14 +140,15 @@ class NetworkView:
 
     @torch.no_grad()
     def _shapes(self, example: Tensor) -> Iterator[tuple[Any, Any]]:
-        """Of the stream ahead of each leaf and behind it."""
+        """Of what each leaf is given and gives."""
         with at_rest(self.model):
             steps = NetworkStages(self.model, writes(self.model))
             signal = steps.begin(example.to(device_of(self.model)))
             for place in range(len(self.slots)):
-                following = steps.step(place, signal)
-                yield tuple(signal[0].shape[1:]), tuple(following[0].shape[1:])
-                signal = following
+                given = steps.ahead(place, signal)
+                gives = steps.across(place, given)
+                yield tuple(given[0].shape[1:]), tuple(gives[0].shape[1:])
+                signal = steps.behind(place, gives)
 
     @contextmanager
     def edited(self, edits: Mapping[int, Edit]) -> Iterator[None]:
@@ -152,7 +169,7 @@ class NetworkView:
     def stages(self) -> "NetworkStages":
         return NetworkStages(fold.prepared(self.model), writes(self.model))
 
-    def tape(self, inputs: Tensor) -> Tape:
+    def tape(self, inputs: Tensor) -> Tape | None:
         return Tape(self.model, inputs.to(device_of(self.model)))
 
 
@@ -169,12 +186,22 @@ class NetworkStages:
         return (self.network.stem(self._own(inputs)),)
 
     def step(self, place: int, signal: Signal, edit: Edit = KEEP) -> Signal:
-        slot = self.slots[place]
-        for nest in slot.opens:
-            signal = _enter(nest, (self._own(signal[0]), *signal[1:]))
-        signal = (_edited(self.units, place, edit)(self._own(signal[0])), *signal[1:])
-        for nest in slot.closes:
-            signal = _leave(nest, signal)
+        return self.behind(place, self.across(place, self.ahead(place, signal), edit))
+
+    def ahead(self, place: int, signal: Signal) -> Signal:
+        """The signal that the leaf is given: nests are entered, or turned to their second road."""
+        for move in self.slots[place].ahead:
+            signal = move((self._own(signal[0]), *signal[1:]))
+        return signal
+
+    def across(self, place: int, signal: Signal, edit: Edit = KEEP) -> Signal:
+        """The leaf itself."""
+        return (_edited(self.units, place, edit)(self._own(signal[0])), *signal[1:])
+
+    def behind(self, place: int, signal: Signal) -> Signal:
+        """Nests that end here are left."""
+        for move in self.slots[place].behind:
+            signal = move(signal)
         return signal
 
     def finish(self, signal: Signal) -> Tensor:
@@ -184,13 +211,49 @@ class NetworkStages:
         return x.clone() if self.writes else x
 
 
+class MemoryView(NetworkView):
+    """A network whose units a memory reads (networks/crmn.py): see there why it has no tape."""
+
+    def stages(self) -> "MemoryStages":
+        return MemoryStages(fold.prepared(self.model), writes(self.model))
+
+    def tape(self, inputs: Tensor) -> None:
+        return None
+
+
+class MemoryStages(NetworkStages):
+    """The signal is x and the memory's state."""
+
+    def begin(self, inputs: Tensor) -> Signal:
+        (x,) = super().begin(inputs)
+        return (x, *self.network.memory.begin(x))  # type: ignore[operator, union-attr]
+
+    def behind(self, place: int, signal: Signal) -> Signal:
+        return (signal[0], *self.network.memory(*signal))  # type: ignore[operator]
+
+    def finish(self, signal: Signal) -> Tensor:
+        return self.network.head(*signal[:2])
+
+
 def _enter(nest: ResidualUnit, signal: Signal) -> Signal:
-    """The stream of the row inside, then what waits: h(z), and z where the merge reads it."""
+    """The stream of the row inside, then what waits: h(z), and z where the merge reads it.
+
+    Where h is a row too, its stream, then z for the branch.
+    """
+    if isinstance(nest.shortcut, Row):
+        z = nest.before(signal[0])
+        return (z, z, *signal[1:])
     around, z = nest.enter(signal[0])
     if (around is None) != nest.plain:
         raise UsageError("a shortcut that carries nothing is a residuum.parts.shortcuts.Severed")
     waiting = (around, z if nest.merge.needs_input else None)
     return (z, *(road for road in waiting if road is not None), *signal[1:])
+
+
+def _turn(nest: ResidualUnit, signal: Signal) -> Signal:
+    """From the end of the shortcut's row to the start of the branch's; h waits."""
+    around, z, *waiting = signal
+    return (z, around, *waiting)
 
 
 def _leave(nest: ResidualUnit, signal: Signal) -> Signal:

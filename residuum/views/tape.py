@@ -57,20 +57,26 @@ class Part:
 class Crossing:
     """A unit at one point: before, the two halves of the merge, after.
 
-    `inner`: the units of a nest's branch.
+    `inner`: the units of a nest's branch; `outer`: those of its shortcut, where that is a row.
 
     In a nest the derivative of the merge itself by z belongs to the way round: it passes no branch
-    inside. In a leaf each half keeps its own.
+    inside (where the shortcut is a row, the merge does not read z). In a leaf each half keeps its
+    own.
     """
 
     def __init__(self, unit: ResidualUnit, x: Tensor, where: str):
         self.before = Part(unit.before, x)
         self.z = self.before.value.requires_grad_()
         self.inner: list[Crossing] | None = None
+        self.outer: list[Crossing] | None = None
         with torch.enable_grad():
             # a copy that parts may write into: both roads and the merge then read what was written
             z = self.z.clone() if writes(unit) else self.z
-            around = unit.shortcut(z)
+            if isinstance(unit.shortcut, Row):
+                self.outer = cross(unit.shortcut, z.detach(), f"{where}.shortcut")
+                around = self.outer[-1].value.requires_grad_()
+            else:
+                around = unit.shortcut(z)
             if isinstance(unit.branch, Row):
                 self.inner = cross(unit.branch, z.detach(), f"{where}.branch")
                 through = self.inner[-1].value.requires_grad_()
@@ -80,18 +86,20 @@ class Crossing:
             whole = unit.merge(around, through, z)
         probe(unit.merge, around, through, z, where)
         require_linear(unit.merge, halves, whole, where)
-        self._nest_end = through
+        self._ends = around, through  # of a nest's rows
         self._around, self._through = halves if self.inner is None else (whole, whole)
         self.after = Part(unit.after, whole)
         self.value = self.after.value
 
     def around(self, stack: Tensor) -> Tensor | None:
-        """H^T v, at z."""
-        return pull(self._around, self.z, stack)
+        """H^T v, at z; where the shortcut is a row, at its end, where `outer` goes on."""
+        at = self.z if self.outer is None else self._ends[0]
+        return pull(self._around, at, stack)
 
     def through(self, stack: Tensor) -> Tensor | None:
         """J^T v, at z; of a nest only to the end of the row inside, where `inner` goes on."""
-        return pull(self._through, self.z if self.inner is None else self._nest_end, stack)
+        at = self.z if self.inner is None else self._ends[1]
+        return pull(self._through, at, stack)
 
 
 def cross(row: Row, x: Tensor, where: str) -> list[Crossing]:
@@ -125,5 +133,5 @@ class Tape:
 
 
 def _values(crossings: list[Crossing]) -> list[Tensor]:
-    inside = [_values(c.inner) for c in crossings if c.inner is not None]
+    inside = [_values(row) for c in crossings for row in (c.outer, c.inner) if row is not None]
     return [c.value for c in crossings] + list(chain.from_iterable(inside))

@@ -28,7 +28,8 @@ class Leaf:
     """The branch of one unit, weight t in the path polynomial.
 
     `number`: of the leaf, in signal order.
-    `opens`: deleting it leaves a way of its own (a plain unit, whose severed shortcut opens).
+    `opens`: deleting it leaves a way of its own (a plain unit, whose severed shortcut opens); a
+    layer in a column of a fractal network leaves none.
     """
 
     number: int
@@ -66,6 +67,11 @@ def single(part: Expression) -> Leaf | None:
     if isinstance(part, Parallel) and len(part.parts) == 2 and part.parts[0] == Series():
         part = part.parts[1]
     return part if isinstance(part, Leaf) else None
+
+
+def residual(part: Expression) -> bool:
+    """Whether it is one residual unit, 1 + t."""
+    return isinstance(part, Parallel) and single(part) is not None
 
 
 def rows(series: Series) -> list[tuple[int, ...]]:

@@ -12,6 +12,7 @@ from residuum.presets import CATALOGUE, preset, preset_cost
 SMALL = (
     "resnet20", "preresnet20", "plain20", "preplain20", "preresnet56", "vgg15", "resnet18",
     "resnet110-exclusive-gate-b6", "ror3-110", "wrn16-4", "rir18",
+    "densenet40-12", "fitnet1",
 )  # fmt: skip
 
 

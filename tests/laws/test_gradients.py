@@ -7,6 +7,7 @@ import torch
 from conftest import (
     MENAGERIE,
     Zeroed,
+    columns,
     convolution,
     dense,
     fractal,
@@ -75,7 +76,10 @@ def enumerate_paths(network):
     def of_unit(unit):
         nest = isinstance(unit.branch, Row)
         if not unit.plain:
-            yield 0, [(unit, "merge", OneWay(unit.merge, False, nest))]
+            kept = (unit, "merge", OneWay(unit.merge, False, nest))
+            beside = list(unit.shortcut) if isinstance(unit.shortcut, Row) else []
+            for length, edits in of_row(beside):
+                yield length, [kept, *edits]
         taken = (unit, "merge", OneWay(unit.merge, True, nest))
         for length, edits in of_row(list(unit.branch)) if nest else [(1, [])]:
             yield length, [taken, *edits]
@@ -107,6 +111,8 @@ SMALL = {
     "RiR": MENAGERIE["RiR"],
     "RoR-3": MENAGERIE["pre-RoR-3, stochastic depth"],
     "gated shortcut": MENAGERIE["shortcut gate, dropout"],
+    "columns": columns,
+    "two columns": lambda: columns(2),
 }
 
 
@@ -123,9 +129,8 @@ def test_gradient_polynomial_and_signed_sweep_equal_enumeration(name):
             for k in range(n + 1)
         ]
     )
-    assert counts == anatomy.polynomial(unravel(network).expression) + (0,) * counts[::-1].index(
-        counts[-1] or 0
-    )
+    expected = anatomy.polynomial(unravel(network).expression)
+    assert counts == expected + (0,) * (n + 1 - len(expected))
     torch.testing.assert_close(
         anatomy.gradient_by_length(network, x, targets), sums, rtol=1e-8, atol=1e-13
     )
@@ -135,7 +140,9 @@ def test_gradient_polynomial_and_signed_sweep_equal_enumeration(name):
     assert (distance <= 5 * error + 1e-12 * squares.mean(1)).all()
 
 
-@pytest.mark.parametrize("name", ["highway", "dense", "fractal", "gated nest", "pre"])
+@pytest.mark.parametrize(
+    "name", ["highway", "dense", "fractal", "gated nest", "pre", "two columns"]
+)
 def test_the_signed_sweep_over_all_patterns_is_exact(name):
     """The mean over every set of signs, not an estimate: the sum over paths of |g|^2, at each
     length."""
@@ -158,7 +165,9 @@ def test_the_signed_sweep_over_all_patterns_is_exact(name):
     torch.testing.assert_close(mean, squares, rtol=1e-8, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["pre", "highway", "dense", "nested", "fractal", "gated nest"])
+@pytest.mark.parametrize(
+    "name", ["pre", "highway", "dense", "nested", "fractal", "gated nest", "columns"]
+)
 def test_sampled_paths_are_paths(name):
     """Every norm is that of a path of its length; all of them are found, about equally often."""
     build = {"pre": narrow, "nested": lambda: nested(units=1)}.get(name, SMALL[name])
