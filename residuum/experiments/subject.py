@@ -11,9 +11,9 @@ from ..anatomy.deletions import spread_out
 from ..data import Dataset, Images
 from ..data.augment import Pixels, statistics
 from ..errors import CheckpointError, DataError
+from ..networks.weights import load_weights
 from ..presets import preset
 from ..training import Run
-from ..training.checkpoint import load_weights
 from ..training.description import require_structure
 from ..units import ResidualNetwork
 

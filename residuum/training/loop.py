@@ -16,9 +16,10 @@ from ..data import Dataset
 from ..data.augment import Pixels, crops_and_flips, generator, order, statistics
 from ..errors import CheckpointError, Interrupted, NumericError, ResourceError, UsageError, nearest
 from ..machine import Machine
+from ..networks.weights import load_weights, require_finite
 from ..task import Classification
 from ..views.in_place import in_place
-from .checkpoint import Checkpoint, State, load_weights, require_finite
+from .checkpoint import Checkpoint, State
 from .distributed import Team
 from .evaluation import Row, Scores, evaluate
 from .memory import recall, remember
