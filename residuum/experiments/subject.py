@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import progress
 from ..anatomy.deletions import spread_out
@@ -12,10 +12,9 @@ from ..data import Dataset, Images
 from ..data.augment import Pixels, statistics
 from ..errors import CheckpointError, DataError
 from ..networks.weights import load_weights
-from ..presets import preset
+from ..presets import build
 from ..training import Run
 from ..training.description import require_structure
-from ..units import ResidualNetwork
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Subject:
     """A network in evaluation mode, its run and data. Images are normalised, not augmented."""
 
     run: Run
-    network: ResidualNetwork
+    network: nn.Module
     data: Dataset
 
     @property
@@ -54,7 +53,7 @@ def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:
     return Subject(run, rebuild(run).to(device), data)
 
 
-def rebuild(run: Run) -> ResidualNetwork:
+def rebuild(run: Run) -> nn.Module:
     """The finished run's network with its weights, in evaluation mode.
 
     CheckpointError: unfinished or damaged, or the preset builds another network than was trained.
@@ -65,7 +64,7 @@ def rebuild(run: Run) -> ResidualNetwork:
             f"{run.folder}: run.json does not name a preset; build the network and load "
             "run.weights()"
         )
-    network = preset(words.preset, words.classes, seed=0, **words.options)
+    network = build(words.preset, words.classes, seed=0, **words.options)
     require_structure(run.folder, run.description.structure, network)
     load_weights(network, run.weights(), str(run.folder))
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
