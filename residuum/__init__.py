@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         cache,
         diff,
         evaluate,
+        export,
         info,
         lesion,
         ls,
@@ -60,7 +61,7 @@ __getattr__, __dir__ = lazy(
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "cache diff evaluate info lesion ls paths plan report runs study train",
+        ".verbs": "cache diff evaluate export info lesion ls paths plan report runs study train",
         ".views": "unravel",
     },
     (

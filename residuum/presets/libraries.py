@@ -130,22 +130,27 @@ def longest_way(network: nn.Module) -> int | None:
     return max(longest.values())
 
 
-def counterpart(library: str, name: str, classes: int) -> nn.Module | None:
-    """The library's model of a preset's name, in evaluation mode; None where it builds none.
+def counterpart(library: str, name: str, classes: int) -> tuple[str, nn.Module | None]:
+    """The library's model of a preset's name, in evaluation mode, with what it is called there.
 
-    torchvision spells resnext50-32x4d with underscores; timm calls preresnet50 resnetv2_50.
+    None where there is none here, with the reason. torchvision spells resnext50-32x4d with
+    underscores; timm calls preresnet50 resnetv2_50.
     """
     spelled = name.replace("-", "_")
+    if library == "timm":
+        spelled = spelled.replace("preresnet", "resnetv2_")
+    homes = {"torchvision": ("torchvision.models", "get_model"), "timm": ("timm", "create_model")}
+    if library not in homes:
+        return f"nothing here builds models of {library}", None
+    home, make = homes[library]
     try:
-        if library == "torchvision":
-            asked = {"weights": None, "num_classes": classes}
-            return import_module("torchvision.models").get_model(spelled, **asked).eval()
-        if library == "timm":
-            spelled = spelled.replace("preresnet", "resnetv2_")
-            return import_module("timm").create_model(spelled, num_classes=classes).eval()
-    except (ImportError, RuntimeError, ValueError):  # not installed, or no model of that name
-        pass
-    return None
+        with torch.random.fork_rng(devices=[]):
+            found = getattr(import_module(home), make)(spelled, num_classes=classes)
+    except ImportError:
+        return f"{library} is not installed", None
+    except (RuntimeError, ValueError):  # timm's, torchvision's
+        return f"{library} builds no model {spelled!r}", None
+    return f"{home}.{spelled}", found.eval()
 
 
 def _library(name: str) -> Any:

@@ -9,6 +9,7 @@ from .cache import CachedFile, CacheState, cache
 from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
 from .dissection import Decided, Evaluation, Lesioned, Lesions, evaluate, lesion
+from .exporting import Exported, export
 from .requests import Deletions, NetworkOptions, Scope, Source, Training
 from .run_list import RunEntry, runs
 from .studies import plan, report, study
@@ -16,7 +17,7 @@ from .training import train
 
 __all__ = [
     "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Entry", "Evaluation",
-    "Info", "Lesioned", "Lesions", "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source",
-    "Training", "cache", "diff", "evaluate", "info", "lesion", "ls", "paths", "plan", "report",
-    "runs", "study", "train",
+    "Exported", "Info", "Lesioned", "Lesions", "NetworkOptions", "PathCount", "RunEntry", "Scope",
+    "Source", "Training", "cache", "diff", "evaluate", "export", "info", "lesion", "ls", "paths",
+    "plan", "report", "runs", "study", "train",
 ]  # fmt: skip

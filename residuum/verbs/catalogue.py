@@ -18,7 +18,7 @@ from .requests import NetworkOptions, verb
 
 NO_UNITS = (
     "torchvision builds this model, and its units are not known here yet: paths and lesions come "
-    "with the support of any model. `residuum info` counts what can be counted"
+    "with the support of any model. info, train and eval take it"
 )
 
 

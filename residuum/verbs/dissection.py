@@ -10,6 +10,7 @@ from ..anatomy.statistics import Rate
 from ..errors import UsageError
 from ..machine import Hardware
 from ..reader import Count
+from .catalogue import NO_UNITS
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def lesion(
     output
         Also write a page with a figure (SVG, PNG) of the lesions to this folder.
     """
+    from ..training import Run
     from .lesion_page import require_own_folder, write_lesion_page
 
     if output is not None:
@@ -139,6 +141,9 @@ def lesion(
             why = "a page compares deletions on the same images"
             raise UsageError(f"{why}: give --output or --until-decided")
         require_own_folder(Path(output))
+    opened = Run.open(run)
+    if opened.network is not None and opened.network.preset.startswith("tv:"):
+        raise UsageError(f"{run}: {opened.network.preset}: {NO_UNITS}")
     subject = _subject(run, source, machine)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
