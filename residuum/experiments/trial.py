@@ -75,8 +75,9 @@ def require_size(network: "nn.Module", size: int, name: str) -> None:
 
     from ..units import ResidualNetwork
 
+    mode, device = network.training, next(network.parameters()).device
     network.eval()
-    part, signal = "layers", torch.zeros(1, 3, size, size)
+    part, signal = "layers", torch.zeros(1, 3, size, size, device=device)
     try:
         with torch.no_grad():
             if not isinstance(network, ResidualNetwork):
@@ -93,7 +94,7 @@ def require_size(network: "nn.Module", size: int, name: str) -> None:
         images, reason = f"images of {size}x{size} pixels", str(error).splitlines()[0]
         raise UsageError(f"{name}: {images} do not pass its {part} ({reason})") from error
     finally:
-        network.train()
+        network.train(mode)
 
 
 def advise(name: str, network: "ResidualNetwork", data: "Dataset") -> None:

@@ -24,6 +24,7 @@ from .distributed import Team
 from .evaluation import Row, Scores, evaluate
 from .memory import recall, remember
 from .optimisers import parameter_groups
+from .precise import settle
 from .randomness import drawing
 from .recipe import Recipe
 from .schemes import Plain, Scheme
@@ -102,8 +103,7 @@ class Trainer:
             with self.autocast():
                 losses, right = self.scheme.loss(self.compiled, batch, self.step)
             loss = losses.sum()
-            # DDP averages over ranks; so scaled, that average is the mean over the global batch,
-            # also where the shares are uneven
+            # DDP averages over ranks: so scaled, it is the mean over the batch, uneven shares too
             self.scaler.scale(loss * (team.size / whole)).backward()
             self._add_up(loss.detach(), right)
             self.scaler.step(self.optimiser)
@@ -138,9 +138,8 @@ class Trainer:
         """The machine's precision, for a forward pass."""
         if self.machine.precision == "float32":
             return nullcontext()
-        return torch.autocast(
-            self.team.device.split(":")[0], getattr(torch, self.machine.precision)
-        )
+        kind = self.team.device.split(":")[0]
+        return torch.autocast(kind, getattr(torch, self.machine.precision))
 
     # ---- an epoch's end ----
 
@@ -212,9 +211,8 @@ def _parameter(network: nn.Module, name: str) -> Tensor:
 
 
 def steps_per_epoch(data: str, size: int, recipe: Recipe, processes: int = 1) -> int:
-    """On `size` training images of the data set that is called `data`.
-
-    A rest too small for batch statistics (2 examples on every rank) is left out.
+    """On `size` training images of the data set called `data`; a rest too small for batch
+    statistics (2 examples on every rank) is left out.
 
     UsageError: too few examples, in all or in a batch, for that many processes; a batch of more.
     """
@@ -260,6 +258,7 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
                     raise _explosion(trainer, f"{title}: the loss")
                 shown = f"loss {loss:.3f}"
             if epoch_ends:
+                settle(trainer)
                 row = trainer.close_epoch()
                 if not math.isfinite(row.test_loss):
                     raise _explosion(trainer, f"{title}: the test loss")

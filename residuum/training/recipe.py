@@ -35,6 +35,7 @@ class Recipe:
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 - frozen
     normalisation: Normalisation = "channel"
     seed: Seed = 0
+    precise_statistics: Count | None = None  # images, at the end: see training.precise_bn
 
     def __post_init__(self) -> None:
         check(self, f"recipe {self.name}", UsageError)

@@ -38,6 +38,7 @@ from .description import Blueprint, Description, describe, require_one_run, requ
 from .distributed import Team, team
 from .evaluation import Row
 from .loop import Trainer, drive, steps_per_epoch
+from .precise import require_statistics
 from .recipe import Recipe
 from .schemes import Scheme
 
@@ -151,6 +152,7 @@ def train(
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
         steps_per_epoch(data.name, len(data.train), recipe, members.size)
+        require_statistics(network, data, recipe.precise_statistics)
         require_one_run(members.tell(json.dumps(description.identity.meaning)))
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:
