@@ -73,9 +73,9 @@ def taken_in(network, batches):
 @pytest.mark.parametrize("name", ["preresnet20", "vgg15"])
 @pytest.mark.parametrize("sizes", [(60,), (20, 20, 13, 7)])
 def test_precise_statistics_are_those_of_one_pass(name, sizes):
-    options = {"size": 16} if name == "vgg15" else {}
+    options = {"size": 8} if name == "vgg15" else {}
     network, other = (lively(preset(name, seed=0, **options)) for _ in range(2))
-    batches = torch.randn(60, 3, 16, 16, generator=torch.Generator().manual_seed(0)).split(sizes)
+    batches = torch.randn(60, 3, 8, 8, generator=torch.Generator().manual_seed(0)).split(sizes)
     counters = [m.num_batches_tracked.clone() for m in normalisations(network)]
     weights = {k: v.clone() for k, v in network.named_parameters()}
     replace_statistics(network, batches)
