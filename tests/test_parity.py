@@ -15,7 +15,7 @@ from residuum.networks.stacks import vgg
 from residuum.networks.stages import Stage, residual, row, share_after_activated_stem
 from residuum.networks.weights import load_weights, weights_as
 from residuum.parts.arrangements import ORIGINAL, PREACT
-from residuum.parts.branches import basic, bottleneck_late_stride
+from residuum.parts.branches import Layer, basic, bottleneck_late_stride
 from residuum.parts.heads import linear_head
 from residuum.parts.merges import Concat
 from residuum.parts.shortcuts import Severed, option_b, option_b_bare
@@ -53,6 +53,25 @@ DEPTHS = (18, 34, 50, 101, 152)
 def test_resnets_of_torchvision(depth):
     theirs = getattr(models, f"resnet{depth}")(weights=None)
     agree(preset(f"resnet{depth}", seed=1), theirs, "torchvision", 32)
+
+
+def wide(c_in, width, stride):
+    """Twice as wide inside (Zagoruyko and Komodakis 2016)."""
+    inner = 2 * width
+    return [Layer(c_in, inner, 1), Layer(inner, inner, 3, stride), Layer(inner, 4 * width, 1)]
+
+
+@pytest.mark.parametrize(
+    "words", [{"width_per_group": 128}, {"groups": 32, "width_per_group": 4}], ids=["wide", "next"]
+)
+def test_wide_and_grouped_networks_of_torchvision(words):
+    theirs = ResNet(Bottleneck, [2, 1, 1, 2], num_classes=7, **words)
+    maker = residual(wide, option_b, opening=share_after_activated_stem)
+    ours = imagenet(maker, 2048, ORIGINAL, (2, 1, 1, 2))
+    for unit in ours.units if "groups" in words else ():  # Xie et al. 2017
+        c, stride = unit.branch[3].in_channels, unit.branch[3].stride
+        unit.branch[3] = nn.Conv2d(c, c, 3, stride, 1, groups=32, bias=False)
+    agree(ours, theirs, "torchvision", 32)
 
 
 def test_resnets_of_timm():

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CheckpointError, UsageError
 from .requests import verb
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from ..units import ResidualNetwork
 
 Library = Literal["torchvision", "timm", "fb"]
 TOLERANCE = 1e-4  # of the largest logit: other orders of summing round otherwise
@@ -57,48 +59,51 @@ def export(
     model
         What the library calls this network, where it is not the preset's name.
     """
-    file = Path(output)
-    if file.suffix != ".safetensors":
-        raise UsageError(f"{file}: weights are kept as safetensors; say NAME.safetensors")
-    if file.exists():
-        raise UsageError(f"{file}: is there already. Choose another --output")
-    from ..experiments.subject import rebuild
+    _require_new(file := Path(output))
     from ..networks.weights import weights_as
     from ..presets import find
     from ..presets.libraries import counterpart
     from ..storage import make_folder, write_tensors
+
+    network, preset, classes = _own(run)
+    tensors = weights_as(network, as_)
+    name, theirs = counterpart(as_, model or preset, classes)
+    told: dict[str, Any] = {"unchecked": name}
+    if theirs is not None:
+        size = find(preset).size
+        told = {"counterpart": name} | compared(network, theirs, tensors, name, size)
+    elif model is not None:
+        raise UsageError(f"model {model!r}: {name}")
+    entry = write_tensors(make_folder(file.parent), file.name, tensors)
+    kept = {"file": str(file), "sha256": entry.sha256, "tensors": len(tensors)}
+    return Exported(run=Path(run).name, network=preset, library=as_, **kept, **told)
+
+
+def _require_new(file: Path) -> None:
+    if file.suffix != ".safetensors":
+        raise UsageError(f"{file}: weights are kept as safetensors; say NAME.safetensors")
+    if file.exists():
+        raise UsageError(f"{file}: is there already. Choose another --output")
+
+
+def _own(run: str | Path) -> "tuple[ResidualNetwork, str, int]":
+    """The finished run's network, its preset and how many classes it has."""
+    from ..experiments.subject import rebuild
     from ..training import Run
     from ..units import ResidualNetwork
 
     opened = Run.open(run)
-    network, blueprint = rebuild(opened), opened.network
-    assert blueprint is not None  # rebuild has seen to it
+    network, words = rebuild(opened), opened.network
+    assert words is not None  # rebuild has seen to it
     if not isinstance(network, ResidualNetwork):
         named = "its weights.safetensors has torchvision's names already"
-        raise UsageError(f"{run}: {blueprint.preset} is torchvision's own model; {named}")
-    tensors = weights_as(network, as_)
-    name, theirs = counterpart(as_, model or blueprint.preset, blueprint.classes)
-    if theirs is None and model is not None:
-        raise UsageError(f"model {model!r}: {name}")
-    size = find(blueprint.preset).size
-    difference = None if theirs is None else compared(network, theirs, tensors, name, size)
-    entry = write_tensors(make_folder(file.parent), file.name, tensors)
-    return Exported(
-        run=Path(run).name,
-        network=blueprint.preset,
-        library=as_,
-        file=str(file),
-        sha256=entry.sha256,
-        tensors=len(tensors),
-        counterpart="" if theirs is None else name,
-        difference=difference,
-        unchecked=name if theirs is None else "",
-    )
+        raise UsageError(f"{run}: {words.preset} is torchvision's own model; {named}")
+    return network, words.preset, words.classes
 
 
 def compared(
     ours: "nn.Module", theirs: "nn.Module", tensors: "Mapping[str, Tensor]", name: str, size: int
-) -> float:
+) -> dict[str, float]:
     """The largest difference of logits over the largest logit, on two random images.
 
     CheckpointError: other names or shapes there, or a difference that is no rounding.
@@ -117,4 +122,4 @@ def compared(
     if not difference <= TOLERANCE:
         differ = f"its logits differ from ours by {difference:.2g} of the largest"
         raise CheckpointError(f"{name} has these names, but {differ}. Nothing was written")
-    return difference
+    return {"difference": difference}
