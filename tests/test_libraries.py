@@ -149,6 +149,7 @@ def test_without_torchvision_they_are_refused(monkeypatch):
 # ---- export ----
 
 
+@pytest.mark.row("E6", "E7")
 def test_an_exported_run_is_the_librarys_own_model(capsys, runs, tmp_path):
     file = tmp_path / "new" / "theirs.safetensors"
     arguments = ["export", runs / "resnet18", "--as", "torchvision", "--output", file]
@@ -187,6 +188,7 @@ def test_what_no_library_builds_is_exported_unchecked_and_says_so(capsys, runs, 
     assert not file.exists()
 
 
+@pytest.mark.row("E2")
 def test_other_logits_are_not_exported(runs, tmp_path, monkeypatch):
     """The same names and shapes, another function: the stride of a bottleneck, say."""
     real = libraries.counterpart

@@ -160,14 +160,14 @@ def test_statistics_that_cannot_be_taken_are_refused_before_training(data, tmp_p
 
 def test_ten_crops_are_corners_centre_and_mirrored():
     images = torch.arange(2 * 3 * 8 * 8.0).reshape(2, 3, 8, 8)
-    crops = list(ten_crops(5)(images))
+    crops = [look(images) for look in ten_crops(5)]
     assert len(crops) == 10
     assert {c.shape for c in crops} == {(2, 3, 5, 5)}
     for number, (top, left) in enumerate([(0, 0), (0, 3), (3, 0), (3, 3), (1, 1)]):
         crop = images[:, :, top : top + 5, left : left + 5]
         assert torch.equal(crops[2 * number], crop)
         assert torch.equal(crops[2 * number + 1], crop.flip(3))
-    padded = list(ten_crops(8, pad=1)(images))
+    padded = [look(images) for look in ten_crops(8, pad=1)]
     assert torch.equal(padded[8], images)  # the centre
     assert torch.equal(padded[0][:, :, 1:, 1:], images[:, :, :-1, :-1])
     assert not padded[0][:, :, 0].any()
@@ -181,7 +181,9 @@ def test_looks_are_averaged_as_probabilities():
         one = probabilities(network, images)
         torch.testing.assert_close(one.float(), torch.softmax(logits, 1))
         assert torch.equal(one.argmax(1), logits.argmax(1))
-        both = torch.softmax(torch.stack([network(x) for x in ten_crops(6)(images)]), 2).mean(0)
+        both = torch.softmax(torch.stack([network(look(images)) for look in ten_crops(6)]), 2).mean(
+            0
+        )
         torch.testing.assert_close(probabilities(network, images, ten_crops(6)).float(), both)
         small = nn.functional.interpolate(images, (6, 6), mode="bilinear", antialias=True)
         sizes = (torch.softmax(logits, 1) + torch.softmax(network(small), 1)) / 2

@@ -51,10 +51,13 @@ class Layout:
             kind = None if unit.plain else type(unit.merge)
             if kind is not self.merge or isinstance(unit.branch, Row):
                 raise UsageError(f"units.{number} is {_word(unit)}")
-        found = {ours: theirs for theirs, ours in self.rule(network)}
-        for name, _ in weighted(network, ""):
+        found = {here: there for there, here in self.rule(network)}
+        ours = [name for name, _ in weighted(network, "")]
+        for name in ours:
             if name not in found:
                 raise UsageError(f"{name} has no name there")
+        if len({found[name] for name in ours}) < len(ours):
+            raise UsageError("two of its parts would have one name there")
         return found
 
 

@@ -7,7 +7,8 @@
 A mean over several networks on the same images is the mean of their probabilities (an ensemble).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +16,9 @@ from torch import Tensor, nn
 
 from .evaluation import BATCH
 
-Looks = Callable[[Tensor], Iterator[Tensor]]  # (N, 3, H, W) -> each look at all of them
-
-
-def as_they_are(images: Tensor) -> Iterator[Tensor]:
-    """One look."""
-    yield images
+Look = Callable[[Tensor], Tensor]  # (N, 3, H, W) -> (N, 3, H', W'), image by image
+Looks = Sequence[Look]
+AS_THEY_ARE: Looks = (lambda images: images,)
 
 
 def ten_crops(size: int, pad: int = 0) -> Looks:
@@ -30,16 +28,19 @@ def ten_crops(size: int, pad: int = 0) -> Looks:
     and cropped to size x size pixels, at most what is there.
     """
 
-    def looks(images: Tensor) -> Iterator[Tensor]:
+    def crop(images: Tensor, down: float, right: float, mirrored: bool) -> Tensor:
         padded = F.pad(images, (pad, pad, pad, pad))
-        down, right = padded.shape[2] - size, padded.shape[3] - size
-        corners = ((0, 0), (0, right), (down, 0), (down, right))
-        for top, left in (*corners, (down // 2, right // 2)):
-            crop = padded[:, :, top : top + size, left : left + size]
-            yield crop
-            yield crop.flip(3)
+        height, width = padded.shape[2:]
+        top, left = int(down * (height - size)), int(right * (width - size))
+        found = padded[:, :, top : top + size, left : left + size]
+        return found.flip(3) if mirrored else found
 
-    return looks
+    places = (0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)
+    return [
+        partial(crop, down=down, right=right, mirrored=mirrored)
+        for down, right in places
+        for mirrored in (False, True)
+    ]
 
 
 def at_sizes(sizes: Sequence[int]) -> Looks:
@@ -48,26 +49,28 @@ def at_sizes(sizes: Sequence[int]) -> Looks:
     For networks that average over all positions ahead of their linear layer.
     """
 
-    def looks(images: Tensor) -> Iterator[Tensor]:
-        for size in sizes:
-            if images.shape[2:] == (size, size):
-                yield images
-            else:
-                yield F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    def resized(images: Tensor, size: int) -> Tensor:
+        if images.shape[2:] == (size, size):
+            return images
+        return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
 
-    return looks
+    return [partial(resized, size=size) for size in sizes]
 
 
 @torch.no_grad()
-def probabilities(network: nn.Module, images: Tensor, looks: Looks = as_they_are) -> Tensor:
+def probabilities(network: nn.Module, images: Tensor, looks: Looks = AS_THEY_ARE) -> Tensor:
     """Of every class, the mean over the looks of softmax(logits). (N, 3, H, W) -> (N, K), float64.
 
     In float64, so that the largest of one look is that of its logits. The network is set to
-    evaluation mode; images may lie on another device.
+    evaluation mode; images may lie on another device. Batches are smaller where looks are larger.
     """
     network.eval()
-    device, found = next(network.parameters()).device, []
-    for part in images.split(BATCH):
-        logits = [network(x).cpu().double() for x in looks(part.to(device))]
-        found.append(torch.softmax(torch.stack(logits), 2).mean(0))
-    return torch.cat(found)
+    device = next(network.parameters()).device
+
+    def seen(look: Look) -> Tensor:
+        larger = look(images[:1])[0].numel() / images[0].numel()
+        parts = images.split(max(1, int(BATCH / max(1.0, larger))))
+        logits = torch.cat([network(look(part.to(device))).cpu() for part in parts])
+        return torch.softmax(logits.double(), 1)
+
+    return torch.stack([seen(look) for look in looks]).mean(0)

@@ -135,7 +135,7 @@ def _seen(
 
 def _looks(subject: "Subject", looking: Looking) -> "tuple[Looks, str]":
     """UsageError: crops larger than the images or all the same, a size that does not pass."""
-    from ..training.testing import as_they_are, at_sizes, ten_crops
+    from ..training.testing import AS_THEY_ARE, at_sizes, ten_crops
 
     if looking.scales is not None:
         for size in looking.scales:
@@ -143,7 +143,7 @@ def _looks(subject: "Subject", looking: Looking) -> "tuple[Looks, str]":
         sizes = ", ".join(map(str, looking.scales))
         return at_sizes(looking.scales), f"mean over images of {sizes} pixels"
     if looking.crops is None:
-        return as_they_are, ""
+        return AS_THEY_ARE, ""
     side, augmentation = min(subject.data.test.pixels.shape[1:3]), subject.run.recipe.augmentation
     size = looking.crop_size or side
     if size > side:

@@ -100,7 +100,7 @@ class Looking:
     """ten: average over the four corners and the centre, each also mirrored."""
     crop_size: Pixels | None = None
     """Of --crops: pixels of a side; by default the image's own, padded as in training."""
-    scales: Some[Pixels] | None = None
+    scales: Some[Annotated[int, Meta(ge=1, le=4096)]] | None = None
     """Average over these sizes in pixels: --scales 24 --scales 32."""
 
     def __post_init__(self) -> None:
