@@ -181,9 +181,8 @@ def test_looks_are_averaged_as_probabilities():
         one = probabilities(network, images)
         torch.testing.assert_close(one.float(), torch.softmax(logits, 1))
         assert torch.equal(one.argmax(1), logits.argmax(1))
-        both = torch.softmax(torch.stack([network(look(images)) for look in ten_crops(6)]), 2).mean(
-            0
-        )
+        crops = torch.stack([network(look(images)) for look in ten_crops(6)])
+        both = torch.softmax(crops, 2).mean(0)
         torch.testing.assert_close(probabilities(network, images, ten_crops(6)).float(), both)
         small = nn.functional.interpolate(images, (6, 6), mode="bilinear", antialias=True)
         sizes = (torch.softmax(logits, 1) + torch.softmax(network(small), 1)) / 2
