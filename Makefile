@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOWEST ?= .venv-lowest
 UV      = $(LOWEST)/bin/uv --no-cache
 
-.PHONY: demo test faults lint mutants lowest gpu fuzz check clean
+.PHONY: demo test faults lint zoo mutants lowest gpu fuzz check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/residuum study veit2016 --data digits --scale laptop --output runs/demo --workers 2
@@ -22,6 +22,10 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+# docs/zoo.md, from the index of presets
+zoo: $(VENV)/.installed
+	$(BIN)/residuum ls --markdown > docs/zoo.md
 
 # break one line at a time and see a test fail (about ten minutes)
 mutants: $(VENV)/.installed

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from .experiments.subject import rebuild
     from .machine import Machine
+    from .networks.weights import load_weights
     from .presets import preset
     from .training import Recipe, Run
     from .units import ResidualNetwork, ResidualUnit, Row
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         cache,
         diff,
         evaluate,
+        export,
         info,
         lesion,
         ls,
@@ -55,10 +57,11 @@ __getattr__, __dir__ = lazy(
     {
         ".experiments.subject": "rebuild",
         ".machine": "Machine",
+        ".networks.weights": "load_weights",
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "cache diff evaluate info lesion ls paths plan report runs study train",
+        ".verbs": "cache diff evaluate export info lesion ls paths plan report runs study train",
         ".views": "unravel",
     },
     (

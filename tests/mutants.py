@@ -50,7 +50,30 @@ MERGES = "parts/merges.py"
 CLI = "tests/test_cli.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
 VERDICTS, NETWORKS = "tests/test_verdicts.py", "tests/test_networks.py"
+VERDICTS = "tests/test_verdicts.py"
+TESTING, LIBRARIES = "tests/test_testing.py", "tests/test_libraries.py"
 MUTANTS = [
+    # ---- weights out, and testing ----
+    Mutant(
+        "training/precise.py",
+        "apart.square() * (self.n * n / total)",
+        "0.0",
+        f"{TESTING} -k one_pass",
+    ),
+    Mutant("training/testing.py", "(0.5, 0.5)", "(0, 0)", f"{TESTING} -k corners"),
+    Mutant(
+        "training/testing.py",
+        "torch.softmax(logits.double(), 1)",
+        "logits.double()",
+        f"{TESTING} -k probabilities",
+    ),
+    Mutant("verbs/exporting.py", "if not difference <= TOLERANCE:", "if False:", LIBRARIES),
+    Mutant(
+        "networks/weights.py",
+        "_require_fit(network, given, names, where)\n    require",
+        "require",
+        "tests/test_parity.py -k named",
+    ),
     # ---- jobs and items ----
     Mutant(
         "experiments/log.py",

@@ -17,10 +17,10 @@ from residuum.data import load
 from residuum.data.augmentation import Augmentation
 from residuum.data.images import Dataset, Images
 from residuum.errors import CheckpointError, Interrupted, NumericError, ResiduumError, UsageError
+from residuum.networks.weights import load_weights
 from residuum.presets import preset
 from residuum.reader import build, plain
 from residuum.training import RECIPES, About, Blueprint, Machine, Recipe, Run, find_recipe, train
-from residuum.training.checkpoint import load_weights
 from residuum.training.distributed import Team
 from residuum.training.epoch import steps_per_epoch
 from residuum.training.loop import Trainer

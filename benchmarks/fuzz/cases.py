@@ -30,7 +30,7 @@ VALID = {
     "eval": ["run", "--data", "images"], "lesion": ["run", "--data", "images"],
     "train": ["preresnet8", "--data", "images", "--recipe", "tiny.toml", "--output", "new"],
     "diff": ["run", "part"], "study": ["veit2016", "--plan", "--scale", "smoke"],
-    "report": ["report"],
+    "report": ["report"], "export": ["run", "--as", "fb", "--output", "new.safetensors"],
 }  # fmt: skip
 READERS = {
     "run/run.json": ["eval", "lesion", "runs", "diff", "train"],

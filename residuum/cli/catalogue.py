@@ -10,20 +10,75 @@ from cyclopts import Parameter
 
 from .. import verbs
 from .command import command
-from .words import bar, show, table
+from .words import bar, fitted, properties, short, show, table
+from .zoo import zoo
+
+Markdown = Annotated[bool, Parameter(help="Print the presets as a page of tables in Markdown.")]
 
 
 @command(verbs.ls)
-def ls(entries: list[verbs.Entry]) -> str:
-    """One line a name."""
-    return table((e.kind, e.name, e.summary) for e in entries)
+def ls(entries: list[verbs.Entry], *, markdown: Markdown = False) -> str:
+    """A table a kind."""
+    if markdown:
+        return zoo([entry.name for entry in entries if entry.kind == "preset"])
+    tables = []
+    for kind in dict.fromkeys(entry.kind for entry in entries):
+        rows = [(e.name, e.summary) for e in entries if e.kind == kind]
+        heads = {"recipe": "length and source", "study": "paper", "model": "built by"}
+        head = (kind, heads.get(kind, ""))
+        if kind == "preset":
+            head = ("preset", "family", "depth", "parameters", "published error, %")
+            rows = [_columns(entry) for entry in entries if entry.kind == "preset"]
+        tables.append(fitted([head, *rows]))
+    return "\n\n".join(tables)
+
+
+def _columns(e: verbs.Entry) -> tuple[str, ...]:
+    errors: dict[str, dict[str, None]] = {}  # by data, in the order in which they are given
+    for p in e.published:
+        errors.setdefault(p.data, {})[f"{p.error}"] = None
+    said = "; ".join(f"{data} {', '.join(numbers)}" for data, numbers in errors.items())
+    return e.name, e.family, show(e.depth), short(e.parameters or 0), said
 
 
 @command(verbs.info)
 def info(found: verbs.Info) -> str:
     """One line a property; each published value on a line of its own."""
-    lines = [(k, show(v)) for k, v in vars(found).items() if k != "published" and v != ""]
-    return table([*lines, *(("published", str(value)) for value in found.published)])
+    pixels = f"{found.size}x{found.size} pixels"
+    flops = f"{show(found.flops)} for an image of {pixels} ({show(found.macs)} MACs)"
+    lines = {
+        "name": found.name,
+        "family": found.family,
+        "source": found.source,
+        "parameters": f"{show(found.parameters)} with {show(found.classes)} classes",
+        "FLOPs": flops,
+        "depth": "" if found.depth is None else show(found.depth),
+        "units": "" if found.units is None else show(found.units),
+        "paths": _paths(found),
+        "published": [str(value) for value in found.published],
+        "recipe": _recipe(found.recipe),
+        "initialisation": found.initialisation,
+        "note": found.note,
+        "structure": found.structure,
+    }
+    return properties({name: value for name, value in lines.items() if value})
+
+
+def _paths(found: verbs.Info) -> str:
+    if not found.paths:
+        return ""
+    total = int(found.paths)
+    many = f"{_count(total)} path{'s' * (total != 1)}, mean length {found.mean_length:g}"
+    return f"{found.polynomial}: {many}"
+
+
+def _recipe(name: str) -> str:
+    from ..training.recipes import RECIPES
+
+    if name not in RECIPES:
+        return name
+    recipe = RECIPES[name]
+    return f"{name}: {show(recipe.length)} {recipe.clock}; {recipe.source}"
 
 
 All = Annotated[bool, Parameter(help="Every length, where a summary is the default.")]

@@ -76,8 +76,8 @@ def command(
 
         def run(*arguments: Any, printing: Printing = Printing(), **flags: Any) -> None:
             chosen = {each.name: flags.pop(each.name) for each in form if each.name in flags}
-            if printing.json and "csv" in chosen:
-                raise UsageError("give either --json or --csv, not both")
+            if printing.json and (other := {"csv", "markdown"} & chosen.keys()):
+                raise UsageError(f"give either --json or --{other.pop()}, not both")
             found = verb(*arguments, **flags)
             if not progress.leads():
                 return

@@ -18,9 +18,14 @@ DECIDED = ("deleted", "decision", "n", "error", "change", "change_low", "change_
 
 @command(verbs.evaluate, name="eval")
 def evaluate(found: verbs.Evaluation) -> str:
-    """The error with its interval."""
-    error = rate_words(found.error, found.interval)
-    return f"{found.network} on {found.data}: error {error}, n = {found.n}"
+    """The error with its interval; of an ensemble below those of its members."""
+    looks = f", {found.looks}" if found.looks else ""
+    error = f"error {rate_words(found.error, found.interval)}, n = {found.n}{looks}"
+    if not found.members:
+        return f"{found.network} on {found.data}: {error}"
+    rows = [(m.run, m.network, rate_words(m.error, m.interval)) for m in found.members]
+    together = f"{len(rows)} runs together on {found.data}: {error}"
+    return "\n".join([table([("run", "network", "error"), *rows]), together])
 
 
 @command(verbs.lesion)

@@ -1,4 +1,4 @@
-"""train, runs and diff."""
+"""train, runs, diff and export."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,15 @@ def diff(found: verbs.Comparison) -> str:
             rows.append((d.weight, d.what, _short(d.first), _short(d.second)))
         lines.append(table(rows))
     return "\n".join([*lines, *found.structure])
+
+
+@command(verbs.export, kept=lambda found: True)
+def export(found: verbs.Exported) -> str:
+    """The file, and what it was compared with."""
+    said = f"not checked: {found.unchecked}"
+    if found.counterpart:
+        said = f"the same logits as {found.counterpart} (to {found.difference:.1g} of the largest)"
+    return f"{found.file}: {found.tensors} tensors of {found.network}, {said}"
 
 
 def _percent(error: float | None) -> str:

@@ -1,8 +1,11 @@
 """Numbers and tables for a person."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten, wrap
 from typing import Any
+
+COLUMNS = 100
 
 
 def show(value: Any) -> str:
@@ -21,6 +24,32 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in columns]
     lines = ("  ".join(cell.ljust(widths[i]) for i, cell in enumerate(row)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int = COLUMNS) -> str:
+    """The table, its last column cut where a line would be wider."""
+    last = len(rows[0]) - 1
+    room = width - sum(max(len(row[i]) for row in rows) + 2 for i in range(last))
+    return table(
+        (*row[:last], shorten(row[last], max(room, 8), placeholder=" ...")) for row in rows
+    )
+
+
+def properties(lines: Mapping[str, str | Sequence[str]], width: int = COLUMNS) -> str:
+    """A name and its value a line; several values and long ones stand below each other."""
+    first = max(map(len, lines)) + 2
+    rows = []
+    for name, value in lines.items():
+        values = [value] if isinstance(value, str) else value
+        wrapped = [part for one in values for part in wrap(one, width - first)]
+        rows += [(name if i == 0 else "", part) for i, part in enumerate(wrapped)]
+    return table(rows)
+
+
+def short(count: int) -> str:
+    """0.270 M, 25.6 M, 3.63 G: three digits, as papers print parameters."""
+    unit, letter = (1e9, "G") if count >= 1e9 else (1e6, "M")
+    return f"{count / unit:#.3g}".rstrip(".") + f" {letter}"
 
 
 def bar(share: float, width: int = 24) -> str:

@@ -234,7 +234,7 @@ def unit_map(subject: "Subject") -> UnitMap:
     """Shapes, parameters and kind of every unit."""
     from ..views.own import leaves
 
-    network = subject.network
+    network: Any = subject.network
     outlines = anatomy.shapes(network, subject.test(1)[0])
     units = []
     for unit, (before, after) in zip(leaves(network), outlines, strict=True):

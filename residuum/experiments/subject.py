@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import progress
 from ..anatomy.deletions import spread_out
@@ -13,11 +13,10 @@ from ..data.crops import pixels_of
 from ..data.images import hold_out
 from ..data.normalise import Normaliser, fit
 from ..errors import CheckpointError, DataError
-from ..presets import preset
+from ..networks.weights import load_weights
+from ..presets import build
 from ..training import Run
-from ..training.checkpoint import load_weights
 from ..training.description import require_structure
-from ..units import ResidualNetwork
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Subject:
     """A network in evaluation mode, its run and data. Images are normalised, not augmented."""
 
     run: Run
-    network: ResidualNetwork
+    network: nn.Module
     data: Dataset
 
     @property
@@ -60,7 +59,7 @@ def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:
     return Subject(run, rebuild(run).to(device), data)
 
 
-def rebuild(run: Run) -> ResidualNetwork:
+def rebuild(run: Run) -> nn.Module:
     """The finished run's network with its weights, in evaluation mode.
 
     CheckpointError: unfinished or damaged, or the preset builds another network than was trained.
@@ -71,7 +70,7 @@ def rebuild(run: Run) -> ResidualNetwork:
             f"{run.folder}: run.json does not name a preset; build the network and load "
             "run.weights()"
         )
-    network = preset(words.preset, words.classes, seed=0, **words.options)
+    network = build(words.preset, words.classes, seed=0, **words.options)
     require_structure(run.folder, run.description.structure, network)
     load_weights(network, run.weights(), str(run.folder))
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -9,6 +9,8 @@ from .. import presets, progress
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..data import Dataset
     from ..training import Blueprint, Machine, Recipe, Run
     from ..units import ResidualNetwork
@@ -41,11 +43,11 @@ class Trial:
         with torch.device("meta"):
             structure = digest(self.build(len(data.classes)))
         identity = Identity(blueprint, structure, self.recipe, content, machine.precision)
-        return root / f"{self.preset}-{identity.digest[:10]}"
+        return root / f"{self.preset.replace(':', '-')}-{identity.digest[:10]}"
 
-    def build(self, classes: int) -> "ResidualNetwork":
+    def build(self, classes: int) -> "nn.Module":
         """The network with the initial weights of the recipe's seed."""
-        return presets.preset(self.preset, classes, self.recipe.seed, **self.options)
+        return presets.build(self.preset, classes, self.recipe.seed, **self.options)
 
     def require_batches(self, data: "Dataset") -> None:
         """UsageError or DataError where the recipe cannot be followed on the data, before work."""
@@ -56,38 +58,49 @@ class Trial:
     def train(self, data: "Dataset", folder: Path, machine: "Machine") -> "Run":
         """Train, go on, or find it finished.
 
-        The gradient of the first unit's first convolution is recorded (Huang et al. 2016, fig. 7).
+        The gradient of the first unit's first convolution is recorded (Huang et al. 2016, fig. 7);
+        a `tv:` model has no units.
         UsageError: images of this size do not pass. Else what `residuum.training.train` raises.
         """
         from ..training import About, train
+        from ..units import ResidualNetwork
 
         network = self.build(len(data.classes))
-        require_size(network, data, self.preset)
-        advise(self.preset, network, data)
-        blueprint = self.blueprint(len(data.classes))
-        about = About(blueprint, first_convolution(network), self.preset)
+        require_size(network, data.size, self.preset)
+        watch = None
+        if isinstance(network, ResidualNetwork):
+            advise(self.preset, network, data)
+            watch = first_convolution(network)
+        about = About(self.blueprint(len(data.classes)), watch, self.preset)
         return train(network, data, self.recipe, folder, machine, about)
 
 
-def require_size(network: "ResidualNetwork", data: "Dataset", name: str) -> None:
-    """UsageError before any work where images of this size cannot pass through the network."""
+def require_size(network: "nn.Module", size: int, name: str) -> None:
+    """UsageError before any work where images of size x size pixels do not pass the network."""
     import torch
 
+    from ..units import ResidualNetwork
+
+    mode, device = network.training, next(network.parameters()).device
     network.eval()
-    part, images = "stem", torch.zeros(1, 3, data.size, data.size)
+    part, images = "layers", torch.zeros(1, 3, size, size, device=device)
     try:
         with torch.no_grad():
+            if not isinstance(network, ResidualNetwork):
+                network(images)
+                return
+            part = "stem"
             signal = network.stem(images)
             for number, unit in enumerate(network.units):
                 part = f"unit {number}"
                 signal = unit(signal)
             part = "head"
             network(images)  # its own way: a head may read more than the signal
-    except RuntimeError as error:
-        size, reason = f"{data.size}x{data.size} pixels", str(error).splitlines()[0]
-        raise UsageError(f"{name}: images of {size} do not pass its {part} ({reason})") from error
+    except (RuntimeError, AssertionError) as error:
+        what, reason = f"images of {size}x{size} pixels", str(error).splitlines()[0]
+        raise UsageError(f"{name}: {what} do not pass its {part} ({reason})") from error
     finally:
-        network.train()
+        network.train(mode)
 
 
 def advise(name: str, network: "ResidualNetwork", data: "Dataset") -> None:

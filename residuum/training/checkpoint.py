@@ -1,12 +1,11 @@
 """Checkpoints of a run: tensors and a state, verified when read, the last two kept."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import progress
 from ..errors import CheckpointError
@@ -109,47 +108,3 @@ class Checkpoints:
         except CheckpointError:
             return False
         return isinstance(value, dict) and value.get("schema", SCHEMA) != SCHEMA
-
-
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy weights and buffers by name, all or nothing; wrappers' prefixes (`module.`) are ignored.
-
-    CheckpointError: names missing or left over, another shape or type (both given), values that
-    are not finite, all zero, or negative variances.
-    """
-    given = {re.sub(r"module\.|_orig_mod\.", "", name): tensor for name, tensor in tensors.items()}
-    wanted = network.state_dict()
-    missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
-    if missing or extra:
-        changed = _some(" lacks", missing) + _some(" has besides", extra)
-        raise CheckpointError(f"{where}: another network{changed}")
-    for name, tensor in given.items():
-        if tensor.shape != wanted[name].shape:
-            ours, theirs = tuple(wanted[name].shape), tuple(tensor.shape)
-            last_layer = tensor.ndim <= 2 and "head" in name
-            hint = f": made for {theirs[0]} classes, not {ours[0]}" if last_layer else ""
-            raise CheckpointError(f"{where}: tensor {name} is {theirs}, the network's {ours}{hint}")
-        if tensor.dtype != wanted[name].dtype:
-            kinds = f"{tensor.dtype}, the network's {wanted[name].dtype}"
-            raise CheckpointError(f"{where}: tensor {name} is {kinds}")
-    require_finite(given, where, CheckpointError)
-    for name, tensor in given.items():
-        if name.endswith("running_var") and bool((tensor < 0).any()):
-            raise CheckpointError(f"{where}: tensor {name} holds negative variances")
-    if given and not any(bool(tensor.any()) for tensor in given.values()):
-        raise CheckpointError(f"{where}: all weights are zero")
-    network.load_state_dict(given)
-
-
-def require_finite(
-    tensors: Mapping[str, Tensor], where: str, wrong: Callable[[str], Exception]
-) -> None:
-    """Raises `wrong` with the first tensor's name that holds NaN or infinity."""
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise wrong(f"{where}: tensor {name} holds values that are not finite")
-
-
-def _some(words: str, names: list[str]) -> str:
-    rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f"{words} {', '.join(names[:10])}{rest}" if names else ""

@@ -16,6 +16,7 @@ from .checkpoint import Checkpoint
 from .distributed import Team
 from .evaluation import Row
 from .loop import Trainer
+from .precise import settle
 from .schemes import Plain
 from .signals import caught
 
@@ -51,6 +52,7 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
                     raise _explosion(trainer, f"{title}: the loss")
                 shown = f"loss {loss:.3f}"
             if epoch_ends:
+                settle(trainer)
                 row = trainer.close_epoch()
                 if not math.isfinite(row.test_loss):
                     raise _explosion(trainer, f"{title}: the test loss")

@@ -15,9 +15,10 @@ from ..data.images import hold_out
 from ..data.normalise import fit
 from ..errors import CheckpointError, NumericError, UsageError, nearest
 from ..machine import Machine
+from ..networks.weights import load_weights, require_finite
 from ..parts.wrappers import Drawn, Settled
 from ..task import Classification
-from .checkpoint import Checkpoint, State, load_weights, require_finite
+from .checkpoint import Checkpoint, State
 from .distributed import Team
 from .epoch import draw_epoch, steps_per_epoch
 from .evaluation import Row, Scores, evaluate
@@ -122,8 +123,7 @@ class Trainer:
             with self.autocast():
                 losses, right = self.scheme.loss(self.compiled, batch, self.step)
             loss = losses.sum()
-            # DDP averages over ranks; so scaled, that average is the mean over the global batch,
-            # also where the shares are uneven
+            # DDP averages over ranks: so scaled, it is the mean over the batch, uneven shares too
             self.scaler.scale(loss * (team.size / whole)).backward()
             self._add_up(loss.detach(), right)
             if self.recipe.limits.gradient is not None:
@@ -169,9 +169,8 @@ class Trainer:
         """The machine's precision, for a forward pass."""
         if self.machine.precision == "float32":
             return nullcontext()
-        return torch.autocast(
-            self.team.device.split(":")[0], getattr(torch, self.machine.precision)
-        )
+        kind = self.team.device.split(":")[0]
+        return torch.autocast(kind, getattr(torch, self.machine.precision))
 
     # ---- an epoch's end ----
 

@@ -52,6 +52,7 @@ class Recipe:
     partial_batches: Literal["kept", "dropped"] = "kept"
     sampling: Literal["permutation", "replacement"] = "permutation"
     scheme: NamedScheme | None = None  # what it adds to the plain loop
+    precise_statistics: Count | None = None  # images, at the end: see training.precise_bn
 
     def __post_init__(self) -> None:
         check(self, f"recipe {self.name}", UsageError)

@@ -43,6 +43,7 @@ from .drive import drive
 from .epoch import require_data, steps_per_epoch
 from .evaluation import Row
 from .loop import Trainer
+from .precise import require_statistics
 from .recipe import Recipe
 from .schemes import Scheme
 
@@ -159,6 +160,7 @@ def train(
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
         require_data(data, recipe, members.size)
+        require_statistics(network, data, recipe.precise_statistics, recipe.validation)
         require_one_run(members.tell(json.dumps(description.identity.meaning)))
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:

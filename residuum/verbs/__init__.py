@@ -8,15 +8,17 @@ Importing this loads no torch; carrying a verb out may.
 from .cache import CachedFile, CacheState, cache
 from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
-from .dissection import Decided, Evaluation, Lesioned, Lesions, evaluate, lesion
-from .requests import Deletions, NetworkOptions, Scope, Source, Training
+from .dissection import Decided, Lesioned, Lesions, lesion
+from .evaluation import Evaluation, Member, evaluate
+from .exporting import Exported, export
+from .requests import Deletions, Looking, NetworkOptions, Scope, Source, Training
 from .run_list import RunEntry, runs
 from .studies import plan, report, study
 from .training import train
 
 __all__ = [
     "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Entry", "Evaluation",
-    "Info", "Lesioned", "Lesions", "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source",
-    "Training", "cache", "diff", "evaluate", "info", "lesion", "ls", "paths", "plan", "report",
-    "runs", "study", "train",
+    "Exported", "Info", "Lesioned", "Lesions", "Looking", "Member", "NetworkOptions", "PathCount",
+    "RunEntry", "Scope", "Source", "Training", "cache", "diff", "evaluate", "export", "info",
+    "lesion", "ls", "paths", "plan", "report", "runs", "study", "train",
 ]  # fmt: skip

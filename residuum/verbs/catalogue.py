@@ -6,6 +6,7 @@ Listed ones need no torch.
 import fnmatch
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from ..anatomy.paths import count_paths, remaining
 from ..errors import UsageError, nearest
@@ -15,35 +16,53 @@ from ..reader import Count, Whole
 from ..views.notation import read
 from .requests import NetworkOptions, verb
 
+NO_UNITS = (
+    "torchvision builds this model, and its units are not known here yet: paths and lesions come "
+    "with the support of any model. info, train and eval take it"
+)
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that has a name here."""
+    """One thing that has a name here; the numbers are those of a preset."""
 
     kind: str
     name: str
     summary: str
+    family: str = ""
+    depth: int | None = None
+    parameters: int | None = None
+    published: tuple[Published, ...] = ()
 
 
 @verb
-def ls(pattern: str = "*") -> list[Entry]:
-    """List presets, recipes and studies.
+def ls(pattern: str = "*", *, family: str | None = None) -> list[Entry]:
+    """List presets, recipes and studies; presets with depth, parameters and published errors.
 
-    UsageError: no name fits the pattern.
+    UsageError: no name fits the pattern, or no such family.
 
     Parameters
     ----------
     pattern
-        Names to show, with * and ?.
+        Names to show, with * and ?. tv:* shows torchvision's models.
+    family
+        Only presets of this family.
     """
     from ..studies import STUDIES
     from ..training.recipes import RECIPES
 
-    entries = [
-        *(Entry("preset", p.name, f"depth {p.depth}, {p.source}") for p in listed().values()),
-        *(Entry("recipe", r.name, f"{r.length} {r.clock}, {r.source}") for r in RECIPES.values()),
-        *(Entry("study", paper.name, paper.title) for paper in STUDIES.values()),
-    ]
+    entries = list(map(_preset, listed().values()))
+    families = dict.fromkeys(e.family for e in entries)
+    if family is not None:
+        if family not in families:
+            raise UsageError(f"no family is called {family!r}.{nearest(family, families)}")
+        entries = [e for e in entries if e.family == family]
+    elif pattern.startswith("tv:"):
+        entries = [Entry("model", f"tv:{name}", "torchvision") for name in _models()]
+    else:
+        recipes, papers = RECIPES.values(), STUDIES.values()
+        entries += [Entry("recipe", r.name, f"{r.length} {r.clock}, {r.source}") for r in recipes]
+        entries += [Entry("study", paper.name, paper.title) for paper in papers]
     found = [e for e in entries if fnmatch.fnmatch(e.name, pattern)]
     if not found:
         near = nearest(pattern, (e.name for e in entries))
@@ -51,9 +70,20 @@ def ls(pattern: str = "*") -> list[Entry]:
     return found
 
 
+def _preset(p: Listed) -> Entry:
+    summary = f"depth {p.depth}, {p.source}"
+    return Entry("preset", p.name, summary, p.family, p.depth, p.parameters, p.published)
+
+
+def _models() -> list[str]:
+    from ..presets import model_names
+
+    return model_names()
+
+
 @dataclass(frozen=True)
 class Info:
-    """What is known of a preset.
+    """What is known of a preset. None or empty: of a `tv:` model it is not known.
 
     `flops`: 2 x MACs of one image of `size` pixels.
     `units`: the innermost ones.
@@ -62,11 +92,12 @@ class Info:
     """
 
     name: str
+    family: str
     parameters: int
     flops: int
     macs: int
-    depth: int
-    units: int
+    depth: int | None
+    units: int | None
     source: str
     recipe: str
     published: tuple[Published, ...]
@@ -75,7 +106,7 @@ class Info:
     classes: int
     initialisation: str
     paths: str
-    mean_length: float
+    mean_length: float | None
     polynomial: str
     structure: str
 
@@ -84,24 +115,28 @@ class Info:
 def info(
     preset: str, *, classes: Count | None = None, network: NetworkOptions = NetworkOptions()
 ) -> Info:
-    """Parameters, FLOPs, depth, units, paths and published errors of a preset.
+    """Paper, parameters, FLOPs, depth, units, paths and published errors of a preset.
 
-    Nothing is computed: listed presets are looked up, others counted without weights in memory.
+    Of torchvision's tv:NAME what can be counted. Nothing is computed: listed presets are looked up,
+    others counted without weights in memory.
     UsageError: an unknown preset, option or value.
 
     Parameters
     ----------
     preset
-        A name of `residuum ls`, or another depth of its family.
+        A name of `residuum ls`, another depth of its family, or tv:NAME.
     classes
         How many classes it tells apart; the paper's own by default.
     """
     row = _described(preset, classes, network)
+    known: dict[str, Any] = {k: v for k, v in vars(row).items() if k != "expression"}
+    known |= {"macs": row.flops // 2}
+    if row.expression is None:
+        known |= {"depth": row.depth or None, "units": None}
+        return Info(**known, paths="", mean_length=None, polynomial="")
     found = count_paths(read(row.expression))
-    known = {k: v for k, v in vars(row).items() if k not in ("family", "expression")}
     return Info(
         **known,
-        macs=row.flops // 2,
         paths=str(found.total),
         mean_length=float(found.mean),
         polynomial=polynomial_text(row.expression),
@@ -113,9 +148,13 @@ def _described(preset: str, classes: int | None, network: NetworkOptions) -> Lis
     options, row = network.given(), listed().get(preset)
     if row is not None and not options and classes in (None, row.classes):
         return row
-    from ..presets import describe
+    from ..presets import describe, describe_model
 
-    return describe(preset, classes, **options)
+    if not preset.startswith("tv:"):
+        return describe(preset, classes, **options)
+    if options:
+        raise UsageError(f"{preset} has no option {next(iter(options))!r}: torchvision builds it")
+    return describe_model(preset, classes)
 
 
 def polynomial_text(part: object) -> str:
@@ -187,6 +226,8 @@ def paths(
     if between is not None and between[0] > between[1]:
         first, last = between
         raise UsageError(f"between: the first length, {first}, is above the last, {last}")
+    if preset.startswith("tv:"):
+        raise UsageError(f"{preset}: {NO_UNITS}")
     expression = read(_described(preset, None, network).expression)
     found = count_paths(expression)
     left = None

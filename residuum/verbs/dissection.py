@@ -1,4 +1,4 @@
-"""Measuring a finished run: its test error, and what deleting units does to it."""
+"""Dissecting a finished run: what deleting units does to its test error."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,50 +10,17 @@ from ..anatomy.statistics import Rate
 from ..errors import UsageError
 from ..machine import Hardware
 from ..reader import Count
+from .catalogue import NO_UNITS
+from .evaluation import finished, loaded, prepared
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..anatomy import Examples
     from ..anatomy.betting import DecidedDeletion
     from ..anatomy.measures import Deletion
     from ..experiments.subject import Subject
-    from ..units import ResidualNetwork
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Error on the test part, as a fraction, with Wilson's 95 % interval."""
-
-    run: str
-    network: str
-    data: str
-    error: float
-    interval: tuple[float, float]
-    n: int
-
-
-@verb
-def evaluate(
-    run: str | Path, *, source: Source = Source(), machine: Hardware = Hardware()
-) -> Evaluation:
-    """Test error of a finished run, with its interval, in full precision.
-
-    CheckpointError: unfinished, damaged, or no run. DataError: data that do not fit.
-
-    Parameters
-    ----------
-    run
-        The run's folder.
-    """
-    import torch
-
-    subject = _subject(run, source, machine)
-    images, labels = subject.test()
-    device = next(subject.network.parameters()).device
-    with torch.no_grad():
-        found = [subject.network(x.to(device)).argmax(1).cpu() for x in images.split(500)]
-    rate, data = Rate(int((torch.cat(found) != labels).sum()), len(labels)), subject.data.name
-    return Evaluation(Path(run).name, subject.name, data, rate.value, rate.interval, rate.n)
 
 
 @dataclass(frozen=True)
@@ -131,6 +98,7 @@ def lesion(
     output
         Also write a page with a figure (SVG, PNG) of the lesions to this folder.
     """
+    from ..experiments.subject import open_subject
     from .lesion_page import require_own_folder, write_lesion_page
 
     if output is not None:
@@ -138,7 +106,10 @@ def lesion(
             why = "a page compares deletions on the same images"
             raise UsageError(f"{why}: give --output or --until-decided")
         require_own_folder(Path(output))
-    subject = _subject(run, source, machine)
+    opened = finished(run)
+    if opened.network is not None and opened.network.preset.startswith("tv:"):
+        raise UsageError(f"{run}: {opened.network.preset}: {NO_UNITS}")
+    subject = open_subject(opened, loaded([opened], source), prepared(machine).device)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
         raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
@@ -168,7 +139,7 @@ def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int
 
 
 def _deleted(
-    network: "ResidualNetwork", test: "Examples", deletions: Deletions
+    network: "nn.Module", test: "Examples", deletions: Deletions
 ) -> tuple[Rate, Sequence[Any], Mapping[int, tuple[float, float, float]]]:
     """The intact error, the deletions asked for, and the spread of random ones."""
     from ..anatomy import delete, delete_each, delete_each_early, delete_random
@@ -194,17 +165,3 @@ def _lesioned(d: "Deletion") -> Lesioned:
     error, change = d.error, d.change
     interval = change.interval()
     return Lesioned(d.deleted, error.value, error.interval, change.value, interval, change.p_value)
-
-
-def _subject(run: str | Path, source: Source, machine: Hardware) -> "Subject":
-    from ..experiments.subject import open_subject
-    from ..training import Run
-
-    opened = Run.open(run)
-    opened.outcome  # noqa: B018 - an unfinished run is told before the data are read
-    if source.data is None and opened.data.name != "digits":
-        advice = "Say with --data where these images are"
-        raise UsageError(f"{run}: trained on {opened.data.name}. {advice}")
-    machine = machine.resolved()
-    machine.prepare()
-    return open_subject(opened, source.load(), machine.device)

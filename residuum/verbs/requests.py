@@ -6,10 +6,10 @@ The text below a field is its help. Loads no torch.
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, signature
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta
 
@@ -90,6 +90,26 @@ class Training:
         own = {name: getattr(self, name) for name in ("batch_size", "learning_rate", "seed")}
         recipe = replace(recipe, **{k: v for k, v in own.items() if v is not None})
         return recipe if self.epochs is None else recipe.shortened(self.epochs)
+
+
+@dataclass(frozen=True)
+class Looking:
+    """How each test image is looked at: once as it is, where nothing is given."""
+
+    crops: Literal["ten"] | None = None
+    """ten: average over the four corners and the centre, each also mirrored."""
+    crop_size: Pixels | None = None
+    """Of --crops: pixels of a side; by default the image's own, padded as in training."""
+    scales: Some[Annotated[int, Meta(ge=1, le=4096)]] | None = None
+    """Average over these sizes in pixels: --scales 24 --scales 32."""
+
+    def __post_init__(self) -> None:
+        if self.crops is not None and self.scales is not None:
+            raise UsageError("give either crops (--crops) or sizes (--scales), not both")
+        if self.crop_size is not None and self.crops is None:
+            raise UsageError("crop_size is of ten crops (--crops ten), not given here")
+        if self.scales and len(set(self.scales)) < len(self.scales):
+            raise UsageError(f"scales: a size is given twice among {list(self.scales)}")
 
 
 @dataclass(frozen=True)
@@ -177,7 +197,9 @@ def verb(function: Callable[..., T]) -> Callable[..., T]:
     def typed(name: str, value: object) -> None:
         kind, where = own[name].annotation, f"{function.__name__}: {name}"
         if name not in requests:
-            require(value, kind, where, UsageError)
+            several = own[name].kind is Parameter.VAR_POSITIONAL
+            for each in value if several else (value,):  # type: ignore[attr-defined]
+                require(each, kind, where, UsageError)
             return
         expect(value, kind, where)
         check(value, function.__name__, UsageError)

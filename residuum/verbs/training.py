@@ -20,7 +20,7 @@ def train(
     network: NetworkOptions = NetworkOptions(),
     machine: Machine = Machine(),
 ) -> "Run":
-    """Train a preset into a run folder; run it again to go on where it stopped.
+    """Train a preset, or torchvision's tv:NAME, into a run folder; run again it goes on.
 
     The recipe is by default "digits" for images below 16 pixels and "fb-cifar" above. Raises what
     `residuum.training.train` raises.
@@ -28,17 +28,22 @@ def train(
     Parameters
     ----------
     preset
-        A name of `residuum ls`, or another depth of its family.
+        A name of `residuum ls`, another depth of its family, or tv:NAME.
     output
         The run folder; runs/NAME-HASH by default.
     """
     from ..experiments.trial import Trial
-    from ..presets import find
+    from ..presets import find, require_model
 
-    row = find(preset)
+    options = network.given()
+    sized = None
+    if preset.startswith("tv:"):
+        require_model(preset)
+    elif "size" in (row := find(preset)).options:
+        sized = row.size
     training.choose(image_size=32)  # like a wrong preset, told before the data are read
-    data, options = source.load(), network.given()
-    if "size" in row.options and data.size != row.size:
+    data = source.load()
+    if sized not in (None, data.size):
         options = {"size": data.size} | options
     trial = Trial(preset, training.choose(data.size), options)
     folder = Path(output) if output else trial.folder(Path("runs"), data, machine)

@@ -24,10 +24,11 @@ from residuum import progress, storage
 from residuum.errors import CheckpointError, ResiduumError, UsageError
 from residuum.experiments.subject import rebuild
 from residuum.experiments.trial import Trial
+from residuum.networks.weights import load_weights
 from residuum.presets import preset
 from residuum.storage import read_tensors, write_tensors
 from residuum.training import Machine, Run, find_recipe
-from residuum.training.checkpoint import Checkpoints, load_weights
+from residuum.training.checkpoint import Checkpoints
 from residuum.training.distributed import Team
 from residuum.training.loop import Trainer
 from residuum.training.optimisers import Adam
