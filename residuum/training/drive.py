@@ -16,6 +16,7 @@ from .distributed import Team
 from .evaluation import Row
 from .loop import Trainer
 from .schemes import Plain
+from .schemes.named import Named
 from .signals import caught
 
 
@@ -32,9 +33,9 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
         shown = tested = ""
         if trainer.step == 0:
             trainer.prepare()
-        if type(trainer.scheme) is Plain:  # another may keep what parts of the network give
+        scheme = trainer.scheme
+        if type(scheme) is Plain or isinstance(scheme, Named):  # another may keep what parts give
             stack.enter_context(in_place(trainer.network))
-        stack.callback(trainer.forget_draws)
         while trainer.step < total:
             _step(trainer)
             epoch_ends = trainer.step % trainer.steps_per_epoch == 0 or trainer.step == total

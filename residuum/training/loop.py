@@ -2,7 +2,6 @@
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,7 @@ from .optimisers import parameter_groups
 from .randomness import drawing
 from .recipe import Recipe
 from .schemes import Plain, Scheme
+from .schemes.scheme import ADDED, Losses
 
 
 class Trainer:
@@ -54,6 +54,9 @@ class Trainer:
         self.size = len(data.train)
         self.steps_per_epoch = steps_per_epoch(data.name, self.size, recipe, team.size)
         self.total_steps = recipe.iterations(recipe.length, self.steps_per_epoch)
+        self.step, self.metrics = 0, list[Row]()
+        self._drawn: tuple[int, Tensor, Tensor | None] | None = None
+        self._extend()
         groups = parameter_groups(network, recipe)
         self.optimiser = recipe.optimiser.build(groups, recipe.learning_rate)
         half = machine.precision == "float16"
@@ -61,22 +64,30 @@ class Trainer:
         if self.drawn:  # what is left out of a step has a gradient all the same, zero: it decays
             for parameter in network.parameters():
                 parameter.grad = torch.zeros_like(parameter)
-        self.wrapped = team.wrap(self.network, bool(self.drawn))
-        self.compiled: Any = self._compiled() if machine.compile else self.wrapped
-        self.step, self.metrics = 0, list[Row]()
+        compiled = self._compiled() if machine.compile else self.network
+        unused = bool(self.drawn) or not isinstance(self.scheme, Plain)
+        self.losses = team.wrap(Losses(compiled, self.scheme), unused)
         # this rank's sums over the epoch so far: loss, right answers, |gradient| of what is watched
         self.sums = torch.zeros(3, dtype=team.sums, device=team.device)
         self.judged = True  # whether the task knows right and wrong
-        self._drawn: tuple[int, Tensor, Tensor | None] | None = None
 
-    def _compiled(self) -> Any:
+    def _extend(self) -> None:
+        """What the scheme adds, under one name."""
+        if hasattr(self.network, ADDED):
+            raise UsageError(f"a network to be trained has no part of the name {ADDED!r}")
+        with drawing(self.team.device, self.recipe.seed, "extend"):
+            added = self.scheme.extend(self.network, self.batch)
+        if added is not None:
+            self.network.add_module(ADDED, added.to(self.team.device))
+
+    def _compiled(self) -> nn.Module:
         """Road by road where the network draws which of them are there: each way through it would
         be a graph of its own."""
         if not self.drawn:
-            return torch.compile(self.wrapped)
+            return torch.compile(self.network)  # type: ignore[return-value]
         for part in self.drawn:
             part.road.compile()
-        return self.wrapped
+        return self.network
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """This rank's part of the batch that belongs to `step`."""
@@ -93,23 +104,27 @@ class Trainer:
         """What the scheme does before the first step."""
         with drawing(self.team.device, self.recipe.seed, "prepare"):
             self.scheme.prepare(self.network, self.batch())
+        # each rank prepared with its own part of the batch
+        self.team.align([*self.network.parameters(), *self.network.buffers()])
 
     def advance(self) -> None:
         """One step: gradients of the global batch's mean loss, the rate of this step."""
         seed, team = self.recipe.seed, self.team
-        self.compiled.train()
+        self.losses.train()
+        if self.scheme.restarts(self.step):
+            self.optimiser.state.clear()
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate_at(self.step, self.steps_per_epoch)
         at = self.step % self.steps_per_epoch
         whole = min(self.recipe.batch_size, self.size - at * self.recipe.batch_size)
-        batch = self.batch()
+        inputs, targets = self.batch()
         source = generator(seed, "draw", self.step)
         for part in self.drawn:
             part.draw(source)
         self.scheme.draw(self.network, source)
         with drawing(team.device, seed, "step", self.step, team.rank):
             with self.autocast():
-                losses, right = self.scheme.loss(self.compiled, batch, self.step)
+                losses, right = self.losses(inputs, targets, self.step)
             loss = losses.sum()
             # DDP averages over ranks; so scaled, that average is the mean over the global batch,
             # also where the shares are uneven
@@ -123,10 +138,12 @@ class Trainer:
             self.scheme.settle(self.network)
         self.step += 1
 
-    def forget_draws(self) -> None:
-        """What was drawn for the last step does not stand beyond the run."""
+    def leave(self) -> None:
+        """What was drawn for the last step and what the scheme added do not outlive the run."""
         for part in self.drawn:
             part.drawn = None
+        if hasattr(self.network, ADDED):
+            delattr(self.network, ADDED)
 
     def _add_up(self, loss: Tensor, right: Tensor | None) -> None:
         self.judged = right is not None

@@ -185,22 +185,24 @@ def _go_on(folder: Path, members: Team, start: Callable[[], Trainer], title: str
         members.barrier()
         return run
     checkpoints, trainer = Checkpoints(folder / "checkpoints"), start()
-    state = checkpoints.latest()
-    if state is not None:
-        trainer.restore(state, str(checkpoints.folder))
-        if members.leads:
-            progress.say(f"{title}: going on from step {trainer.step} of {trainer.total_steps}")
-    started, first_step = time.monotonic(), trainer.step
+    started, first_step = time.monotonic(), 0
 
     def save(checkpoint: Checkpoint) -> None:
         checkpoints.save(checkpoint)
         _write_metrics(folder, trainer)
 
     try:
+        if (state := checkpoints.latest()) is not None:
+            trainer.restore(state, str(checkpoints.folder))
+            first_step = trainer.step
+            if members.leads:
+                progress.say(f"{title}: going on from step {first_step} of {trainer.total_steps}")
         drive(trainer, save, title)
     except RuntimeError as error:
         error.add_note(f"step {trainer.step}")
         raise
+    finally:
+        trainer.leave()
     if members.leads:
         _finish(folder, trainer, time.monotonic() - started, trainer.step - first_step)
     members.barrier()

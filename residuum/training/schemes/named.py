@@ -11,6 +11,8 @@ from ...errors import UsageError
 from ...reader import check
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor, nn
 
@@ -33,7 +35,12 @@ class Named(msgspec.Struct, frozen=True, tag_field="kind"):
 
         return CLASSIFICATION
 
+    def extend(self, network: "nn.Module", batch: "Callable[[], Batch]") -> "nn.Module | None": ...
+
     def prepare(self, network: "nn.Module", batch: "Batch") -> None: ...
+
+    def restarts(self, step: int) -> bool:
+        return False
 
     def draw(self, network: "nn.Module", generator: "torch.Generator") -> None: ...
 
