@@ -44,6 +44,7 @@ class Trainer:
         self.recipe, self.machine, self.team = recipe, machine, team
         self.scheme: Scheme = _scheme(recipe, scheme)
         self.drawn = [m for m in network.modules() if isinstance(m, Drawn)]
+        self.droppable = list({p for part in self.drawn for p in part.parameters()})
         self.settled = [m for m in network.modules() if isinstance(m, Settled)]
         self.network = network.to(team.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.watched = None if watch is None else _parameter(network, watch)
@@ -61,9 +62,6 @@ class Trainer:
         self.optimiser = recipe.optimiser.build(groups, recipe.learning_rate)
         half = machine.precision == "float16"
         self.scaler = torch.amp.GradScaler(team.device.split(":")[0], enabled=half)  # type: ignore[attr-defined]
-        if self.drawn:  # what is left out of a step has a gradient all the same, zero: it decays
-            for parameter in network.parameters():
-                parameter.grad = torch.zeros_like(parameter)
         compiled = self._compiled() if machine.compile else self.network
         unused = bool(self.drawn) or not isinstance(self.scheme, Plain)
         self.losses = team.wrap(Losses(compiled, self.scheme), unused)
@@ -129,10 +127,13 @@ class Trainer:
             # DDP averages over ranks; so scaled, that average is the mean over the global batch,
             # also where the shares are uneven
             self.scaler.scale(loss * (team.size / whole)).backward()
+            for parameter in self.droppable:  # left out of a step they decay all the same
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
             self._add_up(loss.detach(), right)
             self.scaler.step(self.optimiser)
             self.scaler.update()
-            self.optimiser.zero_grad(set_to_none=not self.drawn)
+            self.optimiser.zero_grad()
             for part in self.settled:
                 part.settle()
             self.scheme.settle(self.network)
