@@ -12,8 +12,8 @@ over the part of the units that was left out.
 
 Survival falls towards the head: units are left out where they are quick or slow on this machine.
 `share of unit time` is the same with units weighed by the time that each takes in the constant
-network. Huang et al. 2016, table 3, save 27 % on a GPU. The last line is one JSON object; "cpu" is
-CPU time, which a busy machine disturbs less.
+network, beside which stands what such weights let expect. Huang et al. 2016, table 3, save 27 % on
+a GPU. The last line is one JSON object; "cpu" is CPU time, which a busy machine disturbs less.
 """
 
 import argparse
@@ -45,7 +45,7 @@ class Side:
 
     def __init__(self, network, data: Dataset, batch: int, machine: Machine):
         recipe = replace(find_recipe("he-cifar"), learning_rate=0.01, batch_size=batch)
-        self.trainer = Trainer(network, data, recipe, machine, Team())
+        self.trainer = Trainer(network, data, recipe, machine, Team(device=machine.device))
         self.parts = [m for m in network.modules() if isinstance(m, Dropped)]
         self.turns: list[list[tuple[float, float]]] = []  # wall and CPU seconds of each repeat
         self.active: list[list[bool]] = []
@@ -63,17 +63,20 @@ class Side:
         self.turns.append([])
 
 
-def unit_times(network, batch: int, repeats: int = 3) -> list[float]:
-    """CPU seconds of each branch, forward and backward, on its own signal."""
-    network.train()
-    taken, signal = [], network.stem(torch.randn(batch, 3, 32, 32)).detach()
+def unit_times(network, batch: int, device: str, repeats: int = 3) -> list[float]:
+    """Seconds of each branch, forward and backward, on its own signal; of CPU time on a CPU."""
+    network.train().to(device).to(memory_format=torch.channels_last)
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    taken, signal = [], network.stem(torch.randn(batch, 3, 32, 32, device=device)).detach()
     for unit in network.units:
         given = signal.clone().requires_grad_()
         each = []
         for _ in range(repeats):
-            start = time.process_time()
+            start = clock()
             unit.branch(given).sum().backward()
-            each.append(time.process_time() - start)
+            assert given.grad is not None
+            given.grad.sum().item()  # waits for the device
+            each.append(clock() - start)
         taken.append(min(each))
         signal = unit(signal).detach()
     return taken
@@ -86,15 +89,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="of each side")
     parser.add_argument("--repeats", type=int, default=4, help="of each step")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    machine = Machine("cpu", options.threads)
+    machine = Machine(options.device, options.threads).resolved()
     machine.prepare()
     pixels = torch.randint(0, 256, (2 * options.batch, 32, 32, 3), dtype=torch.uint8)
     train = Images(pixels, torch.randint(0, 10, (len(pixels),)))
     data = Dataset("random", train, train.first(2), tuple(map(str, range(10))))
     row = find(f"resnet{options.depth}-stochastic")
     constant = row.start(row.network(10, residual(shortcut=option_a_average)), 0)
-    weights = unit_times(constant, options.batch)
+    weights = unit_times(constant, options.batch, machine.device)
     sides = {
         "constant": Side(constant, data, options.batch, machine),
         "stochastic": Side(preset(row.name, 10, 0), data, options.batch, machine),
@@ -112,7 +116,7 @@ def main() -> None:
                         side.begin()
                     side.turns[-1].append(taken)
     print(json.dumps(report(sides, weights) | {
-        **processor(), "threads": options.threads, "torch": torch.__version__,
+        **processor(), "device": machine.device, "threads": options.threads, "torch": torch.__version__,
         "batch": options.batch, "steps": options.steps, "repeats": options.repeats,
         "load before and after": [round(load, 1), round(os.getloadavg()[0], 1)],
     }))  # fmt: skip
@@ -134,6 +138,8 @@ def report(sides: dict[str, Side], weights: list[float]) -> dict:
         "active expected": round(sum(survivals), 2),
     }
     result["expected saving"] = round(1 - sum(survivals) / units, 4)
+    kept = sum(p * w for p, w in zip(survivals, weights, strict=True))
+    result["expected by unit time"] = round(1 - kept / sum(weights), 4)
     for number, clock in enumerate(("wall", "cpu")):
         means = {
             name: statistics.mean(min(taken[number] for taken in turn) for turn in side.turns)

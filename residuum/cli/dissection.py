@@ -20,7 +20,8 @@ DECIDED = ("deleted", "decision", "n", "error", "change", "change_low", "change_
 def evaluate(found: verbs.Evaluation) -> str:
     """The error with its interval."""
     error = rate_words(found.error, found.interval)
-    return f"{found.network} on {found.data}: error {error}, n = {found.n}"
+    noisy = "" if found.samples is None else f", mean of {found.samples} noisy passes"
+    return f"{found.network} on {found.data}: error {error}, n = {found.n}{noisy}"
 
 
 @command(verbs.lesion)

@@ -40,12 +40,23 @@ class Trial:
         blueprint, content = self.blueprint(len(data.classes)), data.describe().digest
         with torch.device("meta"):
             structure = digest(self.build(len(data.classes)))
-        identity = Identity(blueprint, structure, self.recipe, content, machine.precision)
+        recipe = self.recipe.resolved()
+        identity = Identity(blueprint, structure, recipe, content, machine.precision)
         return root / f"{self.preset}-{identity.digest[:10]}"
 
     def build(self, classes: int) -> "ResidualNetwork":
         """The network with the initial weights of the recipe's seed."""
         return presets.preset(self.preset, classes, self.recipe.seed, **self.options)
+
+    def _teacher(self) -> "ResidualNetwork | None":
+        """The network that the recipe learns from, of a finished run."""
+        from ..training import Run
+        from ..training.schemes import Hints
+        from .subject import rebuild
+
+        if not isinstance(self.recipe.scheme, Hints):
+            return None
+        return rebuild(Run.open(self.recipe.scheme.resolved().teacher))
 
     def train(self, data: "Dataset", folder: Path, machine: "Machine") -> "Run":
         """Train, go on, or find it finished.
@@ -59,7 +70,8 @@ class Trial:
         require_size(network, data, self.preset)
         advise(self.preset, network, data)
         blueprint = self.blueprint(len(data.classes))
-        about = About(blueprint, first_convolution(network), self.preset)
+        watched = first_convolution(network)
+        about = About(blueprint, watched, self.preset, self._teacher())
         return train(network, data, self.recipe, folder, machine, about)
 
 

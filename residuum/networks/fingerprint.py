@@ -43,7 +43,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {  # of torch's classes; shapes say the r
     "Dropout2d": ("p",),
 }
 _WORDS = (bool, int, float, complex, str, bytes, enum.Enum, torch.dtype, PurePath)
-_NOT_SETTINGS = ("training", "inplace", "initialisation", "drawn", "sampling")
+_NOT_SETTINGS = (
+    "training", "inplace", "initialisation", "drawn", "sampling", "active", "logits",
+)  # fmt: skip
 _TORCHS = frozenset(vars(nn.Module()))  # what every module holds
 
 

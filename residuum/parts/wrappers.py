@@ -4,6 +4,8 @@ A wrapper stands round a branch or a shortcut, `ResidualUnit(Dropped(branch, 0.8
 Shapes are those of the road.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import torch
@@ -149,6 +151,46 @@ class Weighted(Wrapper):
     def forward(self, x: Tensor) -> Road:
         carried = self.road(x)
         return None if carried is None else self.weight * carried
+
+
+class Companion(Wrapper):
+    """road(x); in training `logits` is then head(road(x)), for a loss of its own.
+
+    Deeply supervised nets (Lee et al. 2015, eq. 3): a classifier on what a hidden layer gives. The
+    scheme `Companions` takes its loss; whatever else is done, the network is as without it. `head`
+    maps what the road gives to (N, K); while `active` is False it is not computed.
+    """
+
+    active = True
+    logits: Tensor | None = None
+
+    def __init__(self, road: nn.Module | None, head: nn.Module):
+        super().__init__(road)
+        self.head = head
+
+    def forward(self, x: Tensor) -> Road:
+        carried = self.road(x)
+        if self.training and self.active:
+            self.logits = None if carried is None else self.head(carried)
+        return carried
+
+
+@contextmanager
+def sampled(network: nn.Module) -> Iterator[None]:
+    """Inside, the noise of `Noisy` roads stays in evaluation mode too: a pass is one draw.
+
+    Running statistics are used and stand still. UsageError: the network has no such road.
+    """
+    noisy = [part for part in network.modules() if isinstance(part, Noisy)]
+    if not noisy:
+        raise UsageError("nothing to sample: this network has no noisy roads (Swapout)")
+    try:
+        for part in noisy:
+            part.sampling = True
+        yield
+    finally:
+        for part in noisy:
+            part.sampling = False
 
 
 Settled = (Weighted,)  # parts with a `settle` that the loop calls after every step

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..data.augment import Pixels
+from ..parts.wrappers import sampled
 from ..task import Task
 from .distributed import Team
+from .randomness import drawing
 
 BATCH = 500  # fixed: logits may differ in the last bit between batch sizes
 
@@ -53,3 +55,19 @@ def evaluate(network: nn.Module, pixels: Pixels, task: Task, team: Team) -> Scor
             sums[2] += len(targets)
     loss, right, seen = team.total(sums).tolist()
     return Scores(loss / seen, 1 - right / seen if judged else None, int(seen))
+
+
+@torch.no_grad()
+def probabilities(network: nn.Module, images: Tensor, samples: int, seed: int) -> Tensor:
+    """The mean of softmax over so many noisy passes, (N, K): Swapout's stochastic inference.
+
+    In evaluation mode, running statistics as they are (Singh et al. 2016 do not say). Draws are a
+    function of the seed. UsageError: the network has no noise.
+    """
+    network.eval()
+    found = []
+    for start in range(0, len(images), BATCH):
+        part = images[start : start + BATCH]
+        with sampled(network), drawing(str(part.device), seed, "samples", start):
+            found.append(sum(network(part).softmax(1) for _ in range(samples)) / samples)
+    return torch.cat(found)

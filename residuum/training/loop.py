@@ -67,7 +67,7 @@ class Trainer:
         self.losses = team.wrap(Losses(compiled, self.scheme), unused)
         # this rank's sums over the epoch so far: loss, right answers, |gradient| of what is watched
         self.sums = torch.zeros(3, dtype=team.sums, device=team.device)
-        self.judged = True  # whether the task knows right and wrong
+        self.judged = True  # whether all answers of the epoch so far were right or wrong
 
     def _extend(self) -> None:
         """What the scheme adds, under one name."""
@@ -109,7 +109,8 @@ class Trainer:
         """One step: gradients of the global batch's mean loss, the rate of this step."""
         seed, team = self.recipe.seed, self.team
         self.losses.train()
-        if self.scheme.restarts(self.step):
+        time = self.step / self.recipe.iterations(1, self.steps_per_epoch)
+        if self.scheme.restarts(time):
             self.optimiser.state.clear()
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate_at(self.step, self.steps_per_epoch)
@@ -122,7 +123,7 @@ class Trainer:
         self.scheme.draw(self.network, source)
         with drawing(team.device, seed, "step", self.step, team.rank):
             with self.autocast():
-                losses, right = self.losses(inputs, targets, self.step)
+                losses, right = self.losses(inputs, targets, time)
             loss = losses.sum()
             # DDP averages over ranks; so scaled, that average is the mean over the global batch,
             # also where the shares are uneven
@@ -147,7 +148,7 @@ class Trainer:
             delattr(self.network, ADDED)
 
     def _add_up(self, loss: Tensor, right: Tensor | None) -> None:
-        self.judged = right is not None
+        self.judged = self.judged and right is not None
         self.sums[0] += loss
         if right is not None:
             self.sums[1] += right.sum()
@@ -203,6 +204,7 @@ class Trainer:
         )
         self.metrics.append(row)
         self.sums.zero_()
+        self.judged = True
         return row
 
     # ---- state ----
@@ -241,8 +243,6 @@ class Trainer:
 
 def _scheme(recipe: Recipe, scheme: Scheme | None) -> Scheme:
     """The one given, or the recipe's, or the plain loop."""
-    if scheme and recipe.scheme:
-        raise UsageError(f"recipe {recipe.name} has a scheme of its own; give it, or another")
     found = scheme or recipe.scheme
     if found and recipe.label_smoothing:
         raise UsageError("label_smoothing belongs to the scheme's task where a scheme is given")

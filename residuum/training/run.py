@@ -40,7 +40,8 @@ from .drive import drive
 from .evaluation import Row
 from .loop import Trainer, steps_per_epoch
 from .recipe import Recipe
-from .schemes import Scheme
+from .schemes import Hints, Scheme
+from .schemes.hints import bind
 
 __all__ = ["About", "Blueprint", "Outcome", "Run", "train", "versions"]
 
@@ -119,6 +120,7 @@ class About:
     blueprint: Blueprint | None = None  # how the network is built again
     watch: str | None = None  # a parameter whose mean |gradient| is recorded every epoch
     title: str = ""  # for progress; the recipe's name where it is empty
+    teacher: nn.Module | None = None  # the network of the run that the recipe learns from
 
 
 def train(
@@ -146,8 +148,15 @@ def train(
     require(folder, str | Path, "train: folder", UsageError)
     machine, about = machine.resolved(), about or About()
     machine.prepare()
+    if scheme and recipe.scheme:
+        raise UsageError(f"recipe {recipe.name} has a scheme of its own; give it, or another")
+    recipe = recipe.resolved()
     description = describe(network, about.blueprint, data, recipe, machine)
     words, title = "" if scheme is None else value_words(scheme), about.title or recipe.name
+    if isinstance(recipe.scheme, Hints):
+        scheme = bind(recipe, description.data.digest, about.teacher)
+    elif about.teacher is not None:
+        raise UsageError(f"recipe {recipe.name} learns from no teacher (scheme hints)")
     with team(machine.device) as members:
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Error on the test part, as a fraction, with Wilson's 95 % interval."""
+    """Error on the test part, as a fraction, with Wilson's 95 % interval.
+
+    `samples`: of how many noisy passes the answer is the mean; None for the deterministic pass.
+    """
 
     run: str
     network: str
@@ -30,30 +33,46 @@ class Evaluation:
     error: float
     interval: tuple[float, float]
     n: int
+    samples: int | None = None
 
 
 @verb
 def evaluate(
-    run: str | Path, *, source: Source = Source(), machine: Hardware = Hardware()
+    run: str | Path,
+    *,
+    samples: Count | None = None,
+    source: Source = Source(),
+    machine: Hardware = Hardware(),
 ) -> Evaluation:
     """Test error of a finished run, with its interval, in full precision.
 
-    CheckpointError: unfinished, damaged, or no run. DataError: data that do not fit.
+    CheckpointError: unfinished, damaged, or no run. DataError: data that do not fit. UsageError:
+    samples of a network without noise.
 
     Parameters
     ----------
     run
         The run's folder.
+    samples
+        Average the answers of so many noisy passes (Swapout; the paper takes 30).
     """
     import torch
+
+    from ..training.evaluation import probabilities
 
     subject = _subject(run, source, machine)
     images, labels = subject.test()
     device = next(subject.network.parameters()).device
-    with torch.no_grad():
-        found = [subject.network(x.to(device)).argmax(1).cpu() for x in images.split(500)]
-    rate, data = Rate(int((torch.cat(found) != labels).sum()), len(labels)), subject.data.name
-    return Evaluation(Path(run).name, subject.name, data, rate.value, rate.interval, rate.n)
+    if samples is None:
+        with torch.no_grad():
+            found = [subject.network(x.to(device)) for x in images.split(500)]
+    else:
+        seed = subject.run.recipe.seed
+        found = [probabilities(subject.network, images.to(device), samples, seed)]
+    wrong = int((torch.cat(found).argmax(1).cpu() != labels).sum())
+    rate, data = Rate(wrong, len(labels)), subject.data.name
+    words = Path(run).name, subject.name, data
+    return Evaluation(*words, rate.value, rate.interval, rate.n, samples)
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,12 @@ def _gives_a_new_tensor(unit: ResidualUnit) -> bool:
 
     Only torch's own sequence and our row are sure to give something.
     """
-    road = unit.branch
+    road: nn.Module = unit.branch
     while type(road) in WRAPPERS:
         road = road.road  # type: ignore[assignment]
     if not _is(unit.merge, Sum) or type(road) not in (nn.Sequential, Row):
         return False
-    last = road[-1] if len(road) else None  # type: ignore[arg-type, index]
+    last: nn.Module | None = road[-1] if len(road) else None  # type: ignore
     return not unit.plain or (
         road is unit.branch and any(_is(last, kind) for kind in NORMALISATIONS)
     )

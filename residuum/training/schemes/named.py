@@ -3,7 +3,7 @@
 One scheme a file; torch loads inside its methods.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -39,13 +39,21 @@ class Named(msgspec.Struct, frozen=True, tag_field="kind"):
 
     def prepare(self, network: "nn.Module", batch: "Batch") -> None: ...
 
-    def restarts(self, step: int) -> bool:
+    def restarts(self, time: float) -> bool:
         return False
+
+    def stretched(self, old: int, new: int) -> Self:
+        """For a recipe of so many ticks instead of so many."""
+        return self
+
+    def resolved(self) -> Self:
+        """With all that it names looked up, so that it is known by what counts."""
+        return self
 
     def draw(self, network: "nn.Module", generator: "torch.Generator") -> None: ...
 
     def loss(
-        self, network: "nn.Module", batch: "Batch", step: int
+        self, network: "nn.Module", batch: "Batch", time: float
     ) -> "tuple[Tensor, Tensor | None]":
         inputs, targets = batch
         output = network(inputs)

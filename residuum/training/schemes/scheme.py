@@ -35,15 +35,18 @@ class Scheme(Protocol):
     def prepare(self, network: nn.Module, batch: Batch) -> None:
         """Once, before the first step, with its batch: initial weights from data, say."""
 
-    def restarts(self, step: int) -> bool:
-        """Whether the optimiser forgets what it remembers ahead of this step."""
+    def restarts(self, time: float) -> bool:
+        """Whether the optimiser forgets what it remembers ahead of the step at this time."""
         return False
 
     def draw(self, network: nn.Module, generator: torch.Generator) -> None:
         """Before each step: one draw for the whole network, the same on all ranks."""
 
-    def loss(self, network: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
-        """The loss of every example, (N,), and which answers are right, (N,) bool or None."""
+    def loss(self, network: nn.Module, batch: Batch, time: float) -> tuple[Tensor, Tensor | None]:
+        """The loss of every example, (N,), and which answers are right, (N,) bool or None.
+
+        `time`: ticks of the recipe's clock since the start, epochs or iterations.
+        """
         ...
 
     def settle(self, network: nn.Module) -> None:
@@ -58,5 +61,5 @@ class Losses(nn.Module):
         super().__init__()
         self.network, self.scheme = network, scheme
 
-    def forward(self, inputs: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
-        return self.scheme.loss(self.network, (inputs, targets), step)
+    def forward(self, inputs: Tensor, targets: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
+        return self.scheme.loss(self.network, (inputs, targets), time)
