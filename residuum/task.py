@@ -57,4 +57,18 @@ class SquaredHinge:
         return output.argmax(1) == targets
 
 
+@dataclass(frozen=True)
+class Exponential:
+    """1 + sum over wrong classes of exp(f_l - f_y), the exponential of the cross-entropy.
+
+    Boosting's loss (Huang et al. 2018, alg. 2; with two classes 1 + exp(-y f)).
+    """
+
+    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
+        return CLASSIFICATION.loss(output, targets).exp()
+
+    def right(self, output: Tensor, targets: Tensor) -> Tensor:
+        return output.argmax(1) == targets
+
+
 CLASSIFICATION = Classification()
