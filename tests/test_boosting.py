@@ -24,9 +24,9 @@ from residuum.training.votes import Votes
 CPU = Machine(device="cpu", threads=1)
 RECIPE = Recipe(
     "boost",
-    30,
+    16,
     "iterations",
-    learning_rate=3e-3,
+    learning_rate=5e-3,
     schedule=Steps(()),
     batch_size=32,
     optimiser=Adam(),
@@ -38,7 +38,7 @@ RECIPE = Recipe(
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     digits = load("digits")
-    return Dataset("digits", digits.train.first(128), digits.test.first(40), digits.classes)
+    return Dataset("digits", digits.train.first(96), digits.test.first(20), digits.classes)
 
 
 @pytest.fixture(scope="module")
@@ -115,17 +115,17 @@ def test_the_exponential_loss():
 
 
 def test_only_the_block_and_the_way_to_the_answers_learn(data):
-    network = preset("resnet14", 10, 0)
-    assert changing(network, torch.zeros(2, 3, 8, 8)) == [False, False, True, False, True, False]
+    network = preset("resnet8", 10, 0)
+    assert changing(network, torch.zeros(2, 3, 8, 8)) == [False, True, True]
     before = {n: t.clone() for n, t in network.state_dict().items()}
-    work = _Work(network, data, RECIPE, CPU, Boosting(look=5))
-    block, _ = work.block(2, Votes.none(128, 10))
+    work = _Work(network, data, RECIPE, CPU, Boosting(look=3))
+    block, _ = work.block(1, Votes.none(96, 10))
     moved = {n for n, t in network.state_dict().items() if not torch.equal(t, before[n])}
     places = {".".join(n.split(".")[:2]) if n.startswith("units") else "head" for n in moved}
-    assert block.batches == 5
-    assert places == {"units.1", "units.2", "units.4", "head"}  # block 2 is units.1
+    assert block.batches == 3
+    assert places == {"units.0", "units.1", "units.2", "head"}  # block 1 is units.0
     images = torch.randn(3, 3, 8, 8)
-    grown = Grown(network, 6, work.changing).eval()
+    grown = Grown(network, 3, work.changing).eval()
     with torch.no_grad():
         torch.testing.assert_close(grown(images), network.eval()(images))
 
@@ -145,9 +145,9 @@ def test_the_bound_holds_on_a_run(data, binary, tmp_path, classes):
         least = max(0.0, min(b.gain for b in done.blocks[:count]))
         assert block.train_error <= (classes - 1) * math.exp(-count * least / 2)
     assert done.blocks[-1].edge > 0.5
-    assert done.blocks[-1].train_error < 0.15
+    assert done.blocks[-1].train_error < 0.3
     mean, std = statistics(chosen.train, "channel")
-    images, labels = Pixels(chosen.train, mean, std, 0, "cpu").batch(torch.arange(128))
+    images, labels = Pixels(chosen.train, mean, std, 0, "cpu").batch(torch.arange(96))
     with torch.no_grad():
         wrong = (network.eval()(images).argmax(1) != labels).double().mean().item()
     assert wrong == done.blocks[-1].train_error  # the deployed network is the last hypothesis
@@ -177,7 +177,7 @@ def test_boosting_goes_on_after_the_last_finished_block(data, tmp_path, monkeypa
         assert torch.equal(tensor, again.state_dict()[name])
     assert boost(narrow_from(0), data, RECIPE, tmp_path / "parts", CPU).blocks == first.blocks
     with pytest.raises(UsageError, match="another network, recipe or data"):
-        boost(narrow_from(0), data, replace(RECIPE, length=31), tmp_path / "parts", CPU)
+        boost(narrow_from(0), data, replace(RECIPE, length=17), tmp_path / "parts", CPU)
 
 
 def narrow_from(seed: int):
