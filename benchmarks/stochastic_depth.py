@@ -116,7 +116,8 @@ def main() -> None:
                         side.begin()
                     side.turns[-1].append(taken)
     print(json.dumps(report(sides, weights) | {
-        **processor(), "device": machine.device, "threads": options.threads, "torch": torch.__version__,
+        **processor(), "device": machine.device, "threads": options.threads,
+        "torch": torch.__version__,
         "batch": options.batch, "steps": options.steps, "repeats": options.repeats,
         "load before and after": [round(load, 1), round(os.getloadavg()[0], 1)],
     }))  # fmt: skip
