@@ -119,7 +119,7 @@ def supervised14() -> ResidualNetwork:
 
 def per_sample20() -> ResidualNetwork:
     """Stochastic depth an example, inverted: divided by the survival in training."""
-    return cifar_resnet(20, 10, survive(residual(), linear(0.5), "sample", "training"))
+    return cifar_resnet(20, 10, survive(residual(), linear(0.8), "sample", "training"))
 
 
 def four_of_nine() -> ResidualNetwork:
@@ -130,7 +130,7 @@ def four_of_nine() -> ResidualNetwork:
 ROWS = (
     Row("stochastic depth, a batch", "resnet20-stochastic"),
     Row("stochastic depth, an example, inverted", per_sample20),
-    Row("exactly 4 of 9 units", four_of_nine, {"scheme": ActiveSubset(4)}),
+    Row("exactly 4 of 9 units", four_of_nine, {"scheme": ActiveSubset(4)}, epochs=30),
     Row("projected weights", weighted14),
     Row("swapout, deterministic", swapout14, epochs=30),
     Row("swapout, 30 samples", swapout14, epochs=30, samples=30),

@@ -148,15 +148,10 @@ def train(
     require(folder, str | Path, "train: folder", UsageError)
     machine, about = machine.resolved(), about or About()
     machine.prepare()
-    if scheme and recipe.scheme:
-        raise UsageError(f"recipe {recipe.name} has a scheme of its own; give it, or another")
     recipe = recipe.resolved()
     description = describe(network, about.blueprint, data, recipe, machine)
     words, title = "" if scheme is None else value_words(scheme), about.title or recipe.name
-    if isinstance(recipe.scheme, Hints):
-        scheme = bind(recipe, description.data.digest, about.teacher)
-    elif about.teacher is not None:
-        raise UsageError(f"recipe {recipe.name} learns from no teacher (scheme hints)")
+    scheme = _scheme(scheme, recipe, description.data.digest, about.teacher)
     with team(machine.device) as members:
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
@@ -169,6 +164,19 @@ def train(
         with Lock(folder):
             _claim(folder, description, network)
             return _go_on(folder, members, start, title)
+
+
+def _scheme(
+    given: Scheme | None, recipe: Recipe, data: str, teacher: nn.Module | None
+) -> Scheme | None:
+    """The one given or the recipe's, which learns from the teacher if it has one."""
+    if given and recipe.scheme:
+        raise UsageError(f"recipe {recipe.name} has a scheme of its own; give it, or another")
+    if isinstance(recipe.scheme, Hints):
+        return bind(recipe, data, teacher)
+    if teacher is not None:
+        raise UsageError(f"recipe {recipe.name} learns from no teacher (scheme hints)")
+    return given or recipe.scheme
 
 
 def _claim(folder: Path, description: Description, network: nn.Module) -> None:
