@@ -231,7 +231,7 @@ def _require(recipe: Recipe) -> None:
     if recipe.scheme or recipe.label_smoothing:
         raise UsageError(f"recipe {recipe.name}: boosting has a loss of its own: no scheme, no "
                          "label_smoothing")  # fmt: skip
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+    if os.environ.get("WORLD_SIZE") not in (None, "", "1"):
         raise UsageError("boosting works in one process: start it without torchrun")
 
 
