@@ -41,4 +41,34 @@ class Classification:
         return output.argmax(1) == targets
 
 
+@dataclass(frozen=True)
+class SquaredHinge:
+    """sum_k max(0, 1 - t_k f_k)^2, t 1 at the target and -1 elsewhere: one L2-SVM for each class.
+
+    Tang 2013; Lee et al. 2015, eq. 2. Output (N, K), targets (N,) int64.
+    """
+
+    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
+        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        signs = 2 * F.one_hot(targets, output.shape[1]) - 1
+        return (1 - signs * output).clamp_min(0).square().sum(1)
+
+    def right(self, output: Tensor, targets: Tensor) -> Tensor:
+        return output.argmax(1) == targets
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """1 + sum over wrong classes of exp(f_l - f_y), the exponential of the cross-entropy.
+
+    Boosting's loss (Huang et al. 2018, alg. 2; with two classes 1 + exp(-y f)).
+    """
+
+    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
+        return CLASSIFICATION.loss(output, targets).exp()
+
+    def right(self, output: Tensor, targets: Tensor) -> Tensor:
+        return output.argmax(1) == targets
+
+
 CLASSIFICATION = Classification()

@@ -44,6 +44,7 @@ RESUME, TRAINING, IDENTITY = (
     "tests/test_identity.py",
 )
 MACHINE = "tests/test_machine.py"
+NAMED, BOOSTING = "tests/test_named_schemes.py", "tests/test_boosting.py"
 READER, PRESETS = "tests/test_reader.py", "tests/laws/test_presets.py"
 SPLITTING, MEASURES = "tests/laws/test_splitting.py", "tests/test_measures.py"
 MERGES = "parts/merges.py"
@@ -370,10 +371,26 @@ MUTANTS = [
     # ---- a step ----
     Mutant("views/in_place.py", "and places[id(r)] == 1", "", MACHINE),
     Mutant("views/in_place.py", "if type(module) not in OURS:", "if False:", MACHINE),
-    Mutant("views/in_place.py", "return not unit.plain or any(", "return True or any(", MACHINE),
+    Mutant("views/in_place.py", "return not unit.plain or (", "return True or (", MACHINE),
     Mutant("machine.py", "(-1, 2**31 - 1), (-3, 2**25)", "", MACHINE),
     Mutant("training/drive.py", "if not math.isfinite(row.test_loss):", "if False:", MACHINE),
     Mutant("training/description.py", 'del now["keeps_memory"]', "pass", MACHINE),
+    Mutant(
+        "training/loop.py",
+        "self.team.align([*self.network.parameters(), *self.network.buffers()])",
+        "pass",
+        "tests/test_ranks.py",
+    ),
+    # ---- schemes ----
+    Mutant("views/in_place.py", "roads[0] is not None and roads[1] is not None", "True", MACHINE),
+    Mutant("training/schemes/lsuv.py", "layer.weight /= variance**0.5", "pass", NAMED),
+    Mutant("training/schemes/taught.py", "time < self.hints.hint_length", "False", NAMED),
+    Mutant("training/schemes/hints.py", "0 < time == self.hint_length", "False", NAMED),
+    Mutant("training/schemes/companions.py", "part.active = time < self.length", "pass", NAMED),
+    Mutant("training/recipe.py", '.pop("teacher", None)', '.pop("", None)', NAMED),
+    Mutant("training/votes.py", "- self.alpha * self.answers", "", BOOSTING),
+    Mutant("training/votes.py", "- known) / (1 - known)", ") / (1 - known)", BOOSTING),
+    Mutant("training/boosting.py", "signal.shape != before", "False", BOOSTING),
     # ---- identity ----
     Mutant(
         "training/recipe.py", 'if k not in ("name", "source")', 'if k not in ("name",)', IDENTITY

@@ -17,6 +17,7 @@ from residuum.machine import Machine, processor
 from residuum.parts.arrangements import ARRANGEMENTS
 from residuum.parts.merges import Mean
 from residuum.parts.shortcuts import Severed
+from residuum.parts.wrappers import Dropped
 from residuum.presets import preset
 from residuum.training import Run
 from residuum.training.schedules import Steps
@@ -117,7 +118,8 @@ def test_relus_write_behind_a_normalisation_or_a_sum_only(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet8", "preresnet8", "resnet8-relu_preact", "plain8", "vgg15"]
+    "name",
+    ["resnet8", "preresnet8", "resnet8-relu_preact", "plain8", "vgg15", "resnet8-stochastic"],
 )
 def test_gradients_in_place_are_the_same_bits(name):
     from residuum.networks.resnet import cifar_resnet
@@ -131,16 +133,32 @@ def test_gradients_in_place_are_the_same_bits(name):
     )
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
+    for number, part in enumerate(m for m in network.modules() if isinstance(m, Dropped)):
+        part.drawn = number != 1
+
     def gradients():
-        network.zero_grad()
+        network.zero_grad(set_to_none=False)
         output = network.train()(images)
         output.square().sum().backward()
-        return [output.detach(), *(p.grad.clone() for p in network.parameters())]
+        found = (p.grad for p in network.parameters() if p.grad is not None)
+        return [output.detach().clone(), *(gradient.clone() for gradient in found)]
 
     plain = gradients()
     with in_place(network):
         assert relus(network)
         assert all(map(torch.equal, gradients(), plain))
+
+
+def test_a_sum_of_one_road_is_not_written_into():
+    """It is that road's own tensor, which a ReLU in front needs for its gradient."""
+    branch = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU())
+    unit = ResidualUnit(branch, Dropped(None, 0.5), nn.ReLU()).train()
+    with in_place(unit):
+        for unit.shortcut.drawn, written in ((False, False), (True, True)):
+            unit(torch.randn(2, 4, 3, 3)).sum().backward()
+            assert unit.after.inplace == written
+    assert not relus(unit)
+    assert not unit.merge._forward_pre_hooks
 
 
 class Kept(nn.Sequential):

@@ -12,6 +12,7 @@ from torch import nn
 import residuum
 from residuum.data import load
 from residuum.data.augment import Pixels
+from residuum.data.normalise import fit
 from residuum.errors import UsageError
 from residuum.experiments.subject import open_subject
 from residuum.presets import preset

@@ -55,6 +55,16 @@ class Trial:
 
         require_data(data, self.recipe)
 
+    def _teacher(self) -> "nn.Module | None":
+        """The network that the recipe learns from, of a finished run."""
+        from ..training import Run
+        from ..training.schemes import Hints
+        from .subject import rebuild
+
+        if not isinstance(self.recipe.scheme, Hints):
+            return None
+        return rebuild(Run.open(self.recipe.scheme.resolved().teacher))
+
     def train(self, data: "Dataset", folder: Path, machine: "Machine") -> "Run":
         """Train, go on, or find it finished.
 
@@ -71,7 +81,8 @@ class Trial:
         if isinstance(network, ResidualNetwork):
             advise(self.preset, network, data)
             watch = first_convolution(network)
-        about = About(self.blueprint(len(data.classes)), watch, self.preset)
+        blueprint = self.blueprint(len(data.classes))
+        about = About(blueprint, watch, self.preset, self._teacher())
         return train(network, data, self.recipe, folder, machine, about)
 
 

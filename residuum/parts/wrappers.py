@@ -4,6 +4,8 @@ A wrapper stands round a branch or a shortcut, `ResidualUnit(Dropped(branch, 0.8
 Shapes are those of the road.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -191,3 +193,21 @@ class Settled(Protocol):
     """A part with a `settle`, which the training loop calls after every step."""
 
     def settle(self) -> None: ...
+
+
+@contextmanager
+def sampled(network: nn.Module) -> Iterator[None]:
+    """Inside, the noise of `Noisy` roads stays in evaluation mode too: a pass is one draw.
+
+    Running statistics are used and stand still. UsageError: the network has no such road.
+    """
+    noisy = [part for part in network.modules() if isinstance(part, Noisy)]
+    if not noisy:
+        raise UsageError("nothing to sample: this network has no noisy roads (Swapout)")
+    try:
+        for part in noisy:
+            part.sampling = True
+        yield
+    finally:
+        for part in noisy:
+            part.sampling = False

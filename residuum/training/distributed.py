@@ -1,7 +1,7 @@
 """One run over several processes, started by torchrun; without it all here is the identity."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -75,11 +75,11 @@ class Team:
         dist.all_gather(parts, values)
         return [part.tolist() for part in parts]
 
-    def share_buffers(self, network: nn.Module) -> None:
-        """Every rank takes rank 0's running statistics: what is evaluated is what is saved."""
+    def align(self, tensors: Iterable[Tensor]) -> None:
+        """Every rank takes rank 0's values."""
         if self.size > 1:
-            for buffer in network.buffers():
-                dist.broadcast(buffer, 0)
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), 0)
 
     def barrier(self) -> None:
         if self.size > 1:

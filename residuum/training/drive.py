@@ -18,6 +18,7 @@ from .evaluation import Row
 from .loop import Trainer
 from .precise import settle
 from .schemes import Plain
+from .schemes.named import Named
 from .signals import caught
 
 
@@ -34,11 +35,11 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
         shown = tested = ""
         if trainer.step == 0:
             trainer.prepare()
-        if type(trainer.scheme) is Plain:  # another may keep what parts of the network give
+        scheme = trainer.scheme
+        if type(scheme) is Plain or isinstance(scheme, Named):  # another may keep what parts give
             stack.enter_context(in_place(trainer.network))
         if trainer.machine.recompute:
             stack.enter_context(recomputed(trainer.network))
-        stack.callback(trainer.forget_draws)
         while trainer.step < total:
             _step(trainer)
             epoch_ends = trainer.step % trainer.steps_per_epoch == 0 or trainer.step == total

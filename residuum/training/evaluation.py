@@ -40,7 +40,7 @@ class Scores(NamedTuple):
 @torch.no_grad()
 def evaluate(network: nn.Module, pixels: Pixels, task: Task, team: Team) -> Scores:
     """In evaluation mode: sums over disjoint shares, reduced, divided."""
-    team.share_buffers(network)
+    team.align(network.buffers())  # what is evaluated is what is saved
     network.eval()
     sums, judged = torch.zeros(3, dtype=team.sums, device=team.device), True
     for part in torch.arange(len(pixels)).split(BATCH):

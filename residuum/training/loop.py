@@ -2,7 +2,6 @@
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +26,7 @@ from .optimisers import parameter_groups
 from .randomness import drawing
 from .recipe import Recipe
 from .schemes import Plain, Scheme
+from .schemes.scheme import ADDED, Losses
 
 
 class Trainer:
@@ -49,6 +49,7 @@ class Trainer:
         self.recipe, self.machine, self.team = recipe, machine, team
         self.scheme: Scheme = _scheme(recipe, scheme)
         self.drawn = [m for m in network.modules() if isinstance(m, Drawn)]
+        self.droppable = list({p for part in self.drawn for p in part.parameters()})
         self.settled = [m for m in network.modules() if isinstance(m, Settled)]
         self.network = network.to(team.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.watched = None if watch is None else _parameter(network, watch)
@@ -63,29 +64,37 @@ class Trainer:
         self.size = len(train)
         self.steps_per_epoch = steps_per_epoch(data.name, len(data.train), recipe, team.size)
         self.total_steps = recipe.iterations(recipe.length, self.steps_per_epoch)
+        self.step, self.metrics = 0, list[Row]()
+        self._drawn: tuple[int, Tensor, Tensor | None] | None = None
+        self._extend()
         groups = parameter_groups(network, recipe)
         self.optimiser = recipe.optimiser.build(groups, recipe.learning_rate)
         half = machine.precision == "float16"
         self.scaler = torch.amp.GradScaler(team.device.split(":")[0], enabled=half)  # type: ignore[attr-defined]
-        if self.drawn:  # what is left out of a step has a gradient all the same, zero: it decays
-            for parameter in network.parameters():
-                parameter.grad = torch.zeros_like(parameter)
-        self.wrapped = team.wrap(self.network, bool(self.drawn))
-        self.compiled: Any = self._compiled() if machine.compile else self.wrapped
-        self.step, self.metrics = 0, list[Row]()
+        compiled = self._compiled() if machine.compile else self.network
+        unused = bool(self.drawn) or not isinstance(self.scheme, Plain)
+        self.losses = team.wrap(Losses(compiled, self.scheme), unused)
         # this rank's sums over the epoch so far: loss, right answers, |gradient| of what is watched
         self.sums = torch.zeros(3, dtype=team.sums, device=team.device)
-        self.judged = True  # whether the task knows right and wrong
-        self._drawn: tuple[int, Tensor, Tensor | None] | None = None
+        self.judged = True  # whether all answers of the epoch so far were right or wrong
 
-    def _compiled(self) -> Any:
+    def _extend(self) -> None:
+        """What the scheme adds, under one name."""
+        if hasattr(self.network, ADDED):
+            raise UsageError(f"a network to be trained has no part of the name {ADDED!r}")
+        with drawing(self.team.device, self.recipe.seed, "extend"):
+            added = self.scheme.extend(self.network, self.batch)
+        if added is not None:
+            self.network.add_module(ADDED, added.to(self.team.device))
+
+    def _compiled(self) -> nn.Module:
         """Road by road where the network draws which of them are there: each way through it would
         be a graph of its own."""
         if not self.drawn:
-            return torch.compile(self.wrapped)
+            return torch.compile(self.network)  # type: ignore[return-value]
         for part in self.drawn:
             part.road.compile()
-        return self.wrapped
+        return self.network
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """This rank's part of the batch that belongs to `step`."""
@@ -102,29 +111,36 @@ class Trainer:
         """What the scheme does before the first step."""
         with drawing(self.team.device, self.recipe.seed, "prepare"):
             self.scheme.prepare(self.network, self.batch())
+        # each rank prepared with its own part of the batch
+        self.team.align([*self.network.parameters(), *self.network.buffers()])
 
     def advance(self) -> None:
         """One step: gradients of the global batch's mean loss, the rate of this step."""
         seed, team = self.recipe.seed, self.team
-        self.compiled.train()
+        self.losses.train()
         rate = self.recipe.learning_rate_at(self.step, self.steps_per_epoch)
+        time = self.step / self.recipe.iterations(1, self.steps_per_epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate_factor"]
-        if self.recipe.restarts_at(self.step, self.steps_per_epoch):
+        again = self.recipe.restarts_at(self.step, self.steps_per_epoch)
+        if again or self.scheme.restarts(time):
             self.optimiser.state.clear()
         at = self.step % self.steps_per_epoch
         whole = min(self.recipe.batch_size, self.size - at * self.recipe.batch_size)
-        batch = self.batch()
+        inputs, targets = self.batch()
         source = generator(seed, "draw", self.step)
         for part in self.drawn:
             part.draw(source)
         self.scheme.draw(self.network, source)
         with drawing(team.device, seed, "step", self.step, team.rank):
             with self.autocast():
-                losses, right = self.scheme.loss(self.compiled, batch, self.step)
+                losses, right = self.losses(inputs, targets, time)
             loss = losses.sum()
             # DDP averages over ranks: so scaled, it is the mean over the batch, uneven shares too
             self.scaler.scale(loss * (team.size / whole)).backward()
+            for parameter in self.droppable:  # left out of a step they decay all the same
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
             self._add_up(loss.detach(), right)
             if self.recipe.limits.gradient is not None:
                 self.scaler.unscale_(self.optimiser)
@@ -132,19 +148,21 @@ class Trainer:
             self.scaler.step(self.optimiser)
             self.scaler.update()
             self.recipe.limits.project(self.network)
-            self.optimiser.zero_grad(set_to_none=not self.drawn)
+            self.optimiser.zero_grad()
             for part in self.settled:
                 part.settle()
             self.scheme.settle(self.network)
         self.step += 1
 
-    def forget_draws(self) -> None:
-        """What was drawn for the last step does not stand beyond the run."""
+    def leave(self) -> None:
+        """What was drawn for the last step and what the scheme added do not outlive the run."""
         for part in self.drawn:
             part.drawn = None
+        if hasattr(self.network, ADDED):
+            delattr(self.network, ADDED)
 
     def _add_up(self, loss: Tensor, right: Tensor | None) -> None:
-        self.judged = right is not None
+        self.judged = self.judged and right is not None
         self.sums[0] += loss
         if right is not None:
             self.sums[1] += right.sum()
@@ -201,6 +219,7 @@ class Trainer:
         )
         self.metrics.append(row)
         self.sums.zero_()
+        self.judged = True
         return row
 
     # ---- state ----
@@ -239,8 +258,6 @@ class Trainer:
 
 def _scheme(recipe: Recipe, scheme: Scheme | None) -> Scheme:
     """The one given, or the recipe's, or the plain loop."""
-    if scheme and recipe.scheme:
-        raise UsageError(f"recipe {recipe.name} has a scheme of its own; give it, or another")
     found = scheme or recipe.scheme
     if found and recipe.label_smoothing:
         raise UsageError("label_smoothing belongs to the scheme's task where a scheme is given")

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from msgspec import structs
+
 from ..data.augmentation import Augmentation, Crop, Normalisation
 from ..errors import UsageError
 from ..reader import Count, NotNegative, Seed, Share, Whole, check, plain, require
 from .limits import Limits
 from .optimisers import SGD, LayerFactor, Optimiser
 from .schedules import Schedule, Steps, Warmup, stretched
-from .schemes import NamedScheme
+from .schemes import Hints, NamedScheme
 
 Clock = Literal["epochs", "iterations"]
 
@@ -82,9 +84,23 @@ class Recipe:
         require(epochs, Count, "epochs", UsageError)
         schedule, name = self.schedule.stretched(self.length, epochs), f"{self.name}@{epochs}epochs"
         restarts = stretched(self.restarts, self.length, epochs)
-        changed = {"length": epochs, "schedule": schedule, "restarts": restarts, "clock": "epochs"}
-        return replace(self, name=name, **changed)
+        scheme = self.scheme and self.scheme.stretched(self.length, epochs)
+        changed = {"schedule": schedule, "restarts": restarts, "scheme": scheme, "clock": "epochs"}
+        return replace(self, name=name, length=epochs, **changed)
+
+    def resolved(self) -> "Recipe":
+        """With what its scheme names looked up. Raises what the scheme's own `resolved` raises."""
+        return self if self.scheme is None else replace(self, scheme=self.scheme.resolved())
+
+    def taught_by(self, teacher: str) -> "Recipe":
+        """With that run's folder as the teacher. UsageError: its scheme has none."""
+        if not isinstance(self.scheme, Hints):
+            raise UsageError(f"recipe {self.name} learns from no teacher (scheme hints)")
+        return replace(self, scheme=structs.replace(self.scheme, teacher=teacher, weights=""))
 
     def meaning(self) -> dict[str, Any]:
-        """What changes the numbers: no name, no source, and no field that holds its default."""
-        return {k: v for k, v in plain(self, defaults=False).items() if k not in ("name", "source")}
+        """What changes the numbers: no name, no source, and no field that holds its default; of a
+        teacher no folder, but its weights' digest."""
+        said = plain(self, defaults=False)
+        said.get("scheme", {}).pop("teacher", None)
+        return {k: v for k, v in said.items() if k not in ("name", "source")}

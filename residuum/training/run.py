@@ -45,7 +45,8 @@ from .evaluation import Row
 from .loop import Trainer
 from .precise import require_statistics
 from .recipe import Recipe
-from .schemes import Scheme
+from .schemes import Hints, Scheme
+from .schemes.hints import bind
 
 __all__ = ["About", "Blueprint", "Outcome", "Run", "train", "versions"]
 
@@ -125,6 +126,7 @@ class About:
     blueprint: Blueprint | None = None  # how the network is built again
     watch: str | None = None  # a parameter whose mean |gradient| is recorded every epoch
     title: str = ""  # for progress; the recipe's name where it is empty
+    teacher: nn.Module | None = None  # the network of the run that the recipe learns from
 
 
 def train(
@@ -154,8 +156,10 @@ def train(
     require_sums(network, torch.Size((3, data.size, data.size)))
     machine, about = machine.resolved(), about or About()
     machine.prepare()
+    recipe = recipe.resolved()
     description = describe(network, about.blueprint, data, recipe, machine)
     words, title = "" if scheme is None else value_words(scheme), about.title or recipe.name
+    scheme = _scheme(scheme, recipe, description.data.digest, about.teacher)
     with team(machine.device) as members:
         surroundings = replace(description.machine, processes=members.size)
         description = replace(description, machine=surroundings, scheme=words)
@@ -169,6 +173,19 @@ def train(
         with Lock(folder):
             _claim(folder, description, network)
             return _go_on(folder, members, start, title)
+
+
+def _scheme(
+    given: Scheme | None, recipe: Recipe, data: str, teacher: nn.Module | None
+) -> Scheme | None:
+    """The one given or the recipe's, which learns from the teacher if it has one."""
+    if given and recipe.scheme:
+        raise UsageError(f"recipe {recipe.name} has a scheme of its own; give it, or another")
+    if isinstance(recipe.scheme, Hints):
+        return bind(recipe, data, teacher)
+    if teacher is not None:
+        raise UsageError(f"recipe {recipe.name} learns from no teacher (scheme hints)")
+    return given or recipe.scheme
 
 
 def _claim(folder: Path, description: Description, network: nn.Module) -> None:
@@ -194,22 +211,24 @@ def _go_on(folder: Path, members: Team, start: Callable[[], Trainer], title: str
         members.barrier()
         return run
     checkpoints, trainer = Checkpoints(folder / "checkpoints"), start()
-    state = checkpoints.latest()
-    if state is not None:
-        trainer.restore(state, str(checkpoints.folder))
-        if members.leads:
-            progress.say(f"{title}: going on from step {trainer.step} of {trainer.total_steps}")
-    started, first_step = time.monotonic(), trainer.step
+    started, first_step = time.monotonic(), 0
 
     def save(checkpoint: Checkpoint) -> None:
         checkpoints.save(checkpoint)
         _write_metrics(folder, trainer)
 
     try:
+        if (state := checkpoints.latest()) is not None:
+            trainer.restore(state, str(checkpoints.folder))
+            first_step = trainer.step
+            if members.leads:
+                progress.say(f"{title}: going on from step {first_step} of {trainer.total_steps}")
         drive(trainer, save, title)
     except RuntimeError as error:
         error.add_note(f"step {trainer.step}")
         raise
+    finally:
+        trainer.leave()
     if members.leads:
         _finish(folder, trainer, time.monotonic() - started, trainer.step - first_step)
     members.barrier()

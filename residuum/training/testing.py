@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..parts.wrappers import sampled
 from .evaluation import BATCH
+from .randomness import drawing
 
 Look = Callable[[Tensor], Tensor]  # (N, 3, H, W) -> (N, 3, H', W'), image by image
 Looks = Sequence[Look]
@@ -74,3 +76,16 @@ def probabilities(network: nn.Module, images: Tensor, looks: Looks = AS_THEY_ARE
         return torch.softmax(logits.double(), 1)
 
     return torch.stack([seen(look) for look in looks]).mean(0)
+
+
+def noisy_probabilities(
+    network: nn.Module, images: Tensor, samples: int, seed: int, looks: Looks = AS_THEY_ARE
+) -> Tensor:
+    """The mean over so many noisy passes of each look: stochastic inference (Swapout).
+
+    Running statistics are those of evaluation (Singh et al. 2016 do not say). Draws are a function
+    of the seed. UsageError: the network has no noise.
+    """
+    device = str(next(network.parameters()).device)
+    with sampled(network), drawing(device, seed, "samples"):
+        return probabilities(network, images, [*looks] * samples)

@@ -88,7 +88,7 @@ def _weight(place: str) -> Weight:
     match place.split("."):
         case ["machine" | "versions", *_]:
             return "machine"
-        case ["recipe", "name" | "source"]:
+        case ["recipe", "name" | "source"] | ["recipe", "scheme", "teacher"]:
             return "words"
         case ["network" | "recipe" | "precision" | "scheme" | "structure", *_] | ["data", "digest"]:
             return "meaning"

@@ -125,12 +125,16 @@ def _seen(
 ) -> "tuple[Subject, Tensor, str]":
     """The run with its probabilities on the test part, and in words how it looked."""
     from ..experiments.subject import open_subject
-    from ..training.testing import probabilities
+    from ..training.testing import noisy_probabilities, probabilities
 
     subject = open_subject(run, data, machine.device)
     images, _ = subject.test()
     looks, said = _looks(subject, looking)
-    return subject, probabilities(subject.network, images, looks), said
+    if looking.samples is None:
+        return subject, probabilities(subject.network, images, looks), said
+    found = noisy_probabilities(subject.network, images, looking.samples, run.recipe.seed, looks)
+    noisy = f"mean of {looking.samples} noisy passes"
+    return subject, found, ", ".join(filter(None, (said, noisy)))
 
 
 def _looks(subject: "Subject", looking: Looking) -> "tuple[Looks, str]":

@@ -79,6 +79,8 @@ class Training:
     """Instead of the recipe's own."""
     seed: Seed | None = None
     """Of weights, order and augmentation; the recipe's own, 0, by default."""
+    teacher: str | Path | None = None
+    """The finished run that the recipe learns from (scheme hints)."""
 
     def choose(self, image_size: int) -> "Recipe":
         """UsageError: an unknown name, a file that is no recipe, a number that cannot be."""
@@ -89,6 +91,8 @@ class Training:
         recipe = recipe_from_file(name) if is_file else find_recipe(name)
         own = {name: getattr(self, name) for name in ("batch_size", "learning_rate", "seed")}
         recipe = replace(recipe, **{k: v for k, v in own.items() if v is not None})
+        if self.teacher is not None:
+            recipe = recipe.taught_by(str(self.teacher))
         return recipe if self.epochs is None else recipe.shortened(self.epochs)
 
 
@@ -102,6 +106,8 @@ class Looking:
     """Of --crops: pixels of a side; by default the image's own, padded as in training."""
     scales: Some[Annotated[int, Meta(ge=1, le=4096)]] | None = None
     """Average over these sizes in pixels: --scales 24 --scales 32."""
+    samples: Count | None = None
+    """Average over so many noisy passes (Swapout; the paper takes 30)."""
 
     def __post_init__(self) -> None:
         if self.crops is not None and self.scales is not None:

@@ -110,7 +110,6 @@ class Noise(nn.Module):
 
 def draws(data, team: Team, seed: int = 0) -> list[float]:
     trainer = Trainer(Noise(), data, recipe(seed=seed), CPU, team)
-    trainer.wrapped = trainer.network
     for _ in range(4):
         trainer.advance()
     return trainer.network.drawn  # type: ignore[return-value]

@@ -3,7 +3,7 @@
 One scheme a file; torch loads inside its methods.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -11,6 +11,8 @@ from ...errors import UsageError
 from ...reader import check
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor, nn
 
@@ -33,12 +35,25 @@ class Named(msgspec.Struct, frozen=True, tag_field="kind"):
 
         return CLASSIFICATION
 
+    def extend(self, network: "nn.Module", batch: "Callable[[], Batch]") -> "nn.Module | None": ...
+
     def prepare(self, network: "nn.Module", batch: "Batch") -> None: ...
+
+    def restarts(self, time: float) -> bool:
+        return False
+
+    def stretched(self, old: int, new: int) -> Self:
+        """For a recipe of so many ticks instead of so many."""
+        return self
+
+    def resolved(self) -> Self:
+        """With all that it names looked up, so that it is known by what counts."""
+        return self
 
     def draw(self, network: "nn.Module", generator: "torch.Generator") -> None: ...
 
     def loss(
-        self, network: "nn.Module", batch: "Batch", step: int
+        self, network: "nn.Module", batch: "Batch", time: float
     ) -> "tuple[Tensor, Tensor | None]":
         inputs, targets = batch
         output = network(inputs)

@@ -14,7 +14,7 @@ class Plain(Scheme):
 
     task: Task = CLASSIFICATION  # type: ignore[assignment] - a field for a property
 
-    def loss(self, network: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
+    def loss(self, network: nn.Module, batch: Batch, time: float) -> tuple[Tensor, Tensor | None]:
         inputs, targets = batch
         output = network(inputs)
         return self.task.loss(output, targets), self.task.right(output, targets)
