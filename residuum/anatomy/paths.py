@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..views.view import Expression, Leaf, Series, leaves, single
+from ..views.view import Expression, Leaf, Series, leaves, ordinary
 
 Polynomial = tuple[int, ...]
 
@@ -32,7 +32,9 @@ def polynomial(expression: Expression, deleted: Iterable[int] = ()) -> Polynomia
 
 def _fold(expression: Expression, gone: frozenset[int]) -> Polynomial:
     if isinstance(expression, Leaf):
-        return ((1,) if expression.opens else (0,)) if expression.number in gone else (0, 1)
+        if expression.number in gone:
+            return (1,) if expression.opens else (0,)
+        return (0, expression.terms)
     parts = [_fold(part, gone) for part in expression.parts]
     if isinstance(expression, Series):
         return _product(parts)
@@ -124,7 +126,7 @@ def remaining(model: Any, d: int) -> tuple[Fraction | None, ...]:
     if not 0 <= d <= n:
         raise UsageError(f"cannot delete {d} of {n} units")
     parts = expression.parts if isinstance(expression, Series) else (expression,)
-    if all((leaf := single(part)) and not leaf.opens for part in parts):  # residual units alone
+    if all(map(ordinary, parts)):
         return tuple(Fraction(comb(n - d, k), comb(n, k)) for k in range(n + 1))
     kept = _marked(expression, d)[d]
     pairs = zip(counts, kept, strict=False)
@@ -138,7 +140,7 @@ def _marked(expression: Expression, d: int) -> np.ndarray:
     length k."""
     if isinstance(expression, Leaf):
         table = np.zeros((d + 1, 2), dtype=object)
-        table[0, 1] = 1
+        table[0, 1] = expression.terms
         if d and expression.opens:
             table[1, 0] = 1
         return table

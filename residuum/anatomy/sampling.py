@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..views.view import Expression, Leaf, Series, single
+from ..views.view import Expression, Leaf, Series, ordinary
 from .paths import Polynomial, polynomial
 
 Choice = tuple["Choice", ...] | None
@@ -35,8 +35,7 @@ class PathSampler:
     @cached_property
     def flat(self) -> bool:
         """A row of residual units: k of n at random, as in the paper."""
-        leaves = [single(part.expression) for part in self.parts]
-        return all(leaf and not leaf.opens for leaf in leaves)
+        return all(ordinary(part.expression) for part in self.parts)
 
     def draw(self, length: int, source: np.random.Generator) -> tuple[Choice, ...] | None:
         """One choice for each unit of a series; None where no path has that length."""

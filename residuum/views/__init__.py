@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy
 
 if TYPE_CHECKING:
+    from .discovery import Unit, Units, discover
     from .edits import at_rest, replace
     from .own import unravel
     from .view import DELETE, KEEP, Delete, Edit, Keep, Leaf, Parallel, Put, Series, UnitInfo, View
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        ".discovery": "Unit Units discover",
         ".edits": "at_rest replace",
         ".own": "unravel",
         ".view": "DELETE KEEP Delete Edit Keep Leaf Parallel Put Series UnitInfo View",

@@ -16,7 +16,11 @@ Part = str | list["Part | int"] | dict[str, "Part"]
 
 
 def write(expression: Expression) -> Part:
-    """The expression in short. ValueError: one that is not made of units and nests."""
+    """The expression in short. ValueError: one that is not made of units and nests, or of units of
+    several terms."""
+    leaf = single(expression)
+    if leaf and leaf.terms > 1:
+        raise ValueError("a unit of several terms has no short form")
     if isinstance(expression, Leaf):
         return "t"
     if isinstance(expression, Parallel):

@@ -29,10 +29,12 @@ class Leaf:
 
     `number`: of the leaf, in signal order.
     `opens`: deleting it leaves a way of its own (a plain unit, whose severed shortcut opens).
+    `terms`: branches that are added at once, each a way of its own: 2 t for two.
     """
 
     number: int
     opens: bool = False
+    terms: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ def single(part: Expression) -> Leaf | None:
     if isinstance(part, Parallel) and len(part.parts) == 2 and part.parts[0] == Series():
         part = part.parts[1]
     return part if isinstance(part, Leaf) else None
+
+
+def ordinary(part: Expression) -> bool:
+    """Whether it is one residual unit of one branch, 1 + t."""
+    leaf = single(part)
+    return leaf is not None and leaf == Leaf(leaf.number)
 
 
 def rows(series: Series) -> list[tuple[int, ...]]:
@@ -117,6 +125,7 @@ class UnitInfo:
     `terms`: branches that are added at once.
     `shape_in`, `shape_out`: without the batch; None where no example input was given.
     `removable_parameters`: how many go with the branch.
+    `form`: units of one form and shape may stand in each other's places.
     """
 
     number: int
@@ -127,6 +136,7 @@ class UnitInfo:
     shape_in: tuple[int, ...] | None
     shape_out: tuple[int, ...] | None
     removable_parameters: int
+    form: str = ""
 
 
 class Stages(Protocol):
