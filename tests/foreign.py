@@ -1,7 +1,8 @@
-"""Models that nobody prepared: by their names in torchvision, timm and transformers, with the number
-of units that was counted by hand, and some written here."""
+"""Models that nobody prepared: by their names in torchvision, timm and transformers, with the
+number of units that was counted by hand, and some written here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,7 +17,7 @@ class Case(NamedTuple):
     build: Callable[[], nn.Module]
     units: int
     inputs: tuple[Any, ...] = ()
-    keywords: dict[str, Any] = {}
+    keywords: Mapping[str, Any] = MappingProxyType({})
 
 
 class Wide(nn.Module):

@@ -11,7 +11,7 @@ from ..lazy import lazy
 if TYPE_CHECKING:
     from .discovery import Unit, Units, discover
     from .edits import at_rest, replace
-    from .own import unravel
+    from .foreign import unravel
     from .view import DELETE, KEEP, Delete, Edit, Keep, Leaf, Parallel, Put, Series, UnitInfo, View
 
 __getattr__, __dir__ = lazy(
@@ -19,7 +19,7 @@ __getattr__, __dir__ = lazy(
     {
         ".discovery": "Unit Units discover",
         ".edits": "at_rest replace",
-        ".own": "unravel",
+        ".foreign": "unravel",
         ".view": "DELETE KEEP Delete Edit Keep Leaf Parallel Put Series UnitInfo View",
     },
 )

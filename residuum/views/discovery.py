@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -126,8 +126,12 @@ class _Reader:
         self.trace, self.operations = trace, trace.operations
         self.detector = Detector(trace)
         self.found = self.detector.units()
-        self.sizes = {name: p for name, p in trace.model.named_parameters()}
+        self.sizes = dict(trace.model.named_parameters())
         self._known: dict[int, tuple[str, ...]] = {}
+        self.uses: dict[str, set[int]] = defaultdict(set)
+        for operation in self.operations:
+            for name in operation.parameters:
+                self.uses[name].add(operation.number)
         self.used = self._parameters(self.detector.alive)
 
     def _parameters(self, numbers: Any) -> frozenset[str]:
@@ -300,7 +304,11 @@ class _Reader:
         return tuple(dict.fromkeys([*names, *sorted(found.road.parameters)]))
 
     def _form(self, found: Found) -> str:
-        """The same for two units that compute the same of other parameters."""
+        """The same for two units that compute the same of parameters of their own."""
+        for name in self._ordered(found):
+            elsewhere = self.uses[name] - found.region
+            if len(elsewhere) > (name in found.road.parameters):
+                return f"shares {name} ({found.total})"
         order = {number: i for i, number in enumerate(sorted(found.region))}
         order[found.split] = -1
         lines = [found.kind, found.road.kind]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # the same values in another order or place
-LAYOUT = frozenset(
+LAYOUT = words(
     "view _unsafe_view reshape _reshape_copy _reshape_alias permute transpose t clone contiguous"
     " alias detach expand squeeze unsqueeze roll _to_copy copy lift_fresh native_dropout dropout"
-    " as_strided unfold_copy view_as_real view_as_complex bernoulli_ resolve_conj layout".split()
+    " as_strided unfold_copy view_as_real view_as_complex bernoulli_ resolve_conj layout"
 )
 # fewer or more of them, each by itself or with its neighbours
-POINTWISE = (
+POINTWISE = words(
     "relu gelu silu tanh sigmoid hardswish hardtanh hardsigmoid elu leaky_relu prelu mish softplus"
     " threshold clamp clamp_min mean rsqrt pow sqrt constant_pad_nd reflection_pad2d"
-    " replication_pad2d pixel_shuffle pixel_unshuffle exp abs".split()
+    " replication_pad2d pixel_shuffle pixel_unshuffle exp abs"
 )
 PATTERNS = (
     ("norm", re.compile(r"batch_norm|layer_norm|group_norm|instance_norm|rms_norm")),
@@ -25,7 +31,7 @@ PATTERNS = (
     ("pool", re.compile(r"pool")),
     ("resized", re.compile(r"upsample|interpolate|grid_sampler")),
 )
-SLICES = frozenset("select narrow split split_with_sizes unsafe_split unbind chunk".split())
+SLICES = words("slice select narrow split split_with_sizes unsafe_split unbind chunk")
 FACTORY = re.compile(
     r"^(zeros|ones|empty|full|new_|rand|arange|scalar_tensor|eye|linspace|bernoulli$|tril_indices)"
 )

@@ -27,25 +27,7 @@ from .view import (
     Series,
     Signal,
     UnitInfo,
-    View,
 )
-
-
-def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
-    """The model as units, in signal order: what every tool of `anatomy` stands on.
-
-    A view is given back as it is. With an example batch as `inputs` it knows the units' shapes.
-
-    UsageError: a model that has no view, a nest without units.
-    """
-    if isinstance(model, ResidualNetwork):
-        return NetworkView(model, *inputs)
-    if hasattr(model, "expression") and hasattr(model, "edited"):
-        return model  # type: ignore[return-value]
-    raise UsageError(
-        f"{type(model).__name__} cannot be unraveled: give a residuum.ResidualNetwork "
-        "(residuum.preset makes one), or a view of your own"
-    )
 
 
 class Slot(NamedTuple):
@@ -150,6 +132,10 @@ class NetworkView:
 
     def stages(self) -> "NetworkStages":
         return NetworkStages(fold.prepared(self.model), writes(self.model))
+
+    def replay(self) -> None:
+        """`stages` is faster."""
+        return None
 
     def tape(self, inputs: Tensor) -> Tape:
         return Tape(self.model, inputs.to(device_of(self.model)))

@@ -12,6 +12,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from .inputs import tensors
 from .kinds import classify, is_factory
 from .sums import Call, Place, Running
 
@@ -55,11 +56,6 @@ class Trace:
     stacks: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
     spans: dict[Frame, tuple[int, int]] = field(default_factory=dict)
     results: dict[int, list[tuple[Frame, int]]] = field(default_factory=dict)
-
-
-def tensors(value: Any) -> list[Tensor]:
-    """All in a nest of containers, in order."""
-    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
 
 
 class Recorder(TorchDispatchMode):
@@ -254,12 +250,10 @@ class Recorder(TorchDispatchMode):
             inputs = tuple(s for s in floats if s is not None)
             return self.new("bias", inputs, made, parameters, constants)
         if constants[0].startswith("lerp"):
-            gate = rest[1:] and rest[1]
-            kind = "product" if gate else "scale"
-            gates = (gate,) if gate else ()
+            gates = tuple(gate for gate in rest[1:] if gate is not None)
+            kind = "product" if gates else "scale"
             around = self.new(kind, (around, *gates), made, parameters, constants)
-            inputs = (rest[0],) if rest[0] is not None else ()
-            through = self.new(kind, (*inputs, *gates), made, parameters, constants)
+            through = self.new(kind, some, made, parameters, constants)
         else:
             kind = "weight" if constants[0].rstrip("_").endswith("mm") else "product"
             through = self.new(kind, some, made, parameters, constants)

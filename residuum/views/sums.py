@@ -20,14 +20,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..errors import UsageError
+from .kinds import words
 
-SUMMING = frozenset(
+SUMMING = words(
     "add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ rsub subtract lerp lerp_"
-    " addcmul addcmul_ addmm addmm_ baddbmm baddbmm_ sum mean".split()
+    " addcmul addcmul_ addmm addmm_ baddbmm baddbmm_ sum mean"
 )
-PRODUCTS = frozenset("mul mul_ __mul__ __imul__ __rmul__ multiply".split())
-IN_PLACE = frozenset("__iadd__ __isub__ __imul__".split())
-REDUCING = frozenset(["sum", "mean"])
+PRODUCTS = words("mul mul_ __mul__ __imul__ __rmul__ multiply")
+IN_PLACE = words("__iadd__ __isub__ __imul__")
+REDUCING = words("sum mean")
 
 
 class Place(NamedTuple):
@@ -101,14 +102,12 @@ class Sum:
         """m(h, 0): what the call gives without the branch. Without `strict`, a gate gives h."""
         if self.stacked is not None:
             return self._reduced(call, keep=True)
-        if self.gated and self.product is None and strict:
+        mixes = call.name.strip("_") in ("lerp", "addmm", "baddbmm")
+        if mixes and (strict or not self.gated):
             return call.changed(1, torch.zeros_like(call.tensors[1]))
-        road = call.tensors[self.shortcut]
-        others = [t for i, t in enumerate(call.tensors) if i != self.shortcut]
-        kind = torch.result_type(road, others[0])
-        if call.name.rstrip("_") not in ("addmm", "baddbmm"):
-            road = road.expand(torch.broadcast_shapes(*(t.shape for t in call.tensors)))
-        return road.to(kind)
+        road, others = call.tensors[self.shortcut], call.tensors
+        kind = torch.result_type(road, others[not self.shortcut])
+        return road.expand(torch.broadcast_shapes(*(t.shape for t in others))).to(kind)
 
     def through(self, call: Call) -> Tensor:
         """m(0, F): what the call gives without the shortcut."""

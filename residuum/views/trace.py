@@ -6,19 +6,21 @@ where a model's Python asks for values, on the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
+from torch.func import functional_call
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils._pytree import tree_map
 
 from ..errors import ResiduumError, UsageError, out_of_memory
 from .edits import at_rest, device_of
-from .recorder import Recorder, Trace, tensors
+from .inputs import tensors, to_device
+from .recorder import Recorder, Trace
 from .sums import Running, Sums, eager
 
 
@@ -72,41 +74,40 @@ def untouched(model: nn.Module) -> Iterator[None]:
                         buffer.copy_(before)
 
 
-def trace(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> Trace:
-    """One pass in evaluation mode, on fake tensors where the model allows it.
+def trace(
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    keywords: Mapping[str, Any],
+    fake: tuple[bool, ...] = (True, False),
+) -> Trace:
+    """One pass in evaluation mode, on fake tensors where the model allows it; `fake` says what is
+    tried, one after the other.
 
     UsageError: a model that does not run on these inputs.
     """
     problem: Exception | None = None
-    inputs, keywords = _moved((inputs, dict(keywords)), device_of(model))
-    for fake in (True, False):
+    here, given = device_of(model), (inputs, dict(keywords))
+    if here.type != "meta":  # a model without weights is given what it is given
+        given = to_device(given, here)
+    for kind in fake:
         try:
             with torch.no_grad(), at_rest(model), untouched(model), eager():
-                return _traced(model, inputs, keywords, fake)
+                return _traced(model, *given, kind)
         except ResiduumError:
             raise
         except Exception as error:
             if out_of_memory(error):
                 raise
             problem = error
-            if not fake or any(p.is_meta for p in model.parameters()):
+            if kind and any(p.is_meta for p in model.parameters()):
                 break
-    given = ", ".join(
-        [str(tuple(t.shape)) for t in tensors(inputs)] + [f"{key}=..." for key in keywords]
-    )
+    shapes = [str(tuple(t.shape)) for t in tensors(inputs)] + [f"{key}=..." for key in keywords]
     message = str(problem).strip().split("\n")[0][:300]
     raise UsageError(
-        f"{type(model).__name__} does not run on these inputs ({given or 'none were given'}): "
+        f"{type(model).__name__} does not run on these inputs ({', '.join(shapes) or 'none were given'}): "
         f"{type(problem).__name__}: {message}. Give it what its forward takes: "
         "unravel(model, *inputs, **keywords)"
     ) from problem
-
-
-def _moved(inputs: Any, device: torch.device) -> Any:
-    """A model without weights (on "meta") is given what it is given."""
-    if device.type == "meta":
-        return inputs
-    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, inputs)
 
 
 def _traced(
@@ -117,24 +118,22 @@ def _traced(
         **dict(model.named_parameters(remove_duplicate=False)),
         **dict(model.named_buffers(remove_duplicate=False)),
     }
-    mode: Any = nullcontext()
-    run: Callable[[], Any] = lambda: model(*inputs, **keywords)
+    mode: Any = FakeTensorMode(allow_non_fake_inputs=True) if fake else nullcontext()
     if fake:
-        mode = FakeTensorMode(allow_non_fake_inputs=True)
         made: dict[int, Tensor] = {}
         named = {name: made.setdefault(id(t), _fake(mode, t)) for name, t in named.items()}
         inputs, keywords = tree_map(
             lambda leaf: _fake(mode, leaf) if isinstance(leaf, Tensor) else leaf, (inputs, keywords)
         )
-        run = lambda: torch.func.functional_call(
-            model, named, inputs, keywords, tie_weights=False, strict=False
-        )
     recorder = Recorder(found, running, named)
     for tensor in tensors((inputs, keywords)):
         recorder.made(tensor, recorder.new("input", (), tensor))
     with mode, running.watched(), Sums(running, recorder.called), recorder:
-        output = run()
-    found.outputs = [s for t in _answers(output) if isinstance(s := recorder.look(t), int)]
+        if fake:
+            output = functional_call(model, named, inputs, keywords, tie_weights=False)
+        else:
+            output = model(*inputs, **keywords)
+    found.outputs = [s for t in results(output) if isinstance(s := recorder.look(t), int)]
     if not found.outputs:
         raise UsageError(
             f"{type(model).__name__} gave nothing that depends on its inputs: give it tensors"
@@ -152,7 +151,8 @@ def _fake(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
     return mode.from_tensor(tensor)
 
 
-def _answers(output: Any) -> list[Tensor]:
+def results(output: Any) -> list[Tensor]:
+    """The tensors of what a model gave: a tensor, containers of them, a dataclass."""
     found = tensors(output)
     if not found and hasattr(output, "__dict__"):  # a dataclass
         found = tensors(list(vars(output).values()))
