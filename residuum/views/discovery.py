@@ -13,6 +13,7 @@ from torch import nn
 
 from .concatenations import Concatenation, concatenations
 from .detect import Detector, Found, reachable
+from .kinds import words
 from .recorder import Frame, Operation, Trace
 from .series import expressed
 from .sums import Sum
@@ -21,6 +22,8 @@ from .view import Series, UnitInfo
 
 if TYPE_CHECKING:
     from .verify import Verification
+
+KEEP_ZERO = words("relu relu_ gelu silu silu_ tanh tanh_")
 
 
 @dataclass(frozen=True)
@@ -272,7 +275,8 @@ class _Reader:
                 _, frame, index = max(calls)
                 return frame, index
             operation = self.operations[number]
-            if operation.kind not in ("layout", "scale") or len(operation.inputs) != 1:
+            keeps = operation.kind in ("layout", "scale") or operation.constants[0] in KEEP_ZERO
+            if not keeps or len(operation.inputs) != 1:
                 return None
             number = operation.inputs[0]
         return None

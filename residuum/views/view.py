@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from .replay import Replay
     from .tape import Tape
 
 # what is alive between two units: the stream, then what waits (the outer shortcuts of a nest, say)
@@ -175,7 +176,14 @@ class View(Protocol):
         ...
 
     def stages(self) -> Stages | None:
-        """None where the model cannot be cut; sweeps then run `edited`, one pass a variant."""
+        """None where the model cannot be cut."""
+        ...
+
+    def replay(self) -> Replay | None:
+        """Passes that begin behind what they leave unchanged; None where a model cannot do that.
+
+        Sweeps use `stages`, else this, else `edited`, one whole pass a variant, and say which.
+        """
         ...
 
     def tape(self, inputs: Any) -> Tape | None:
