@@ -58,7 +58,9 @@ def delete_each_early(
         while open_units and seen < n:
             at = slice(seen, min(n, seen + STEP * max(2, seen // (10 * STEP))))
             variants = [*(without(view, [unit]) for unit in open_units), intact(view)]
-            some = Examples(take(examples.inputs, order[at]), examples.targets[order[at]], examples.task)
+            some = Examples(
+                take(examples.inputs, order[at]), examples.targets[order[at]], examples.task
+            )
             title = f"deleting each unit, {len(open_units)} undecided"
             wrong[[*open_units, -1], at] = part(some.inputs, variants, title, some.wrong)
             seen = at.stop

@@ -11,8 +11,8 @@ loss is that of every example on its own, and gradients are taken with respect t
 inputs.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,13 +22,17 @@ from .. import progress
 from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
-from ..views.edits import at_rest
+from ..views.edits import at_rest, device_of
+from ..views.foreign import ForeignView
+from ..views.inputs import Inputs, count, take
+from ..views.shift import Shifted
 from ..views.tape import Crossing, Tape
 from ..views.view import Series, single
 from .sampling import Choice, PathSampler
 from .variants import require_some
 
 MEMORY = 1 << 30
+Linear = TypeVar("Linear", "Recording", Shifted)
 
 
 class Recording:
@@ -38,7 +42,10 @@ class Recording:
     def __init__(self, view: View, inputs: Tensor, targets: Tensor, task: Task):
         tape = view.tape(inputs)
         if tape is None:
-            raise UsageError("this model cannot be linearised unit by unit")
+            raise UsageError(
+                "the units of this model cannot be run alone, so single paths cannot be followed; "
+                "gradient_by_length and signed_sweep give all of one length together"
+            )
         self.tape: Tape = tape
         here = tape.head.output.device
         gradient = tape.gradient(lambda output: task.loss(output, targets.to(here)))
@@ -47,6 +54,11 @@ class Recording:
         unit = self.scale.clamp_min(torch.finfo(gradient.dtype).tiny)
         rows = (-1,) + (1,) * (gradient.ndim - 1)
         self.gradient = (gradient / unit.view(rows)).to(tape.stem.value.dtype)
+        self.size = len(inputs)
+
+    def bytes(self, depth: int) -> int:
+        """Four times `depth` gradients of the largest activation, for one example."""
+        return 4 * (depth + 1) * self.tape.widest() // self.size
 
     def polynomial(self, longest: int, signs: Tensor | None = None) -> Tensor:
         """G_0..G_longest at the inputs, (longest+1, N, ...).
@@ -137,18 +149,37 @@ def certain(stack: Tensor | None) -> Tensor:
 def recordings(
     view: View, inputs: Tensor, targets: Tensor, task: Task, depth: int, memory: int
 ) -> Iterator[Recording]:
-    """Of batches so small that four times `depth` gradients of the largest activation fit."""
+    """Of batches so small that `depth` gradients of every example fit."""
+
+    def record(at: slice) -> Recording:
+        return Recording(view, take(inputs, at), targets[at], task)
+
+    return _batches(record, inputs, depth, memory)
+
+
+def linearised(
+    view: View, inputs: Inputs, targets: Tensor, task: Task, depth: int, memory: int
+) -> Iterator[Recording | Shifted]:
+    """`recordings`, or of a foreign model what shifts at its sums."""
+    if not isinstance(view, ForeignView):
+        return recordings(view, inputs, targets, task, depth, memory)  # type: ignore[arg-type]
+    return _batches(
+        lambda at: Shifted(view, take(inputs, at), targets[at], task), inputs, depth, memory
+    )
+
+
+def _batches(
+    make: Callable[[slice], Linear], inputs: Inputs, depth: int, memory: int
+) -> Iterator[Linear]:
     require_some(inputs)
-    widest = Recording(view, inputs[:1], targets[:1], task).tape.widest()
-    size = max(1, memory // (4 * (depth + 1) * widest))
-    for start in range(0, len(inputs), size):
-        at = slice(start, start + size)
-        yield Recording(view, inputs[at], targets[at], task)
+    size = max(1, memory // make(slice(1)).bytes(depth))
+    for start in range(0, count(inputs), size):
+        yield make(slice(start, start + size))
 
 
 def gradient_by_length(
     model: Any,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     longest: int | None = None,
     memory: int = MEMORY,
@@ -157,17 +188,20 @@ def gradient_by_length(
     """The exact gradient polynomial, (longest+1, N, ...): G_k arrives by all paths of length k.
 
     With `longest` left out, all of them: their sum is the ordinary gradient. n(n+1)/2 branch
-    products an example. `memory` bounds the stacks held, in bytes. UsageError: a negative length, a
-    merge that is not linear.
+    products an example. Of a foreign model at its floating input, or behind its first embedding.
+    `memory` bounds the stacks held, in bytes. UsageError: a negative length, a merge that is not
+    linear.
     """
     view = unravel(model)
     longest = len(view.units) if longest is None else longest
     if longest < 0:
         raise UsageError(f"longest must be at least 0, not {longest}")
     with at_rest(view.model):
-        found = recordings(view, inputs, targets, task, longest, memory)
+        found = linearised(view, inputs, targets, task, longest, memory)
         whole = torch.cat([r.polynomial(longest)[: longest + 1] for r in found], dim=1)
-        return whole.to(inputs.dtype)
+        if isinstance(inputs, Tensor) and inputs.is_floating_point():
+            return whole.to(inputs.dtype)
+        return whole
 
 
 def count_signs(view: View) -> int:
@@ -187,7 +221,7 @@ def count_signs(view: View) -> int:
 
 def signed_sweep(
     model: Any,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     draws: int = 4,
     seed: int = 0,
@@ -202,12 +236,13 @@ def signed_sweep(
     view = unravel(model)
     n, estimates = len(view.units), []
     source = torch.Generator().manual_seed(seed)
-    signs = torch.randint(0, 2, (draws, count_signs(view), len(inputs)), generator=source) * 2.0 - 1
-    with at_rest(view.model), progress.bar("signed sweep", draws * len(inputs)) as advance:
+    examples = len(targets)
+    signs = torch.randint(0, 2, (draws, count_signs(view), examples), generator=source) * 2.0 - 1
+    with at_rest(view.model), progress.bar("signed sweep", draws * examples) as advance:
         start = 0
-        for recording in recordings(view, inputs, targets, task, n, memory):
-            size = len(recording.gradient)
-            here = signs[:, :, start : start + size].to(recording.gradient)
+        for recording in linearised(view, inputs, targets, task, n, memory):
+            size = recording.size
+            here = signs[:, :, start : start + size].to(device_of(view.model))
             squares = []
             for draw in here:
                 squares.append(recording.polynomial(n, draw).flatten(2).square().sum(2).cpu())
@@ -262,7 +297,7 @@ def norms_by_length(view: View, inputs: Tensor, targets: Tensor, task: Task) -> 
     parts: list[Tensor] = []
     n = len(view.units)
     with at_rest(view.model), progress.bar("gradient polynomial", len(inputs)) as advance:
-        for recording in recordings(view, inputs, targets, task, n, MEMORY):
+        for recording in linearised(view, inputs, targets, task, n, MEMORY):
             parts.append(recording.polynomial(n).flatten(2).norm(dim=2).cpu())
-            advance(len(recording.gradient))
+            advance(recording.size)
     return torch.cat(parts, dim=1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from ..errors import UsageError
 from ..views import unravel
 from ..views.inputs import Inputs, take
@@ -53,7 +54,9 @@ def reorder_random(
     """
     view = unravel(model)
     forms = [unit.form for unit in view.units]
-    outlines = [(*shape, form) for shape, form in zip(shapes(view, examples.inputs), forms, strict=True)]
+    outlines = [
+        (*shape, form) for shape, form in zip(shapes(view, examples.inputs), forms, strict=True)
+    ]
     pairs = []
     for row in rows(view.expression):
         fits = [i for i in row if outlines[i][0] == outlines[i][1]]

@@ -192,7 +192,7 @@ class _Reader:
 
     def _sum(self, found: Found) -> Sum | None:
         total = self.operations[found.total]
-        place = total.place
+        place, shape = total.place, total.shape
         if place is None:
             return None
         index = self._index(found.shortcut, total.operands)
@@ -201,18 +201,18 @@ class _Reader:
             if stacked is None:
                 return None
             index = self._index(found.shortcut, stacked[1])
-            return None if index is None else Sum(place, index, stacked=stacked[0])
+            return None if index is None else Sum(place, index, shape, stacked[0])
         if index is None or len(total.operands) < 2:
             return None
         if found.kind != "gated" or place.function.startswith("lerp"):
-            return Sum(place, index, gated=found.kind == "gated")
+            return Sum(place, index, shape, gated=found.kind == "gated")
         product = self.operations[found.shortcut]
         carried = [
             i for i, n in enumerate(product.operands) if n is not None and self._carries(found, n)
         ]
         if product.place is None or not carried:
             return None
-        return Sum(place, index, gated=True, product=product.place, carried=carried[0])
+        return Sum(place, index, shape, None, True, product.place, carried[0])
 
     def _index(self, number: int, operands: tuple[int | None, ...]) -> int | None:
         """Which of a call's tensors it came from: casts and views may lie between."""

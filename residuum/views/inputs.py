@@ -35,9 +35,8 @@ def count(inputs: Inputs) -> int:
     """Examples. UsageError: tensors that do not agree on it, no tensor."""
     sizes = {len(tensor) if tensor.ndim else None for tensor in tensors(inputs)}
     if len(sizes) != 1 or None in sizes:
-        raise UsageError(
-            f"inputs hold one example a row, all the same number; these have {sorted(map(str, sizes))}"
-        )
+        found = ", ".join(sorted(map(str, sizes))) or "no tensors"
+        raise UsageError(f"inputs hold one example a row, all as many; these have {found}")
     return sizes.pop()  # type: ignore[return-value]
 
 

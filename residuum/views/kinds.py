@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 
-
 def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 

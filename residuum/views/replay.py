@@ -55,9 +55,7 @@ class Form(NamedTuple):
     def empty(self) -> Tensor:
         if self.value is not None:
             return self.value.clone()
-        return torch.empty_strided(
-            self.shape, self.stride, dtype=self.dtype, device=self.device
-        )
+        return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device=self.device)
 
 
 @dataclass
@@ -214,9 +212,7 @@ class Replay:
         self.plan = self._plan(example)
         return self.plan.held
 
-    def outputs(
-        self, inputs: Inputs, variants: Sequence[Mapping[int, Edit]]
-    ) -> Iterator[Any]:
+    def outputs(self, inputs: Inputs, variants: Sequence[Mapping[int, Edit]]) -> Iterator[Any]:
         """The model's outputs on these inputs under each of the edits, in evaluation mode without
         gradients.
 

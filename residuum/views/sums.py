@@ -86,13 +86,15 @@ class Call:
 class Sum:
     """A sum of shortcut and branch: where it is, and which of its tensors is the shortcut.
 
-    `stacked`: of a sum over stacked tensors (its only one), the dimension that they are stacked in;
-    `shortcut` is then the index there. `gated`: it is h + T (F - h), or a sum of products of which
-    `product` makes the shortcut, T' h, from its tensor `carried`.
+    `shape`: of what it gave on the example inputs. `stacked`: of a sum over stacked tensors (its
+    only one), the dimension that they are stacked in; `shortcut` is then the index there. `gated`:
+    it is h + T (F - h), or a sum of products of which `product` makes the shortcut, T' h, from its
+    tensor `carried`.
     """
 
     place: Place
     shortcut: int
+    shape: tuple[int, ...]
     stacked: int | None = None
     gated: bool = False
     product: Place | None = None

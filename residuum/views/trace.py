@@ -6,6 +6,7 @@ where a model's Python asks for values, on the real ones.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -86,13 +87,13 @@ def trace(
     UsageError: a model that does not run on these inputs.
     """
     problem: Exception | None = None
-    here, given = device_of(model), (inputs, dict(keywords))
+    here, given, named = device_of(model), inputs, dict(keywords)
     if here.type != "meta":  # a model without weights is given what it is given
-        given = to_device(given, here)
+        given, named = to_device((given, named), here)
     for kind in fake:
         try:
-            with torch.no_grad(), at_rest(model), untouched(model), eager():
-                return _traced(model, *given, kind)
+            with torch.no_grad(), at_rest(model), untouched(model), eager(), _quiet():
+                return _traced(model, given, named, kind)
         except ResiduumError:
             raise
         except Exception as error:
@@ -102,9 +103,10 @@ def trace(
             if kind and any(p.is_meta for p in model.parameters()):
                 break
     shapes = [str(tuple(t.shape)) for t in tensors(inputs)] + [f"{key}=..." for key in keywords]
+    what = ", ".join(shapes) or "none were given"
     message = str(problem).strip().split("\n")[0][:300]
     raise UsageError(
-        f"{type(model).__name__} does not run on these inputs ({', '.join(shapes) or 'none were given'}): "
+        f"{type(model).__name__} does not run on these inputs ({what}): "
         f"{type(problem).__name__}: {message}. Give it what its forward takes: "
         "unravel(model, *inputs, **keywords)"
     ) from problem
@@ -139,6 +141,17 @@ def _traced(
             f"{type(model).__name__} gave nothing that depends on its inputs: give it tensors"
         )
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What fake tensors cannot do is not logged: real ones are asked then."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _fake(mode: FakeTensorMode, tensor: Tensor) -> Tensor:

@@ -208,4 +208,3 @@ def silent(model: nn.Module, frame: tuple[str, int], number: int) -> Iterator[No
         yield
     finally:
         handle.remove()
-
