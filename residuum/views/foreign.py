@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..units import ResidualNetwork
-from .discovery import Unit, Units, discover
+from .discovery import Units, discover
 from .edits import Replacement, replace
 from .own import NetworkView
 from .sums import Call, Place, Sum, answered
+from .unit import Unit
 from .view import Delete, Edit, Put, Series, View
 
 if TYPE_CHECKING:

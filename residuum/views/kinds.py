@@ -6,6 +6,7 @@ import re
 
 
 def words(text: str) -> frozenset[str]:
+    """Those of a text, as a set."""
     return frozenset(text.split())
 
 

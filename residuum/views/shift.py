@@ -17,11 +17,11 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import UsageError
 from ..task import Task
-from .discovery import Unit
 from .edits import device_of
 from .foreign import ForeignView
 from .inputs import Inputs, call, changed, count, take, tensors, to_device
 from .sums import Call, Place, Sum, answered
+from .unit import Unit
 from .view import Series, ordinary
 
 

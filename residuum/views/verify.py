@@ -20,7 +20,8 @@ from .trace import results, trace, untouched
 from .view import DELETE
 
 if TYPE_CHECKING:
-    from .discovery import Unit, Units
+    from .discovery import Units
+    from .unit import Unit
 
 TOLERANCE = 1e-5  # of the largest value
 
