@@ -235,3 +235,48 @@ CASES: dict[str, Case] = {
     "shared": Case(Shared, 3, VECTORS),
     "over": Case(Over, 4, VECTORS),
 }
+
+
+def small_vit() -> nn.Module:
+    models = pytest.importorskip("torchvision.models")
+    model = models.VisionTransformer(16, 4, 3, 2, 16, 32, num_classes=10)
+    nn.init.normal_(model.heads.head.weight, std=0.1)  # made as zeros
+    return model
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """Nothing at zero and statistics as after training, so that every unit does something."""
+    source = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2, generator=source)
+            module.running_var.uniform_(0.5, 1.5, generator=source)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.05, generator=source)
+    return model
+
+
+def images(n: int, size: int = 16) -> Tensor:
+    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(2))
+
+
+def tokens(n: int) -> dict[str, Tensor]:
+    source = torch.Generator().manual_seed(2)
+    return {"input_ids": torch.randint(0, 100, (n, 7), generator=source)}
+
+
+# a CNN, a ViT and a decoder, small enough to be run
+RUN: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Any]]] = {
+    "cnn": (CASES["resnet18"].build, lambda n: images(n, 32)),
+    "vit": (small_vit, images),
+    "decoder": (CASES["llama"].build, tokens),
+}
+
+
+def ready(name: str, n: int = 3) -> tuple[nn.Module, Any]:
+    """The model in evaluation mode, with n examples."""
+    torch.manual_seed(0)
+    build, inputs = RUN[name]
+    return lively(build()).eval(), inputs(n)

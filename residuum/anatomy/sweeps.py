@@ -129,6 +129,7 @@ def replayed(
     keep: Keeping,
 ) -> Tensor:
     """By suffix replay: every batch is recorded once and each variant begins at its first edit."""
+    progress.say("the model cannot be cut at its units; each pass begins at its first edit")
     n, rows = count(inputs), [[] for _ in variants]
     size = max(1, min(n, NAIVE, memory // replay.held(take(inputs, slice(1)))))
     with progress.bar(title, n * len(variants)) as advance:

@@ -48,9 +48,9 @@ class Reader:
         self.sizes = dict(trace.model.named_parameters())
         self._known: dict[int, tuple[str, ...]] = {}
         self.uses: dict[str, set[int]] = defaultdict(set)
-        for operation in self.operations:
-            for name in operation.parameters:
-                self.uses[name].add(operation.number)
+        for number in self.detector.alive:
+            for name in self.operations[number].parameters:
+                self.uses[name].add(number)
         self.used = self._parameters(self.detector.alive)
 
     def _parameters(self, numbers: Iterable[int]) -> frozenset[str]:
