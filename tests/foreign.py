@@ -81,6 +81,7 @@ STEPS: dict[str, Callable[..., Tensor]] = {
     "sum": lambda x, branch, gate: x + branch(x),
     "difference": lambda x, branch, gate: x - branch(x),
     "scaled branch": lambda x, branch, gate: torch.add(x, branch(x), alpha=0.5),
+    "scaled shortcut": lambda x, branch, gate: torch.add(branch(x), x, alpha=0.5),
     "halved": lambda x, branch, gate: (x + branch(x)) / 2,
     "addcmul": lambda x, branch, gate: torch.addcmul(x, branch(x), gate(x)),
     "in place": in_place,

@@ -50,7 +50,7 @@ def test_a_row_without_its_branches(step):
     kept = model(x)
     with applied(view, without(view, range(3))):
         left = model(x)
-    share = 8 if step in ("halved", "stacked mean") else 1
+    share = 8 if step in ("halved", "stacked mean", "scaled shortcut") else 1
     torch.testing.assert_close(left, (x / share).tanh())
     torch.testing.assert_close(model(x), kept, rtol=0, atol=0)
     assert not torch.allclose(left, kept)
@@ -160,6 +160,44 @@ def test_lesions_reach_through_wrappers():
         view = residuum.unravel(wrapped, x)
         with view.edited(dict.fromkeys(range(3), DELETE)):
             torch.testing.assert_close(wrapped(x), x.tanh())
+
+
+def test_a_deleted_sum_is_a_tensor_of_its_own():
+    """What the model writes into it must not reach a stream that it kept."""
+
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+
+        def forward(self, x):
+            kept = []
+            for layer in self.layers:
+                kept.append(x)
+                x = (x + layer(x)).relu_()
+            return x + sum(kept)
+
+    torch.manual_seed(0)
+    model, (x,) = Keeps().eval(), VECTORS
+    view = residuum.unravel(model, x)
+    assert len(view.units) == 2
+    variants = [without(view, [0, 1])]
+    with applied(view, variants[0]):
+        torch.testing.assert_close(model(x), 2 * x.relu() + x)
+    torch.testing.assert_close(sweep(view, x, variants)[0], 2 * x.relu() + x)
+
+
+def test_sums_in_custom_functions():
+    class Sum(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, f):
+            return x + f
+
+    torch.manual_seed(0)
+    model, (x,) = Wide(lambda x, branch, gate: Sum.apply(x, branch(x))).eval(), VECTORS
+    view = residuum.unravel(model, x)
+    with view.edited(dict.fromkeys(range(3), DELETE)):
+        torch.testing.assert_close(model(x), x.tanh())
 
 
 def test_what_cannot_be_edited_says_so():

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -135,7 +134,6 @@ def _deletion(each: Sum, strict: bool) -> dict[Place, Callable[[Call], Tensor]]:
         return call.run()
 
     def total(call: Call) -> Tensor:
-        shape = torch.broadcast_shapes(*(t.shape for t in call.tensors))
-        return call.put(carried.pop().expand(shape))
+        return call.put(call.alike(carried.pop()))
 
     return {each.product: product, each.place: total}

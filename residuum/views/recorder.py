@@ -209,7 +209,10 @@ class Recorder(TorchDispatchMode):
         if siblings > 1 and kind not in SEVERAL:
             kind = "slice"
         if kind in ("add", "sub"):
-            inputs = tuple(s for s in floats if s is not None)[:2]
+            first, second, *_ = (s for s in floats if s is not None)
+            if constants[1:] and constants[-1] != 1:  # alpha
+                second = self.new("scale", (second,), made, constants=constants)
+            inputs = (first, second)
         number = self.new(kind, inputs, made, parameters, constants)
         if constants[0] == "stack" and None not in floats:
             dim = constants[1] if len(constants) > 1 else 0

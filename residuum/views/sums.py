@@ -70,6 +70,10 @@ class Call:
             return value
         return first.copy_(value)
 
+    def alike(self, value: Tensor) -> Tensor:
+        """A copy in the shape of the call's result."""
+        return value.expand(torch.broadcast_shapes(*(t.shape for t in self.tensors))).clone()
+
     def changed(self, number: int, value: Tensor) -> Tensor:
         """What the call gives with another value for one of its tensors; its own stay as they
         are."""
@@ -101,15 +105,14 @@ class Sum:
     carried: int = 0
 
     def around(self, call: Call, strict: bool = False) -> Tensor:
-        """m(h, 0): what the call gives without the branch. Without `strict`, a gate gives h."""
+        """m(h, 0): what the call gives without the branch, in a tensor of its own, which the model
+        may write into. Without `strict`, a gate gives h."""
         if self.stacked is not None:
             return self._reduced(call, keep=True)
-        mixes = call.name.strip("_") in ("lerp", "addmm", "baddbmm")
-        if mixes and (strict or not self.gated):
-            return call.changed(1, torch.zeros_like(call.tensors[1]))
-        road, others = call.tensors[self.shortcut], call.tensors
-        kind = torch.result_type(road, others[not self.shortcut])
-        return road.expand(torch.broadcast_shapes(*(t.shape for t in others))).to(kind)
+        if self.gated and not strict:
+            return call.alike(call.tensors[self.shortcut])
+        branch = int(self.shortcut == 0)
+        return call.changed(branch, torch.zeros_like(call.tensors[branch]))
 
     def through(self, call: Call) -> Tensor:
         """m(0, F): what the call gives without the shortcut."""
@@ -135,7 +138,7 @@ class Running:
         self.model, self.names = model, dict[int, str]()
         for name, module in model.named_modules(remove_duplicate=False):
             self.names.setdefault(id(module), name)
-        self.frames: list[tuple[str, int]] = [("", 0)]
+        self.frames: list[tuple[str, int]] = []
         self.calls = Counter[str]()
         self.begun: Callable[[], None] = lambda: None  # a forward pass of the whole model
         self.entered: Callable[[tuple[str, int]], None] = lambda frame: None
@@ -145,8 +148,7 @@ class Running:
         name = self.names.get(id(module))
         if name is None:
             return
-        if module is self.model:
-            self.frames.clear()
+        if module is self.model and not self.frames:
             self.calls.clear()
             self.begun()
         self.frames.append((name, self.calls[name]))

@@ -7,6 +7,7 @@ where a model's Python asks for values, on the real ones.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -53,7 +54,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
         (value, value.copy())
         for _, attributes in state
         for value in attributes.values()
-        if type(value) in (dict, list)
+        if type(value) in (dict, OrderedDict, list)
     ]
     buffers = [(b, b._version, b.detach().clone()) for b in model.buffers() if not b.is_meta]
     here = device_of(model)
