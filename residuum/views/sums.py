@@ -8,7 +8,7 @@ is not changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -74,13 +74,17 @@ class Call:
         """A copy in the shape of the call's result."""
         return value.expand(torch.broadcast_shapes(*(t.shape for t in self.tensors))).clone()
 
-    def changed(self, number: int, value: Tensor) -> Tensor:
-        """What the call gives with another value for one of its tensors; its own stay as they
-        are."""
+    def without(self, numbers: Collection[int]) -> Tensor:
+        """What the call gives with zeros for some of its tensors; its own stay as they are."""
+        return self.changed({i: torch.zeros_like(self.tensors[i]) for i in numbers})
+
+    def changed(self, values: Mapping[int, Tensor]) -> Tensor:
+        """What the call gives with other values for some of its tensors."""
         flat, form = tree_flatten((self.args, self.kwargs))
         at = [i for i, leaf in enumerate(flat) if isinstance(leaf, Tensor)]
-        flat[at[number]] = value
-        if self.in_place and number:
+        for number, value in values.items():
+            flat[at[number]] = value
+        if self.in_place and 0 not in values:
             flat[at[0]] = flat[at[0]].clone()
         args, kwargs = tree_unflatten(flat, form)
         return self.function(*args, **kwargs)
@@ -111,21 +115,22 @@ class Sum:
             return self._reduced(call, keep=True)
         if self.gated and not strict:
             return call.alike(call.tensors[self.shortcut])
-        branch = int(self.shortcut == 0)
-        return call.changed(branch, torch.zeros_like(call.tensors[branch]))
+        if call.name.strip("_") == "lerp":  # its third tensor is the gate
+            return call.without([1])
+        return call.without([i for i in range(len(call.tensors)) if i != self.shortcut])
 
     def through(self, call: Call) -> Tensor:
         """m(0, F): what the call gives without the shortcut."""
         if self.stacked is not None:
             return self._reduced(call, keep=False)
-        return call.changed(self.shortcut, torch.zeros_like(call.tensors[self.shortcut]))
+        return call.without([self.shortcut])
 
     def _reduced(self, call: Call, keep: bool) -> Tensor:
         stack, dim = call.tensors[0], self.stacked
         assert dim is not None
         chosen = torch.arange(stack.shape[dim], device=stack.device) == self.shortcut
         chosen = chosen.view(*[-1 if d == dim else 1 for d in range(stack.ndim)])
-        return call.changed(0, torch.where(chosen == keep, stack, 0))
+        return call.changed({0: torch.where(chosen == keep, stack, 0)})
 
 
 Answer = Callable[[Place, Call], Tensor]
