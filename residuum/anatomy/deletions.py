@@ -47,7 +47,10 @@ class Examples:
         be of one class."""
         if n is None or n >= len(self):
             return self
-        at = spread_out(len(self), n)
+        return self.some(spread_out(len(self), n))
+
+    def some(self, at: Tensor) -> "Examples":
+        """Those of these indices."""
         return Examples(take(self.inputs, at), self.targets[at], self.task)
 
 

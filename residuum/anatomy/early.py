@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from ..views import unravel
-from ..views.inputs import take
 from .betting import (
     ERROR_RATE,
     MARGIN,
@@ -58,9 +57,7 @@ def delete_each_early(
         while open_units and seen < n:
             at = slice(seen, min(n, seen + STEP * max(2, seen // (10 * STEP))))
             variants = [*(without(view, [unit]) for unit in open_units), intact(view)]
-            some = Examples(
-                take(examples.inputs, order[at]), examples.targets[order[at]], examples.task
-            )
+            some = examples.some(order[at])
             title = f"deleting each unit, {len(open_units)} undecided"
             wrong[[*open_units, -1], at] = part(some.inputs, variants, title, some.wrong)
             seen = at.stop
