@@ -173,6 +173,7 @@ def test_half_precision_and_values_that_python_asks_for():
     assert not units.fake
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_what_is_refused():
     model = Wide(STEPS["sum"])
     with pytest.raises(UsageError, match=r"none were given.*Give it what its forward takes"):
