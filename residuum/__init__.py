@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         study,
         train,
     )
-    from .views import unravel
+    from .views import discover, unravel
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -62,7 +62,7 @@ __getattr__, __dir__ = lazy(
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
         ".verbs": "cache diff evaluate export info lesion ls paths plan report runs study train",
-        ".views": "unravel",
+        ".views": "discover unravel",
     },
     (
         *("anatomy", "data", "experiments", "networks", "pages", "parts", "presets", "results"),

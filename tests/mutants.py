@@ -325,22 +325,22 @@ MUTANTS = [
         MEASURES,
     ),
     Mutant(
-        "anatomy/gradients.py", "through = _signed(through, sign)\n", "through = through\n", LAWS
+        "anatomy/recording.py", "through = _signed(through, sign)\n", "through = through\n", LAWS
     ),
     Mutant(
-        "anatomy/gradients.py",
+        "anatomy/recording.py",
         "around = None if around is None else _signed(around, sign)",
         "around = around",
         LAWS,
     ),
     Mutant(
-        "anatomy/gradients.py",
+        "anatomy/recording.py",
         "torch.cat([through.new_zeros(1, *through.shape[1:]), through])",
         "torch.cat([through, through.new_zeros(1, *through.shape[1:])])",
         LAWS,
     ),
     Mutant(
-        "anatomy/gradients.py",
+        "anatomy/recording.py",
         "total[: len(short)] += short",
         "total[-len(short) :] += short",
         LAWS,

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import unravel
+from ..views.inputs import Inputs, take
 from .measures import Deletion
 from .statistics import Change, Estimate, Rate, student_mean
 from .sweeps import MEMORY, sweep
@@ -20,16 +21,16 @@ from .variants import Variant, intact, without
 @dataclass(frozen=True)
 class Examples:
     """Inputs (N, ...) and targets (N, ...), those that every variant is evaluated on, and what they
-    are for."""
+    are for. Several inputs stand in a tuple, or by keyword in a mapping."""
 
-    inputs: Tensor
+    inputs: Inputs
     targets: Tensor
     task: Task = CLASSIFICATION
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def wrong(self, output: Tensor, at: slice) -> Tensor:
+    def wrong(self, output: Any, at: slice) -> Tensor:
         """Whether each answer to the examples `at` is wrong.
 
         UsageError: a task that knows no right and wrong.
@@ -46,8 +47,11 @@ class Examples:
         be of one class."""
         if n is None or n >= len(self):
             return self
-        at = spread_out(len(self), n)
-        return Examples(self.inputs[at], self.targets[at], self.task)
+        return self.some(spread_out(len(self), n))
+
+    def some(self, at: Tensor) -> "Examples":
+        """Those of these indices."""
+        return Examples(take(self.inputs, at), self.targets[at], self.task)
 
 
 def spread_out(size: int, n: int) -> Tensor:

@@ -57,7 +57,7 @@ def delete_each_early(
         while open_units and seen < n:
             at = slice(seen, min(n, seen + STEP * max(2, seen // (10 * STEP))))
             variants = [*(without(view, [unit]) for unit in open_units), intact(view)]
-            some = Examples(examples.inputs[order[at]], examples.targets[order[at]], examples.task)
+            some = examples.some(order[at])
             title = f"deleting each unit, {len(open_units)} undecided"
             wrong[[*open_units, -1], at] = part(some.inputs, variants, title, some.wrong)
             seen = at.stop

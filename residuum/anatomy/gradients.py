@@ -11,7 +11,7 @@ loss is that of every example on its own, and gradients are taken with respect t
 inputs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,137 +22,19 @@ from .. import progress
 from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
-from ..views.edits import at_rest
-from ..views.tape import Crossing, Tape
+from ..views.edits import at_rest, device_of
+from ..views.inputs import Inputs
 from ..views.view import Series, single
-from .sampling import Around, Choice, PathSampler
+from .recording import Recording, linearised
+from .sampling import PathSampler
 from .variants import require_some
 
 MEMORY = 1 << 30
 
 
-class Recording:
-    """A tape and the gradient of the loss at the end of its last unit: its norm is `scale`, (N,)
-    in float64, its direction `gradient`, in the type of the units."""
-
-    def __init__(self, view: View, inputs: Tensor, targets: Tensor, task: Task):
-        tape = view.tape(inputs)
-        if tape is None:
-            raise UsageError("this model cannot be linearised unit by unit")
-        self.tape: Tape = tape
-        here = tape.head.output.device
-        gradient = tape.gradient(lambda output: task.loss(output, targets.to(here)))
-        # examples differ by orders of magnitude: each is carried back at length one
-        self.scale = gradient.flatten(1).norm(dim=1)
-        unit = self.scale.clamp_min(torch.finfo(gradient.dtype).tiny)
-        rows = (-1,) + (1,) * (gradient.ndim - 1)
-        self.gradient = (gradient / unit.view(rows)).to(tape.stem.value.dtype)
-
-    def polynomial(self, longest: int, signs: Tensor | None = None) -> Tensor:
-        """G_0..G_longest at the inputs, (longest+1, N, ...).
-
-        `signs` (units and nests, N): one row multiplies the branch of each leaf, or the way round
-        each nest, so that no two paths carry the same set of signs. They are used from the last
-        unit to the first.
-        """
-        sign = None if signs is None else iter(signs)
-        stack = self.gradient[None]
-        for crossing in reversed(self.tape.crossings):
-            stack = _pull(crossing, stack, longest, sign)
-        pulled = self.at_inputs(stack)
-        missing = longest + 1 - len(pulled)
-        if missing <= 0:
-            return pulled
-        return torch.cat([pulled, pulled.new_zeros(missing, *pulled.shape[1:])])
-
-    def path(self, choices: tuple[Choice, ...]) -> Tensor | None:
-        """The gradient through the one path of these choices; None where it is cut."""
-        stack = _pull_path(self.tape.crossings, choices, self.gradient[None])
-        return None if stack is None else self.at_inputs(stack)
-
-    def at_inputs(self, stack: Tensor) -> Tensor:
-        """From ahead of the first unit to the inputs, in float64."""
-        pulled = certain(self.tape.stem.pull(stack))
-        return pulled.double() * self.scale.view(-1, *[1] * (pulled.ndim - 2))
-
-
-def _pull(crossing: Crossing, stack: Tensor, longest: int, sign: Iterator[Tensor] | None) -> Tensor:
-    """One unit: G <- a^T (H^T G + t J^T G) f^T, coefficients above `longest` dropped."""
-    stack = certain(crossing.after.pull(stack))
-    around = crossing.around(stack)
-    if crossing.inner is None:
-        through = crossing.through(stack[:longest])
-        if through is not None:
-            through = _signed(through, sign)
-            # a branch makes paths one longer: the coefficient of t^k moves to t^(k+1)
-            through = torch.cat([through.new_zeros(1, *through.shape[1:]), through])
-    else:
-        # signs on leaves alone do not tell apart paths that go round at different levels: both
-        # carry none
-        around = None if around is None else _signed(around, sign)
-        for outer in reversed(crossing.outer or ()):
-            around = _pull(outer, certain(around), longest, sign)
-        through = crossing.through(stack)
-        for inner in reversed(crossing.inner):
-            through = _pull(inner, certain(through), longest, sign)
-    return certain(crossing.before.pull(_sum(around, through)))
-
-
-def _pull_path(
-    crossings: Sequence[Crossing], choices: Sequence[Choice], stack: Tensor | None
-) -> Tensor | None:
-    for crossing, choice in reversed(list(zip(crossings, choices, strict=True))):
-        stack = None if stack is None else crossing.after.pull(stack)
-        if stack is None:
-            return None
-        if isinstance(choice, Around):
-            stack = crossing.around(stack)
-            if crossing.outer is not None:
-                stack = _pull_path(crossing.outer, choice.inside, stack)
-        else:
-            stack = crossing.through(stack)
-            if crossing.inner is not None:
-                stack = _pull_path(crossing.inner, choice, stack)
-        stack = None if stack is None else crossing.before.pull(stack)
-    return stack
-
-
-def _signed(stack: Tensor, sign: Iterator[Tensor] | None) -> Tensor:
-    """The stack (S, N, ...) with every example's next sign."""
-    return stack if sign is None else stack * next(sign).view(1, -1, *[1] * (stack.ndim - 2))
-
-
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor:
-    """Of two stacks of unequal length; None is zero."""
-    if a is None or b is None:
-        return certain(b if a is None else a)
-    short, long = (a, b) if len(a) <= len(b) else (b, a)
-    total = long.clone()
-    total[: len(short)] += short
-    return total
-
-
-def certain(stack: Tensor | None) -> Tensor:
-    if stack is None:
-        raise UsageError("no path leads through this unit: shortcut and branch are both cut")
-    return stack
-
-
-def recordings(
-    view: View, inputs: Tensor, targets: Tensor, task: Task, depth: int, memory: int
-) -> Iterator[Recording]:
-    """Of batches so small that four times `depth` gradients of the largest activation fit."""
-    require_some(inputs)
-    widest = Recording(view, inputs[:1], targets[:1], task).tape.widest()
-    size = max(1, memory // (4 * (depth + 1) * widest))
-    for start in range(0, len(inputs), size):
-        at = slice(start, start + size)
-        yield Recording(view, inputs[at], targets[at], task)
-
-
 def gradient_by_length(
     model: Any,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     longest: int | None = None,
     memory: int = MEMORY,
@@ -161,17 +43,20 @@ def gradient_by_length(
     """The exact gradient polynomial, (longest+1, N, ...): G_k arrives by all paths of length k.
 
     With `longest` left out, all of them: their sum is the ordinary gradient. n(n+1)/2 branch
-    products an example. `memory` bounds the stacks held, in bytes. UsageError: a negative length, a
-    merge that is not linear.
+    products an example. Of a foreign model at its floating input, or behind its first embedding.
+    `memory` bounds the stacks held, in bytes. UsageError: a negative length, a merge that is not
+    linear.
     """
     view = unravel(model)
     longest = len(view.units) if longest is None else longest
     if longest < 0:
         raise UsageError(f"longest must be at least 0, not {longest}")
     with at_rest(view.model):
-        found = recordings(view, inputs, targets, task, longest, memory)
+        found = linearised(view, inputs, targets, task, longest, memory)
         whole = torch.cat([r.polynomial(longest)[: longest + 1] for r in found], dim=1)
-        return whole.to(inputs.dtype)
+        if isinstance(inputs, Tensor) and inputs.is_floating_point():
+            return whole.to(inputs.dtype)
+        return whole
 
 
 def count_signs(view: View) -> int:
@@ -191,7 +76,7 @@ def count_signs(view: View) -> int:
 
 def signed_sweep(
     model: Any,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     draws: int = 4,
     seed: int = 0,
@@ -206,12 +91,13 @@ def signed_sweep(
     view = unravel(model)
     n, estimates = len(view.units), []
     source = torch.Generator().manual_seed(seed)
-    signs = torch.randint(0, 2, (draws, count_signs(view), len(inputs)), generator=source) * 2.0 - 1
-    with at_rest(view.model), progress.bar("signed sweep", draws * len(inputs)) as advance:
+    examples = len(targets)
+    signs = torch.randint(0, 2, (draws, count_signs(view), examples), generator=source) * 2.0 - 1
+    with at_rest(view.model), progress.bar("signed sweep", draws * examples) as advance:
         start = 0
-        for recording in recordings(view, inputs, targets, task, n, memory):
-            size = len(recording.gradient)
-            here = signs[:, :, start : start + size].to(recording.gradient)
+        for recording in linearised(view, inputs, targets, task, n, memory):
+            size = recording.size
+            here = signs[:, :, start : start + size].to(device_of(view.model))
             squares = []
             for draw in here:
                 squares.append(recording.polynomial(n, draw).flatten(2).square().sum(2).cpu())
@@ -266,7 +152,7 @@ def norms_by_length(view: View, inputs: Tensor, targets: Tensor, task: Task) -> 
     parts: list[Tensor] = []
     n = len(view.units)
     with at_rest(view.model), progress.bar("gradient polynomial", len(inputs)) as advance:
-        for recording in recordings(view, inputs, targets, task, n, MEMORY):
+        for recording in linearised(view, inputs, targets, task, n, MEMORY):
             parts.append(recording.polynomial(n).flatten(2).norm(dim=2).cpu())
-            advance(len(recording.gradient))
+            advance(recording.size)
     return torch.cat(parts, dim=1)

@@ -32,7 +32,9 @@ def polynomial(expression: Expression, deleted: Iterable[int] = ()) -> Polynomia
 
 def _fold(expression: Expression, gone: frozenset[int]) -> Polynomial:
     if isinstance(expression, Leaf):
-        return ((1,) if expression.opens else (0,)) if expression.number in gone else (0, 1)
+        if expression.number in gone:
+            return (1,) if expression.opens else (0,)
+        return (0, expression.terms)
     parts = [_fold(part, gone) for part in expression.parts]
     if isinstance(expression, Series):
         return _product(parts)
@@ -138,7 +140,7 @@ def _marked(expression: Expression, d: int) -> np.ndarray:
     length k."""
     if isinstance(expression, Leaf):
         table = np.zeros((d + 1, 2), dtype=object)
-        table[0, 1] = 1
+        table[0, 1] = expression.terms
         if d and expression.opens:
             table[1, 0] = 1
         return table

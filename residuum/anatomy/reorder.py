@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ..errors import UsageError
 from ..views import unravel
+from ..views.inputs import Inputs, take
 from ..views.view import rows
 from .deletions import Examples, compare
 from .measures import Reordering
@@ -17,9 +17,11 @@ from .variants import reordered
 Shape = tuple[int, ...]
 
 
-def shapes(model: Any, inputs: Tensor) -> list[tuple[Shape, Shape]]:
+def shapes(model: Any, inputs: Inputs) -> list[tuple[Shape, Shape]]:
     """Of each unit: the shape of the signal ahead of it and behind it, without the batch."""
-    view = unravel(unravel(model).model, inputs[:1])
+    view = unravel(model)
+    if any(unit.shape_in is None for unit in view.units):
+        view = unravel(view.model, take(inputs, slice(1)))
     return [(unit.shape_in or (), unit.shape_out or ()) for unit in view.units]
 
 
@@ -46,11 +48,15 @@ def reorder_random(
     """Swap k random pairs of same-shape units, `repeats` times for each k (Veit et al. 2016, sec.
     4.3 and fig. 5b).
 
-    Units that change the shape stay, and units trade places within their innermost row. The draws
-    are a function of (seed, k, repeat). UsageError: no two units of a row have the same shape.
+    Units that change the shape stay, and units trade places within their innermost row; those of a
+    foreign model with units of the same form. The draws are a function of (seed, k, repeat).
+    UsageError: no two units of a row have the same shape.
     """
     view = unravel(model)
-    outlines = shapes(view, examples.inputs)
+    forms = [unit.form for unit in view.units]
+    outlines = [
+        (*shape, form) for shape, form in zip(shapes(view, examples.inputs), forms, strict=True)
+    ]
     pairs = []
     for row in rows(view.expression):
         fits = [i for i in row if outlines[i][0] == outlines[i][1]]

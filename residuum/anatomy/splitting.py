@@ -26,17 +26,10 @@ from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
 from ..views.edits import at_rest
 from ..views.tape import Crossing
-from .gradients import (
-    MEMORY,
-    Recording,
-    certain,
-    count_signs,
-    norms_by_length,
-    recordings,
-    sampled_paths,
-)
+from .gradients import MEMORY, count_signs, norms_by_length, sampled_paths
 from .measures import PathGradients
 from .paths import polynomial
+from .recording import Recording, certain, recordings
 
 TINY = 1e-300
 

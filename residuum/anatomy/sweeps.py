@@ -15,15 +15,24 @@ from torch import Tensor
 
 from .. import progress
 from ..errors import UsageError
+from ..task import logits
 from ..views import unravel
 from ..views.edits import at_rest, device_of
+from ..views.inputs import Inputs, call, changed, count, take
+from ..views.replay import Replay
 from ..views.view import Delete, Edit, Signal, Stages
-from .variants import Variant, applied, require_some
+from .variants import Variant, applied, edits_of, require_some
 
 MEMORY = 1 << 30
 TILE = {"cpu": 32}  # examples in one call: on a CPU as many as its cache holds
 LARGE_TILE = 8192
-Keeping = Callable[[Tensor, slice], Tensor]
+NAIVE = 500  # examples in one pass of `naive`
+Keeping = Callable[[Any, slice], Tensor]
+
+
+def answers(output: Any, at: slice) -> Tensor:
+    """What a sweep keeps unless told otherwise."""
+    return logits(output)
 
 
 class Level(NamedTuple):
@@ -59,20 +68,22 @@ def cost(variants: Sequence[Variant]) -> tuple[int, int]:
 
 def sweep(
     model: Any,
-    inputs: Tensor,
+    inputs: Inputs,
     variants: Sequence[Variant],
     memory: int = MEMORY,
     title: str = "sweep",
-    keep: Keeping = lambda output, at: output,
+    keep: Keeping = answers,
 ) -> Tensor:
     """Outputs (V, N, ...) of every variant on inputs (N, ...), on the CPU; or what `keep` makes of
-    each batch of them.
+    each batch of them. Several inputs stand in a tuple, or by keyword in a mapping.
 
     `keep(output, at)` gets the output of one variant on inputs[at], on the CPU and in float32 where
-    it was narrower: `lambda output, at: output.argmax(1)` keeps predictions alone. `memory` bounds
+    it was narrower: `lambda output, at: output.argmax(1)` keeps predictions alone. Of an output
+    that is no tensor, its logits are kept (`task.logits`). `memory` bounds
     the activations held, in bytes: inputs are taken in batches so small that all variants alive at
     one depth, of one batch, fit in it (at least one example is taken). A model that cannot be cut
-    is run once a variant, and that is said. The model is left as it was.
+    is run once a variant, from behind what the variant leaves unchanged (`views.replay`), or whole
+    where that cannot be done; it is said which. The model is left as it was.
 
     UsageError: no variants, a variant of another length, a merge that is not linear.
     """
@@ -88,52 +99,79 @@ def sweep(
 
 
 @contextmanager
-def sweeping(model: Any, inputs: Tensor, memory: int = MEMORY) -> Iterator[Callable[..., Tensor]]:
+def sweeping(model: Any, inputs: Inputs, memory: int = MEMORY) -> Iterator[Callable[..., Tensor]]:
     """For several sweeps over one model, cut only once: gives `part(inputs, variants, title, keep)`
     as `sweep` has them. `inputs` are like those to come."""
     view = unravel(model)
     require_some(inputs)
     with torch.no_grad(), at_rest(view.model):
-        view.tape(inputs[:1])  # refuses a merge that is not linear
+        view.tape(take(inputs, slice(1)))  # refuses a merge that is not linear
         stages, device = view.stages(), device_of(view.model)
-        if stages is None:
-            progress.say("the model cannot be cut at its units; one forward pass a variant")
+        replay = view.replay() if stages is None else None
 
-        def part(inputs: Tensor, variants: Sequence[Variant], title: str, keep: Keeping) -> Tensor:
-            if stages is None:
-                return naive(view, inputs, variants, keep=keep)
-            return _Walk(stages, *tree(variants), device, memory).over(inputs, title, keep)
+        def part(inputs: Any, variants: Sequence[Variant], title: str, keep: Keeping) -> Tensor:
+            if stages is not None:
+                return _Walk(stages, *tree(variants), device, memory).over(inputs, title, keep)
+            if replay is not None:
+                return replayed(replay, inputs, variants, memory, title, keep)
+            progress.say("the model cannot be cut at its units; one forward pass a variant")
+            return naive(view, inputs, variants, keep=keep)
 
         yield part
+
+
+def replayed(
+    replay: Replay,
+    inputs: Inputs,
+    variants: Sequence[Variant],
+    memory: int,
+    title: str,
+    keep: Keeping,
+) -> Tensor:
+    """By suffix replay: every batch is recorded once and each variant begins at its first edit."""
+    progress.say("the model cannot be cut at its units; each pass begins at its first edit")
+    n, rows = count(inputs), [[] for _ in variants]
+    size = max(1, min(n, NAIVE, memory // replay.held(take(inputs, slice(1)))))
+    with progress.bar(title, n * len(variants)) as advance:
+        for start in range(0, n, size):
+            at = slice(start, min(start + size, n))
+            outputs = replay.outputs(take(inputs, at), [edits_of(v) for v in variants])
+            for row, output in zip(rows, outputs, strict=True):
+                row.append(keep(_plain(output), at))
+                advance(at.stop - at.start)
+    return torch.stack([torch.cat(row) for row in rows])
 
 
 @torch.no_grad()
 def naive(
     model: Any,
-    inputs: Tensor,
+    inputs: Inputs,
     variants: Sequence[Variant],
-    batch: int = 500,
-    keep: Keeping = lambda output, at: output,
+    batch: int = NAIVE,
+    keep: Keeping = answers,
 ) -> Tensor:
     """What `sweep` computes, by one forward pass of the edited model a variant."""
     require_some(inputs)
     view, rows = unravel(model), []
-    device = device_of(view.model)
     with at_rest(view.model):
         for variant in variants:
             parts = []
             with applied(view, variant):
-                for start in range(0, len(inputs), batch):
+                for start in range(0, count(inputs), batch):
                     at = slice(start, start + batch)
-                    parts.append(keep(_plain(view.model(inputs[at].to(device))), at))
+                    parts.append(keep(_plain(call(view.model, take(inputs, at))), at))
             rows.append(torch.cat(parts))
     return torch.stack(rows)
 
 
-def _plain(output: Tensor) -> Tensor:
+def _plain(output: Any) -> Any:
     """On the CPU, in at least float32."""
-    narrow = output.is_floating_point() and output.dtype != torch.float64
-    return output.cpu().float() if narrow else output.cpu()
+
+    def plain(tensor: Tensor) -> Tensor:
+        narrow = tensor.is_floating_point() and tensor.dtype != torch.float64
+        return tensor.cpu().float() if narrow else tensor.cpu()
+
+    return changed(output, plain)
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,20 @@
 """Altered copies of a model, as data: for every place of the view, what is done to its unit."""
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ..errors import UsageError
 from ..views import unravel
+from ..views.inputs import Inputs, count
 from ..views.view import DELETE, KEEP, Delete, Edit, Keep, Put
 
 Variant = tuple[Edit, ...]
 
 
-def require_some(inputs: Sized) -> None:
-    """UsageError where there is nothing to measure on."""
-    if not len(inputs):
+def require_some(inputs: Inputs) -> None:
+    """UsageError where there is nothing to measure on, or tensors disagree on how many."""
+    if not count(inputs):
         raise UsageError("no examples: a measurement needs at least one")
 
 
@@ -44,9 +45,13 @@ def reordered(permutation: Sequence[int]) -> Variant:
     )
 
 
+def edits_of(variant: Variant) -> dict[int, Edit]:
+    """By place, what is not kept."""
+    return {place: edit for place, edit in enumerate(variant) if not isinstance(edit, Keep)}
+
+
 @contextmanager
 def applied(model: Any, variant: Variant) -> Iterator[None]:
     """The variant on the model itself: the definition that `sweep` is a fast way to compute."""
-    edits = {place: edit for place, edit in enumerate(variant) if not isinstance(edit, Keep)}
-    with unravel(model).edited(edits):
+    with unravel(model).edited(edits_of(variant)):
         yield

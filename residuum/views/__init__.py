@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy
 
 if TYPE_CHECKING:
+    from .discovery import Units, discover
     from .edits import at_rest, replace
-    from .own import unravel
+    from .foreign import unravel
+    from .unit import Unit
     from .view import DELETE, KEEP, Delete, Edit, Keep, Leaf, Parallel, Put, Series, UnitInfo, View
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        ".discovery": "Units discover",
         ".edits": "at_rest replace",
-        ".own": "unravel",
+        ".foreign": "unravel",
+        ".unit": "Unit",
         ".view": "DELETE KEEP Delete Edit Keep Leaf Parallel Put Series UnitInfo View",
     },
 )

@@ -18,7 +18,11 @@ Part = str | list["Part | int"] | dict[str, "Part"]
 
 
 def write(expression: Expression) -> Part:
-    """The expression in short. ValueError: one that is not made of units and nests of two roads."""
+    """The expression in short. ValueError: one that is not made of units and nests of two roads, or
+    of units of several terms."""
+    leaf = single(expression)
+    if leaf and leaf.terms > 1:
+        raise ValueError("a unit of several terms has no short form")
     if isinstance(expression, Leaf):
         return "t" if expression.opens else "t|0"
     if isinstance(expression, Parallel):

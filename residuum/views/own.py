@@ -29,27 +29,7 @@ from .view import (
     Series,
     Signal,
     UnitInfo,
-    View,
 )
-
-
-def unravel(model: nn.Module | View, *inputs: Tensor) -> View:
-    """The model as units, in signal order: what every tool of `anatomy` stands on.
-
-    A view is given back as it is. With an example batch as `inputs` it knows the units' shapes.
-
-    UsageError: a model that has no view, a nest without units.
-    """
-    if isinstance(model, ResidualNetwork):
-        kind = MemoryView if hasattr(model, "memory") else NetworkView
-        return kind(model, *inputs)
-    if hasattr(model, "expression") and hasattr(model, "edited"):
-        return model  # type: ignore[return-value]
-    raise UsageError(
-        f"{type(model).__name__} cannot be unraveled: give a residuum.ResidualNetwork "
-        "(residuum.preset makes one), or a view of your own"
-    )
-
 
 Move = Callable[[Signal], Signal]
 
@@ -168,6 +148,10 @@ class NetworkView:
 
     def stages(self) -> "NetworkStages":
         return NetworkStages(fold.prepared(self.model), writes(self.model))
+
+    def replay(self) -> None:
+        """`stages` is faster."""
+        return None
 
     def tape(self, inputs: Tensor) -> Tape | None:
         return Tape(self.model, inputs.to(device_of(self.model)))

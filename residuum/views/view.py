@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from .replay import Replay
     from .tape import Tape
 
 # what is alive between two units: the stream, then what waits (the outer shortcuts of a nest, say)
@@ -30,10 +31,12 @@ class Leaf:
     `number`: of the leaf, in signal order.
     `opens`: deleting it leaves a way of its own (a plain unit, whose severed shortcut opens); a
     layer in a column of a fractal network leaves none.
+    `terms`: branches that are added at once, each a way of its own: 2 t for two.
     """
 
     number: int
     opens: bool = False
+    terms: int = 1
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,9 @@ def single(part: Expression) -> Leaf | None:
 
 
 def residual(part: Expression) -> bool:
-    """Whether it is one residual unit, 1 + t."""
-    return isinstance(part, Parallel) and single(part) is not None
+    """Whether it is one residual unit of one branch, 1 + t."""
+    leaf = single(part)
+    return isinstance(part, Parallel) and leaf is not None and leaf.terms == 1
 
 
 def rows(series: Series) -> list[tuple[int, ...]]:
@@ -123,6 +127,7 @@ class UnitInfo:
     `terms`: branches that are added at once.
     `shape_in`, `shape_out`: without the batch; None where no example input was given.
     `removable_parameters`: how many go with the branch.
+    `form`: units of one form and shape may stand in each other's places.
     """
 
     number: int
@@ -133,6 +138,7 @@ class UnitInfo:
     shape_in: tuple[int, ...] | None
     shape_out: tuple[int, ...] | None
     removable_parameters: int
+    form: str = ""
 
 
 class Stages(Protocol):
@@ -171,7 +177,14 @@ class View(Protocol):
         ...
 
     def stages(self) -> Stages | None:
-        """None where the model cannot be cut; sweeps then run `edited`, one pass a variant."""
+        """None where the model cannot be cut."""
+        ...
+
+    def replay(self) -> Replay | None:
+        """Passes that begin behind what they leave unchanged; None where a model cannot do that.
+
+        Sweeps use `stages`, else this, else `edited`, one whole pass a variant, and say which.
+        """
         ...
 
     def tape(self, inputs: Any) -> Tape | None:

@@ -26,7 +26,8 @@ from torch import nn
 
 from residuum import anatomy
 from residuum.anatomy import count_paths, intact, replace, sweep, unravel, without
-from residuum.anatomy.gradients import Recording, count_signs
+from residuum.anatomy.gradients import count_signs
+from residuum.anatomy.recording import Recording
 from residuum.errors import UsageError
 from residuum.parts.arrangements import ORIGINAL
 from residuum.parts.merges import Merge

@@ -11,7 +11,7 @@ from test_gradients import SMALL, gradients_of_paths
 
 from residuum import anatomy
 from residuum.anatomy import splitting, unravel
-from residuum.anatomy.gradients import Recording, certain
+from residuum.anatomy.recording import Recording, certain
 from residuum.anatomy.splitting import chances
 from residuum.errors import UsageError
 from residuum.task import CLASSIFICATION

@@ -1,0 +1,94 @@
+"""The residual units of a model that nobody prepared: `discover`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from torch import nn
+
+from .concatenations import Concatenation, concatenations
+from .recorder import Trace
+from .series import expressed
+from .trace import bare, trace
+from .unit import Reader, Unit
+from .view import Series
+
+if TYPE_CHECKING:
+    from .verify import Verification
+
+
+class Units(Sequence[Unit]):
+    """The units of a model in signal order.
+
+    `long_skips`: sums round two units or more (FPN, nests of units), not counted as units.
+    `concatenations`: where tensors are joined to what was made of them (dense, U-Net). `expression`
+    and `notes`: how units stand to each other, and what could not be said. `inputs`, `keywords`:
+    what the model was run on.
+    """
+
+    def __init__(self, trace: Trace, inputs: tuple[Any, ...], keywords: Mapping[str, Any]):
+        self.model, self.fake = trace.model, trace.fake
+        self.inputs, self.keywords = inputs, dict(keywords)
+        self._reader = Reader(trace)
+        found = self._reader.found
+        entries = [u for u in found if u.parent is None and not u.long]
+        numbers = {u.total: number for number, u in enumerate(entries)}
+        names = self._reader.names(entries)
+        self._units = tuple(
+            self._reader.unit(u, number, names[number]) for number, u in enumerate(entries)
+        )
+        long = [u for u in found if u.long]
+        titles = self._reader.names(long)
+        self.long_skips = tuple(
+            self._reader.unit(u, -1, title) for u, title in zip(long, titles, strict=True)
+        )
+        self.concatenations: tuple[Concatenation, ...] = concatenations(self._reader.detector)
+        self.notes: list[str] = []
+        self.expression: Series = expressed(entries, long, numbers, self.notes)
+
+    @overload
+    def __getitem__(self, index: int) -> Unit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Unit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Unit | tuple[Unit, ...]:
+        return self._units[index]
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def __iter__(self) -> Iterator[Unit]:
+        return iter(self._units)
+
+    def __repr__(self) -> str:
+        kinds = Counter(unit.shortcut for unit in self)
+        dense = sum(c.dense for c in self.concatenations)
+        said = [f"{count} {kind}" for kind, count in kinds.items()]
+        said += [f"{len(self.long_skips)} long skips"] if self.long_skips else []
+        said += [f"{dense} dense concatenations"] if dense else []
+        inside = f": {', '.join(said)}" if said else ""
+        return f"<{len(self)} units of {type(self.model).__name__}{inside}>"
+
+    def verify(self) -> Verification:
+        """Numerical proof of what was found, on the inputs that it was found with."""
+        from .verify import verify
+
+        return verify(self)
+
+
+def discover(model: nn.Module, *inputs: Any, **keywords: Any) -> Units:
+    """The residual units of any PyTorch model, in signal order, from one forward pass on example
+    inputs.
+
+    When to use: to learn what a model is made of; `unravel` gives the view that lesions, paths and
+    gradients need. Inputs and keywords are the model's own; batches of two tell more than batches
+    of one. The pass is on fake tensors where the model allows it, so that weights are not needed:
+    a model built under `torch.device("meta")` will do. Several branches that are added to one
+    shortcut are one unit of several terms; long skips, nested units and concatenations are
+    attributes. Nothing of the model is changed.
+
+    UsageError: a model that does not run on these inputs; TorchScript.
+    """
+    model = bare(model)
+    return Units(trace(model, inputs, keywords), inputs, keywords)

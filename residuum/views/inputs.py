@@ -1,0 +1,53 @@
+"""What a model is given and what it gives: a tensor, or several in a tuple or by keyword."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map
+
+from ..errors import UsageError
+from .edits import device_of
+
+Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
+"""Of one tensor the model is called with it, of a tuple with its parts, of a mapping by keyword.
+Tensors hold one example a row; what is no tensor is given as it is."""
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """All in a nest of containers, in order."""
+    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
+
+
+def changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same nest of containers, of other tensors."""
+    return tree_map(lambda leaf: change(leaf) if isinstance(leaf, Tensor) else leaf, value)
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    return changed(value, lambda tensor: tensor.to(device))
+
+
+def count(inputs: Inputs) -> int:
+    """Examples. UsageError: tensors that do not agree on it, no tensor."""
+    sizes = {len(tensor) if tensor.ndim else None for tensor in tensors(inputs)}
+    if len(sizes) != 1 or None in sizes:
+        found = ", ".join(sorted(map(str, sizes))) or "no tensors"
+        raise UsageError(f"inputs hold one example a row, all as many; these have {found}")
+    return sizes.pop()  # type: ignore[return-value]
+
+
+def take(inputs: Inputs, at: slice | Tensor) -> Any:
+    """Some of the examples."""
+    return changed(inputs, lambda tensor: tensor[at])
+
+
+def call(model: nn.Module, inputs: Inputs) -> Any:
+    """The model on the inputs, moved to where it is."""
+    given = to_device(inputs, device_of(model))
+    if isinstance(given, Tensor):
+        return model(given)
+    return model(**given) if isinstance(given, Mapping) else model(*given)

@@ -1,0 +1,263 @@
+"""The recording of one forward pass, operation by operation."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+from .inputs import tensors
+from .kinds import classify, is_factory
+from .sums import Call, Place, Running
+
+Source = int | frozenset[str]  # the operation that made a tensor, or the parameters it is made of
+Frame = tuple[str, int]  # a submodule and the number of its call
+SEVERAL = ("norm", "attention", "pool", "layout", "weight")  # outputs that each are the result
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One tensor that a forward pass made.
+
+    `kind`: a word of `kinds`; of an input "input". `inputs`: the operations that it was made from.
+    `parameters`: the names of those (and of buffers) that entered here. `constants`: what else it
+    was given. `place`: of the summing call that it belongs to; `operands`: what made its tensors.
+    """
+
+    number: int
+    kind: str
+    inputs: tuple[int, ...]
+    parameters: frozenset[str]
+    shape: tuple[int, ...]
+    floating: bool
+    module: str
+    constants: tuple[Any, ...]
+    place: Place | None
+    operands: tuple[int | None, ...]
+
+
+@dataclass
+class Trace:
+    """`stacks`: of a stack of tensors, its dimension and what made them. `spans`: of each call of a
+    submodule its first operation and the one behind its last. `results`: of an operation, the calls
+    that gave it, with which of their tensors. `outputs`: what the model gave. `fake`: no value was
+    read."""
+
+    model: nn.Module
+    fake: bool
+    operations: list[Operation] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+    stacks: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+    spans: dict[Frame, tuple[int, int]] = field(default_factory=dict)
+    results: dict[int, list[tuple[Frame, int]]] = field(default_factory=dict)
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down every operation below autograd.
+
+    A tensor is known by itself, not by its memory, which is used again; what was written into a
+    memory through another tensor is followed by the memory (held by a weak reference, so that its
+    number is not given to another).
+    """
+
+    def __init__(self, trace: Trace, running: Running, named: Mapping[str, Tensor]):
+        super().__init__()
+        self.trace, self.running, self.named = trace, running, named
+        self.names: dict[int, str] = {}
+        for name, tensor in named.items():
+            self.names.setdefault(id(tensor), name)
+        self.known: dict[int, tuple[weakref.ref[Tensor], Source]] = {}
+        self.written: dict[int, tuple[StorageWeakRef, int, int]] = {}
+        self.call: tuple[Place | None, tuple[int | None, ...]] = (None, ())
+        self.starts: list[int] = []
+        running.entered = lambda frame: self.starts.append(len(trace.operations))
+        running.left = self._left
+
+    def called(self, place: Place, call: Call) -> Any:
+        """A summing call: what is recorded in it belongs to its place."""
+        sources = [self.look(tensor) for tensor in call.tensors]
+        self.call = place, tuple(s if isinstance(s, int) else None for s in sources)
+        try:
+            return call.run()
+        finally:
+            self.call = (None, ())
+
+    def _left(self, frame: Frame, output: Any) -> None:
+        self.trace.spans[frame] = (self.starts.pop(), len(self.trace.operations))
+        for number, tensor in enumerate(tensors(output)):
+            if isinstance(source := self.look(tensor), int):
+                self.trace.results.setdefault(source, []).append((frame, number))
+
+    # ---- where a tensor came from ----
+
+    def look(self, tensor: Tensor) -> Source:
+        source: Source = frozenset()
+        if id(tensor) in self.names:
+            source = frozenset([self.names[id(tensor)]])
+        elif (known := self.known.get(id(tensor))) and known[0]() is tensor:
+            source = known[1]
+        writer, whole = self._writer(tensor)
+        if writer is None or (isinstance(source, int) and writer <= source):
+            return source
+        # somebody wrote into this memory through another tensor
+        if whole:
+            return self.made(tensor, self.new("layout", (writer,), tensor))
+        inputs = (source, writer) if isinstance(source, int) else (writer,)
+        return self.made(tensor, self.new("rewritten", inputs, tensor))
+
+    def _writer(self, tensor: Tensor) -> tuple[int | None, bool]:
+        """What wrote into its memory last, and whether into all of it."""
+        storage = tensor.untyped_storage()
+        reference, writer, size = self.written.get(storage._cdata, (None, 0, 0))
+        if reference is None or reference.expired():
+            return None, False
+        return writer, size == storage.nbytes()
+
+    def made(self, tensor: Tensor, source: Source) -> Source:
+        self.known[id(tensor)] = (weakref.ref(tensor), source)
+        return source
+
+    def new(
+        self,
+        kind: str,
+        inputs: tuple[int, ...],
+        like: Tensor,
+        parameters: frozenset[str] = frozenset(),
+        constants: tuple[Any, ...] = (),
+    ) -> int:
+        number, (place, operands) = len(self.trace.operations), self.call
+        module = self.running.frames[-1][0] if self.running.frames else ""
+        floating = like.is_floating_point() or like.is_complex()
+        self.trace.operations.append(
+            Operation(
+                *(number, kind, inputs, parameters, tuple(like.shape), floating, module),
+                *(constants, place, operands),
+            )
+        )
+        return number
+
+    # ---- operations ----
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        leaves = tree_flatten((args, kwargs))[0]
+        given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        sources = [self.look(tensor) for tensor in given]
+        output = func(*args, **kwargs)
+        name, made = func.overloadpacket.__name__, tensors(output)
+        parameters = frozenset[str]().union(*(s for s in sources if not isinstance(s, int)))
+        if is_factory(name):
+            given, sources = [], []
+        if name in ("copy_", "copy") and len(sources) > 1 and isinstance(sources[1], int):
+            given, sources = given[1:2], sources[1:2]
+        if not any(isinstance(source, int) for source in sources):
+            for tensor in made:
+                self.made(tensor, parameters)
+            return output
+        constants = (name, *(leaf for leaf in leaves if not isinstance(leaf, Tensor)))
+        for number, tensor in enumerate(made):
+            some = (given, sources)
+            if name.startswith("_foreach") and len(sources) == 2 * len(made):
+                some = (given[number :: len(made)], sources[number :: len(made)])
+            source = self._operation(constants, some, tensor, len(made), parameters)
+            self.made(tensor, source)
+            if func._schema.is_mutable and any(tensor is leaf for leaf in leaves):
+                storage = tensor.untyped_storage()
+                reference = StorageWeakRef(storage)
+                self.written[storage._cdata] = (reference, source, tensor.nbytes)
+        return output
+
+    def _operation(
+        self,
+        constants: tuple[Any, ...],
+        given: tuple[list[Tensor], list[Source]],
+        made: Tensor,
+        siblings: int,
+        parameters: frozenset[str],
+    ) -> int:
+        """What made a tensor; some are taken apart, so that a sum is always two operands."""
+        (values, sources), kind = given, classify(constants[0].removeprefix("_foreach_"))
+        inputs = tuple(dict.fromkeys(s for s in sources if isinstance(s, int)))
+        floats = [
+            s if isinstance(s, int) else None
+            for s, value in zip(sources, values, strict=True)
+            if value.is_floating_point() or value.is_complex()
+        ]
+        first = floats[0] if floats else None
+        if kind in ("sum", "mean") and first in self.trace.stacks:
+            dim, pieces = self.trace.stacks[first]
+            if constants[1:2] in ((dim,), (dim - len(values[0].shape),)):
+                total = pieces[0]
+                for piece in pieces[1:]:
+                    total = self.new("add", (total, piece), made, constants=constants)
+                return total
+        if kind in ("lerp", "addcmul") or (
+            constants[0].rstrip("_") in ("addmm", "baddbmm")
+            and first is not None
+            and values[0].shape == made.shape
+        ):
+            return self._apart(constants, floats, made, parameters)
+        kind = self._refined(kind, constants, floats, values, made)
+        if siblings > 1 and kind not in SEVERAL:
+            kind = "slice"
+        if kind in ("add", "sub"):
+            first, second, *_ = (s for s in floats if s is not None)
+            if constants[1:] and constants[-1] != 1:  # alpha
+                second = self.new("scale", (second,), made, constants=constants)
+            inputs = (first, second)
+        number = self.new(kind, inputs, made, parameters, constants)
+        if constants[0] == "stack" and None not in floats:
+            dim = constants[1] if len(constants) > 1 else 0
+            self.trace.stacks[number] = (dim % made.ndim, tuple(floats))  # type: ignore[arg-type]
+        return number
+
+    def _refined(
+        self,
+        kind: str,
+        constants: tuple[Any, ...],
+        floats: list[int | None],
+        values: list[Tensor],
+        made: Tensor,
+    ) -> str:
+        """The kind, where it depends on what the operation was given."""
+        activations = sum(source is not None for source in floats)
+        if kind == "slice" and constants[0] == "slice" and len(constants) > 4 and constants[4] != 1:
+            return "strided"
+        if kind == "slice" and values[0].shape == made.shape:
+            return "layout"
+        if kind in ("add", "sub"):
+            return kind if activations > 1 else ("bias" if len(values) > 1 else "layout")
+        if kind == "mul":
+            return "product" if activations > 1 else "scale"
+        return kind
+
+    def _apart(
+        self,
+        constants: tuple[Any, ...],
+        floats: list[int | None],
+        made: Tensor,
+        parameters: frozenset[str],
+    ) -> int:
+        """h + A B, h + v A * B and h + w (F - h), as a sum of two."""
+        around, *rest = floats
+        some = tuple(s for s in rest if s is not None)
+        if around is None or not some:
+            inputs = tuple(s for s in floats if s is not None)
+            return self.new("bias", inputs, made, parameters, constants)
+        if constants[0].startswith("lerp"):
+            gates = tuple(gate for gate in rest[1:] if gate is not None)
+            kind = "product" if gates else "scale"
+            around = self.new(kind, (around, *gates), made, parameters, constants)
+            through = self.new(kind, some, made, parameters, constants)
+        else:
+            kind = "weight" if constants[0].rstrip("_").endswith("mm") else "product"
+            through = self.new(kind, some, made, parameters, constants)
+        return self.new("add", (around, through), made, constants=constants)
