@@ -151,6 +151,17 @@ def wrapped(seed: int = 0) -> ResidualNetwork:
     return headed(units, 8)
 
 
+def beside_projections(seed: int = 0) -> ResidualNetwork:
+    """Branches that may be dropped beside projections, and a shortcut that alone is scaled."""
+    torch.manual_seed(seed)
+    units = [
+        ResidualUnit(Dropped(convolution(8, 8), 0.8), nn.Conv2d(8, 8, 1)),
+        ResidualUnit(Dropped(convolution(8, 8), 0.6), projection(8, 8, 1), nn.ReLU()),
+        ResidualUnit(convolution(8, 8), Scaled(None, 0.5)),
+    ]
+    return headed(units, 8)
+
+
 def widened(seed: int = 0) -> ResidualNetwork:
     torch.manual_seed(seed)
     network = cifar_network(8, three_stages(2, 8), 10, weighted(), widening())
@@ -216,6 +227,8 @@ MENAGERIE: dict[str, Callable[[], ResidualNetwork]] = {
     "gated nest": gated_nest,
     "stochastic depth": lambda: preset("resnet20-stochastic", seed=0),
     "wrapped roads": wrapped,
+    "dropped beside projections": beside_projections,
+    "shortcut gate": lambda: seeded(cifar_resnet, 8, 10, shortcut_gate(residual(), -1), 8),
     "exclusive gate": lambda: seeded(cifar_resnet, 14, 10, exclusive_gate(residual(), -1), 8),
     "shortcut gate, dropout": lambda: seeded(
         cifar_resnet, 8, 10, noisy_shortcut(shortcut_gate(residual(), -1)), 8

@@ -68,7 +68,8 @@ ROWS = (
           (c10(5.92, "", T2, "not augmented"), c100(24.15, "", T2, "not augmented"),
            svhn(1.76, "", T2)), f"{DROPPED} but the first"),
     *(Preset(f"densenet{depth}", depth, HUANG17 + ", table 1", partial(imagenet_densenet, depth),
-             None, HE_FAN_OUT, "", (top1(error, "single crop", RELEASED),), "", 224, 1000, ())
+             None, HE_FAN_OUT, "imagenet-fb", (top1(error, "single crop", RELEASED),), "",
+             224, 1000, ())
       for depth, error in ((121, 25.0), (169, 23.6), (201, 22.5), (161, 22.2))),
 )  # fmt: skip
 FAMILIES = ()

@@ -69,7 +69,7 @@ def test_lesions_leave_no_residue():
 def test_paths_are_those_of_the_units_and_there_is_no_tape():
     network = small()
     assert count_paths(network).counts == (1, 3, 3, 1)
-    with pytest.raises(UsageError, match="cannot be linearised"):
+    with pytest.raises(UsageError, match="cannot be run alone"):
         anatomy.gradient_by_length(network, image_batch(1), labels(1))
 
 
