@@ -11,7 +11,7 @@ from ..networks.stacks import vgg
 from ..parts.init import HE_FAN_IN, NORMAL, ORTHONORMAL, UNIFORM, Initialisation
 from .family import Preset
 from .published import Published
-from .residual import c10, c100
+from .residual import c10, c100, svhn
 
 LIN = "Lin et al. 2014, Network In Network"
 LEE = "Lee et al. 2015, Deeply-Supervised Nets"
@@ -21,7 +21,6 @@ ROMERO = "Romero et al. 2015, FitNets"
 MISHKIN = "Mishkin and Matas 2016, All You Need Is a Good Init"
 FLIPS, BARE = "crops and flips", "not augmented"
 NONE = "no recipe is here: the source's is not known to the digit"
-svhn = partial(Published, "SVHN")
 
 
 def stacked(
