@@ -8,8 +8,8 @@ from .family import Preset
 from .published import Published
 from .residual import c10, c100, svhn
 
-LARSSON = "Larsson et al. 2017, FractalNet"
-T1 = LARSSON + ", table 1"
+LARSSON17 = "Larsson et al. 2017, FractalNet"
+T1 = LARSSON17 + ", table 1"
 DRAWS = "drop-path and dropout"
 DEEPEST = "the deepest column alone"
 FLIPS, MORE = "crops and flips", "more augmentation"
@@ -30,8 +30,8 @@ def fractal(columns: int, *published: Published, note: str = COUNT) -> Preset:
     depth = 5 * 2 ** (columns - 1)
     network = partial(dropping, columns=columns)
     return Preset(
-        f"fractalnet{depth}", depth + 1, LARSSON, network, None, XAVIER, "fractal-cifar", published,
-        note, options=(),
+        f"fractalnet{depth}", depth + 1, LARSSON17, network, None, XAVIER, "fractal-cifar",
+        published, note, options=(),
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ ROWS = (
     ),
     fractal(4),
     Preset(
-        "fractalnet20-alive", 21, LARSSON, partial(fractalnet, columns=3, dropout=(0,) * 5), None,
+        "fractalnet20-alive", 21, LARSSON17, partial(fractalnet, columns=3, dropout=(0,) * 5), None,
         XAVIER, "fractal-cifar",
         (c10(5.22, "", T1, FLIPS), c10(5.11, "", T1, MORE), c10(10.18, "", T1, "not augmented"),
          c100(23.3, "", T1, FLIPS), c100(22.85, "", T1, MORE),
