@@ -25,7 +25,7 @@ from residuum.parts.arrangements import modules
 from residuum.parts.branches import Layer, grouped
 from residuum.parts.merges import Gate
 from residuum.parts.shortcuts import Pad, first_stream, option_b, option_b_bare
-from residuum.parts.wrappers import Dropped, Noisy, Scaled, Settled, Weighted
+from residuum.parts.wrappers import Companion, Dropped, Noisy, Scaled, Settled, Weighted
 from residuum.presets import CATALOGUE, find, preset
 from residuum.presets.ensembles import active
 from residuum.training import find_recipe, train
@@ -389,13 +389,16 @@ def test_23_of_54_units_at_test():
 # ---- all of them ----
 
 
-@pytest.mark.parametrize("name", list(MENAGERIE)[-11:])
+@pytest.mark.parametrize("name", MENAGERIE)
 def test_a_step_reaches_every_weight(name):
     network = MENAGERIE[name]().train()
     for part in network.modules():
         if isinstance(part, Dropped):
             part.drawn = True
     loss = F.cross_entropy(network(image_batch(8, 16)), labels(8))
+    for part in network.modules():
+        if isinstance(part, Companion):
+            loss = loss + F.cross_entropy(part.logits, labels(8))
     loss.backward()
     gradients = [p.grad for p in network.parameters()]
     assert all(g is not None and bool(torch.isfinite(g).all()) for g in gradients)
