@@ -190,7 +190,12 @@ MUTANTS = [
         "None if through is None else through",
         LAWS,
     ),
-    Mutant(MERGES, "return around / 2, through / 2", "return around, through / 2", LAWS),
+    Mutant(
+        MERGES,
+        "return self.share * around, (1 - self.share) * through",
+        "return around, (1 - self.share) * through",
+        LAWS,
+    ),
     Mutant(MERGES, "torch.cat([around, through], 1)", "torch.cat([through, around], 1)", UNITS),
     Mutant(
         MERGES,
@@ -204,7 +209,9 @@ MUTANTS = [
         "if bool((total - whole).abs().max() >= tol",
         LAWS,
     ),
-    Mutant(MERGES, "        return around / 2\n", "        return around\n", f"{UNITS} {LAWS}"),
+    Mutant(
+        MERGES, "        return self.share * around\n", "        return around\n", f"{UNITS} {LAWS}"
+    ),
     Mutant(
         "units.py",
         "return self.after(self.merge(around, through, z))",
@@ -214,11 +221,13 @@ MUTANTS = [
     Mutant("units.py", "around = road(z)", "around = z", LAWS),
     # ---- the tape ----
     Mutant("views/tape.py", "else (whole, whole)", "else halves", f"{LAWS} -k gated"),
-    Mutant("views/tape.py", "self.z if self.inner is None else self._nest_end", "self.z", LAWS),
+    Mutant(
+        "views/tape.py", "at = self.z if self.inner is None else self._ends[1]", "at = self.z", LAWS
+    ),
     Mutant(
         "views/tape.py",
-        "return pull(self._around, self.z, stack)",
-        "return pull(self._through, self.z, stack)",
+        "return pull(self._around, at, stack)",
+        "return pull(self._through, at, stack)",
         LAWS,
     ),
     # ---- stages and the sweep ----
@@ -231,9 +240,17 @@ MUTANTS = [
     Mutant(
         "views/own.py", "around = None if nest.plain else waiting.pop(0)", "around = None", LAWS
     ),
-    Mutant("views/own.py", "opens=(unit, *inner[0].opens)", "opens=(*inner[0].opens, unit)", LAWS),
     Mutant(
-        "views/own.py", "closes=(*inner[-1].closes, unit)", "closes=(unit, *inner[-1].closes)", LAWS
+        "views/own.py",
+        "ahead=(partial(move, unit), *road[0].ahead)",
+        "ahead=(*road[0].ahead, partial(move, unit))",
+        LAWS,
+    ),
+    Mutant(
+        "views/own.py",
+        "behind=(*inner[-1].behind, partial(_leave, unit))",
+        "behind=(partial(_leave, unit), *inner[-1].behind)",
+        LAWS,
     ),
     Mutant(
         "views/edits.py",
@@ -282,8 +299,8 @@ MUTANTS = [
     # ---- paths and gradients ----
     Mutant(
         "anatomy/paths.py",
-        "return ((1,) if expression.opens else (0,))",
-        "return ((0,) if expression.opens else (1,))",
+        "return (1,) if expression.opens else (0,)",
+        "return (0,) if expression.opens else (1,)",
         PATHS,
     ),
     Mutant("anatomy/paths.py", "[comb(sum(sizes) - size, j)]", "[comb(sum(sizes), j)]", PATHS),
@@ -345,12 +362,7 @@ MUTANTS = [
         "total[-len(short) :] += short",
         LAWS,
     ),
-    Mutant(
-        "anatomy/sampling.py",
-        "return None if chosen.expression == Series() else",
-        "return () if chosen.expression == Series() else",
-        LAWS,
-    ),
+    Mutant("anatomy/sampling.py", "            return Around()", "            return ()", LAWS),
     Mutant("anatomy/sampling.py", "rest = self.behind[i + 1]", "rest = self.behind[i]", LAWS),
     # ---- training ----
     Mutant("training/randomness.py", "generator.manual_seed(seed)", "pass", RESUME),
@@ -366,7 +378,16 @@ MUTANTS = [
         "training/loop.py", "self.sums.copy_(sums[self.team.rank])", "pass", f"{RESUME} {TRAINING}"
     ),
     Mutant(
-        "training/schedules.py", "step >= milestone * tick", "step > milestone * tick", TRAINING
+        "training/schedules.py",
+        "factor ** sum(step >= milestone",
+        "factor ** sum(step > milestone",
+        TRAINING,
+    ),
+    Mutant(
+        "training/schedules.py",
+        "passed = sum(step >= milestone",
+        "passed = sum(step > milestone",
+        "tests/test_recipes.py",
     ),
     # ---- a step ----
     Mutant("views/in_place.py", "and places[id(r)] == 1", "", MACHINE),
@@ -374,7 +395,12 @@ MUTANTS = [
     Mutant("views/in_place.py", "return not unit.plain or (", "return True or (", MACHINE),
     Mutant("machine.py", "(-1, 2**31 - 1), (-3, 2**25)", "", MACHINE),
     Mutant("training/drive.py", "if not math.isfinite(row.test_loss):", "if False:", MACHINE),
-    Mutant("training/description.py", 'del now["keeps_memory"]', "pass", MACHINE),
+    Mutant(
+        "training/description.py",
+        'for same in ("keeps_memory", "recompute")',
+        'for same in ("recompute",)',
+        MACHINE,
+    ),
     Mutant(
         "training/loop.py",
         "self.team.align([*self.network.parameters(), *self.network.buffers()])",
@@ -481,8 +507,8 @@ MUTANTS = [
     ),
     Mutant(
         "networks/cost.py",
-        "own = (module.before, module.shortcut, module.merge, module.after)",
-        "own = (module.before, module.shortcut, module.merge)",
+        "own = (module.before, module.merge, module.after)",
+        "own = (module.before, module.merge)",
         f"{PRESETS} -k rir18",
     ),
 ]
