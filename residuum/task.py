@@ -52,6 +52,12 @@ def logits(output: Any) -> Tensor:
     )
 
 
+def _wide(output: Any) -> Tensor:
+    """The answer at least in float32, whatever autocast gave."""
+    answer = logits(output)
+    return answer.to(torch.promote_types(answer.dtype, torch.float32))
+
+
 @dataclass(frozen=True)
 class Classification:
     """One class for each example: output (N, K) logits, targets (N,) int64.
@@ -63,11 +69,9 @@ class Classification:
     label_smoothing: float = 0.0
 
     def loss(self, output: Any, targets: Tensor) -> Tensor:
-        """Cross-entropy, at least in float32 whatever autocast gave."""
-        output = logits(output)
-        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        """Cross-entropy."""
         smoothing = self.label_smoothing
-        return F.cross_entropy(output, targets, reduction="none", label_smoothing=smoothing)
+        return F.cross_entropy(_wide(output), targets, reduction="none", label_smoothing=smoothing)
 
     def right(self, output: Any, targets: Tensor) -> Tensor:
         """Whether the largest logit is the target's."""
@@ -81,13 +85,13 @@ class SquaredHinge:
     Tang 2013; Lee et al. 2015, eq. 2. Output (N, K), targets (N,) int64.
     """
 
-    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        output = output.to(torch.promote_types(output.dtype, torch.float32))
+    def loss(self, output: Any, targets: Tensor) -> Tensor:
+        output = _wide(output)
         signs = 2 * F.one_hot(targets, output.shape[1]) - 1
         return (1 - signs * output).clamp_min(0).square().sum(1)
 
-    def right(self, output: Tensor, targets: Tensor) -> Tensor:
-        return output.argmax(1) == targets
+    def right(self, output: Any, targets: Tensor) -> Tensor:
+        return CLASSIFICATION.right(output, targets)
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,11 @@ class Exponential:
     Boosting's loss (Huang et al. 2018, alg. 2; with two classes 1 + exp(-y f)).
     """
 
-    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, output: Any, targets: Tensor) -> Tensor:
         return CLASSIFICATION.loss(output, targets).exp()
 
-    def right(self, output: Tensor, targets: Tensor) -> Tensor:
-        return output.argmax(1) == targets
+    def right(self, output: Any, targets: Tensor) -> Tensor:
+        return CLASSIFICATION.right(output, targets)
 
 
 CLASSIFICATION = Classification()

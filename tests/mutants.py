@@ -221,8 +221,9 @@ MUTANTS = [
     Mutant("units.py", "around = road(z)", "around = z", LAWS),
     # ---- the tape ----
     Mutant("views/tape.py", "else (whole, whole)", "else halves", f"{LAWS} -k gated"),
-    Mutant("views/tape.py", "self.z if self.inner is None else self._ends[1]", "self.z", LAWS),
-    Mutant("views/tape.py", "self.z if self.outer is None else self._ends[0]", "self.z", LAWS),
+    Mutant(
+        "views/tape.py", "at = self.z if self.inner is None else self._ends[1]", "at = self.z", LAWS
+    ),
     Mutant(
         "views/tape.py",
         "return pull(self._around, at, stack)",
@@ -361,9 +362,7 @@ MUTANTS = [
         "total[-len(short) :] += short",
         LAWS,
     ),
-    Mutant(
-        "anatomy/sampling.py", "return Around(inside) if at == 0 else inside", "return inside", LAWS
-    ),
+    Mutant("anatomy/sampling.py", "            return Around()", "            return ()", LAWS),
     Mutant("anatomy/sampling.py", "rest = self.behind[i + 1]", "rest = self.behind[i]", LAWS),
     # ---- training ----
     Mutant("training/randomness.py", "generator.manual_seed(seed)", "pass", RESUME),
@@ -380,9 +379,15 @@ MUTANTS = [
     ),
     Mutant(
         "training/schedules.py",
-        "** sum(step >= milestone * tick",
-        "** sum(step > milestone * tick",
+        "factor ** sum(step >= milestone",
+        "factor ** sum(step > milestone",
         TRAINING,
+    ),
+    Mutant(
+        "training/schedules.py",
+        "passed = sum(step >= milestone",
+        "passed = sum(step > milestone",
+        "tests/test_recipes.py",
     ),
     # ---- a step ----
     Mutant("views/in_place.py", "and places[id(r)] == 1", "", MACHINE),
@@ -390,7 +395,12 @@ MUTANTS = [
     Mutant("views/in_place.py", "return not unit.plain or (", "return True or (", MACHINE),
     Mutant("machine.py", "(-1, 2**31 - 1), (-3, 2**25)", "", MACHINE),
     Mutant("training/drive.py", "if not math.isfinite(row.test_loss):", "if False:", MACHINE),
-    Mutant("training/description.py", "del now[same]", "pass", MACHINE),
+    Mutant(
+        "training/description.py",
+        'for same in ("keeps_memory", "recompute")',
+        'for same in ("recompute",)',
+        MACHINE,
+    ),
     Mutant(
         "training/loop.py",
         "self.team.align([*self.network.parameters(), *self.network.buffers()])",

@@ -17,6 +17,7 @@ from residuum.presets import preset
 from residuum.task import Exponential
 from residuum.training import Recipe, find_recipe
 from residuum.training.boosting import Boosting, Grown, _Work, boost, changing
+from residuum.training.limits import Limits
 from residuum.training.optimisers import Adam
 from residuum.training.schedules import Steps
 from residuum.training.schemes import ActiveSubset
@@ -33,6 +34,7 @@ RECIPE = Recipe(
     optimiser=Adam(),
     weight_decay=0.0,
     augmentation=None,
+    limits=Limits(gradient=0.1),
 )
 
 

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from mutants import MUTANTS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "residuum"
@@ -54,6 +55,11 @@ def test_sizes():
 
 def test_exemptions_are_of_functions_that_are_there():
     assert set(EXEMPT) <= {name for name, _ in functions()}
+
+
+def test_every_mutant_breaks_a_line_that_is_there():
+    for mutant in MUTANTS:
+        assert (PACKAGE / mutant.file).read_text().count(mutant.old) == 1, mutant.old
 
 
 def test_columns():

@@ -115,8 +115,8 @@ def test_torchvisions_models_train_resume_and_evaluate(capsys, runs, tmp_path):
 @pytest.mark.parametrize(
     ("message", "arguments"),
     [
-        ("with the support of any model", ["lesion", "tv"]),
-        ("with the support of any model", ["paths", "tv:alexnet"]),
+        ("residuum.unravel find them", ["lesion", "tv"]),
+        ("residuum.unravel find them", ["paths", "tv:alexnet"]),
         ("Did you mean 'alexnet'", ["info", "tv:alexnt"]),
         ("Did you mean 'alexnet'", ["train", "tv:alexnt"]),
         ("no option 'shortcut'", ["info", "tv:alexnet", "--shortcut", "B"]),
@@ -127,7 +127,7 @@ def test_torchvisions_models_train_resume_and_evaluate(capsys, runs, tmp_path):
         ("torchvision's names already", ["export", "tv", "--as", "timm", "--output", "x"]),
     ],
 )
-def test_what_is_not_there_yet_is_refused(capsys, runs, tmp_path, monkeypatch, message, arguments):
+def test_what_is_not_there_is_refused(capsys, runs, tmp_path, monkeypatch, message, arguments):
     monkeypatch.chdir(tmp_path)
     words = {"tv": runs / "tv", "x": tmp_path / "x.safetensors"}
     code, out, err = call(capsys, *(words.get(a, a) for a in arguments))

@@ -396,6 +396,9 @@ def test_a_step_reaches_every_weight(name):
         if isinstance(part, Dropped):
             part.drawn = True
     loss = F.cross_entropy(network(image_batch(8, 16)), labels(8))
+    for part in network.modules():
+        if isinstance(part, Companion):
+            loss = loss + F.cross_entropy(part.logits, labels(8))
     loss.backward()
     companions = [m.head for m in network.modules() if isinstance(m, Companion)]
     aside = {p for head in companions for p in head.parameters()}  # for a loss of their own

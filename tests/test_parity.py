@@ -15,9 +15,8 @@ from residuum.networks.stacks import vgg
 from residuum.networks.stages import Stage, residual, row, share_after_activated_stem
 from residuum.networks.weights import load_weights, weights_as
 from residuum.parts.arrangements import ORIGINAL, PREACT
-from residuum.parts.branches import Layer, basic, bottleneck_late_stride
+from residuum.parts.branches import basic, bottleneck_late_stride, grouped
 from residuum.parts.heads import linear_head
-from residuum.parts.merges import Concat
 from residuum.parts.shortcuts import Severed, option_b, option_b_bare
 from residuum.parts.stems import imagenet_stem
 from residuum.presets import preset
@@ -55,23 +54,18 @@ def test_resnets_of_torchvision(depth):
     agree(preset(f"resnet{depth}", seed=1), theirs, "torchvision", 32)
 
 
-def wide(c_in, width, stride):
-    """Twice as wide inside (Zagoruyko and Komodakis 2016)."""
-    inner = 2 * width
-    return [Layer(c_in, inner, 1), Layer(inner, inner, 3, stride), Layer(inner, 4 * width, 1)]
-
-
 @pytest.mark.parametrize(
-    "words", [{"width_per_group": 128}, {"groups": 32, "width_per_group": 4}], ids=["wide", "next"]
+    ("block", "words"),
+    [
+        (grouped(1, 128), {"width_per_group": 128}),
+        (grouped(32, 4), {"groups": 32, "width_per_group": 4}),
+    ],
+    ids=["wide", "next"],
 )
-def test_wide_and_grouped_networks_of_torchvision(words):
+def test_wide_and_grouped_networks_of_torchvision(block, words):
     theirs = ResNet(Bottleneck, [2, 1, 1, 2], num_classes=7, **words)
-    maker = residual(wide, option_b, opening=share_after_activated_stem)
-    ours = imagenet(maker, 2048, ORIGINAL, (2, 1, 1, 2))
-    for unit in ours.units if "groups" in words else ():  # Xie et al. 2017
-        c, stride = unit.branch[3].in_channels, unit.branch[3].stride
-        unit.branch[3] = nn.Conv2d(c, c, 3, stride, 1, groups=32, bias=False)
-    agree(ours, theirs, "torchvision", 32)
+    maker = residual(block, option_b, opening=share_after_activated_stem)
+    agree(imagenet(maker, 2048, ORIGINAL, (2, 1, 1, 2)), theirs, "torchvision", 32)
 
 
 def test_resnets_of_timm():
@@ -201,38 +195,6 @@ def test_files_of_torch7_converted():
     other = preset("resnet20", seed=1)
     assert load_weights(other, converted) == "fb"
     assert all(torch.equal(t, other.state_dict()[n]) for n, t in ours.state_dict().items())
-
-
-class Bare(nn.Sequential):
-    """BN, ReLU, 1x1 convolution, BN, ReLU, 3x3 convolution."""
-
-    def __init__(self, c_in, growth):
-        inner = 4 * growth
-        super().__init__(
-            *(nn.BatchNorm2d(c_in), nn.ReLU(), nn.Conv2d(c_in, inner, 1, bias=False)),
-            *(nn.BatchNorm2d(inner), nn.ReLU(), nn.Conv2d(inner, growth, 3, 1, 1, bias=False)),
-        )
-
-
-def dense(growth=8, blocks=(2, 3, 2), channels=16) -> ResidualNetwork:
-    stem = [nn.Conv2d(3, channels, 7, 2, 3, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
-    units = []
-    for b, layers in enumerate(blocks):
-        for i in range(layers):
-            after, grown = None, channels + growth
-            if i == layers - 1 and b < len(blocks) - 1:
-                halved = nn.Conv2d(grown, grown // 2, 1, bias=False)
-                after = nn.Sequential(nn.BatchNorm2d(grown), nn.ReLU(), halved, nn.AvgPool2d(2))
-            branch = nn.Sequential(*Bare(channels, growth))
-            units.append(ResidualUnit(branch, after=after, merge=Concat(growth)))
-            channels = grown // 2 if after else grown
-    stem = nn.Sequential(*stem, nn.MaxPool2d(3, 2, 1))
-    return ResidualNetwork(stem, units, linear_head(channels, 7, PREACT))
-
-
-def test_dense_networks_of_torchvision():
-    theirs = models.DenseNet(8, (2, 3, 2), 16, num_classes=7)
-    agree(dense(), theirs, "torchvision", 64)
 
 
 def test_vgg_of_torchvision():

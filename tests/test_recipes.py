@@ -18,6 +18,7 @@ from residuum.training.limits import Limits
 from residuum.training.loop import Trainer
 from residuum.training.optimisers import SGD, LayerFactor, parameter_groups
 from residuum.training.schedules import Piecewise, Steps
+from residuum.training.schemes import Companions
 
 CPU = Machine(device="cpu", threads=1, save_seconds=1e9)
 CIFAR, SVHN, IMAGENET = 50_000, 604_388, 1_281_167
@@ -139,7 +140,8 @@ def test_shortened_recipes_keep_the_shares_of_the_way():
     assert short.schedule == Steps((6, 12, 16), 0.2)
     assert short.restarts == (6, 12, 16)
     dsn = RECIPES["dsn-cifar"].shortened(20)
-    assert (dsn.schedule, dsn.restarts) == (Piecewise((15, 17), (0.05, 0.004)), (5, 17))
+    assert (dsn.schedule, dsn.restarts) == (Piecewise((15, 17), (0.05, 0.004)), (17,))
+    assert dsn.scheme == Companions(5)
 
 
 def layers() -> nn.Sequential:

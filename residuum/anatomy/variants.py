@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import UsageError
 from ..views import unravel
 from ..views.inputs import Inputs, count
-from ..views.view import DELETE, KEEP, Delete, Edit, Keep, Put
+from ..views.view import DELETE, KEEP, Delete, Edit, Keep, Put, require_unit
 
 Variant = tuple[Edit, ...]
 
@@ -30,8 +30,7 @@ def without(model: Any, numbers: Iterable[int], strict: bool = False) -> Variant
     """
     numbers, n = list(numbers), len(unravel(model).units)
     for number in numbers:
-        if not 0 <= number < n:
-            raise UsageError(f"no unit {number}: this network has units 0 to {n - 1}")
+        require_unit(number, n)
     if len(set(numbers)) < len(numbers):
         raise UsageError(f"a unit is named twice among {numbers}")
     deletion = Delete(strict) if strict else DELETE

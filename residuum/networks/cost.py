@@ -45,10 +45,9 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
 
     @cache
     def passed(part: nn.Module, *shapes: Shape) -> tuple[int, Shape]:
-        given = [None if s is None else torch.empty(s, device="meta") for s in shapes]
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            out = part(*given)
-        return counter.get_total_flops(), None if out is None else out.shape
+        with FlopCounterMode(display=False) as counter:
+            out = _shape(part, *shapes)
+        return counter.get_total_flops(), out
 
     network = network.eval()
     image, parts = torch.Size((1, 3, size, size)), (network.stem, *network.units, network.head)
@@ -76,19 +75,23 @@ def require_sums(network: nn.Module, image: torch.Size) -> None:
         return
 
     def passed(part: nn.Module, *shapes: Shape) -> tuple[int, Shape]:
-        given = [None if s is None else torch.empty(s, device="meta") for s in shapes]
-        out = part(*given)
-        return 0, None if out is None else out.shape
+        return 0, _shape(part, *shapes)
 
     outline = copy.deepcopy(network).to("meta").eval()
     try:
-        with torch.no_grad():
-            stem = passed(outline.stem, torch.Size((1, *image)))[1]
-            _through_row(outline.units, stem, passed, "units")
+        stem = _shape(outline.stem, torch.Size((1, *image)))
+        _through_row(outline.units, stem, passed, "units")
     except UsageError:
         raise
     except Exception:
         return
+
+
+@torch.no_grad()
+def _shape(part: nn.Module, *shapes: Shape) -> Shape:
+    """Of what the part, on the meta device, gives for tensors of these shapes."""
+    out = part(*(None if s is None else torch.empty(s, device="meta") for s in shapes))
+    return None if out is None else out.shape
 
 
 def _through_row(row: Row, shape: Shape, passed: Pass, name: str) -> tuple[int, Shape]:

@@ -6,27 +6,25 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..parts.arrangements import PREACT
+from ..parts.branches import Layer
 from ..parts.heads import linear_head
 from ..parts.merges import Concat
 from ..parts.stems import cifar_stem, imagenet_stem
 from ..units import ResidualNetwork, ResidualUnit
+from .stages import units_of_stage
 
 DenseLayer = Callable[[int, int], list[nn.Module]]  # (c_in, growth) -> the layers of F
 
 
 def dense_layer(c_in: int, growth: int) -> list[nn.Module]:
     """BN, ReLU, 3x3 convolution."""
-    return _convolved(c_in, growth, 3)
+    return Layer(c_in, growth, 3).arranged(PREACT.layer)
 
 
 def bottleneck_layer(c_in: int, growth: int) -> list[nn.Module]:
     """A 1x1 convolution to 4 x growth channels ahead of it (DenseNet-B)."""
-    return [*_convolved(c_in, 4 * growth, 1), *_convolved(4 * growth, growth, 3)]
-
-
-def _convolved(c_in: int, c_out: int, kernel: int) -> list[nn.Module]:
-    conv = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=False)
-    return [nn.BatchNorm2d(c_in), nn.ReLU(), conv]
+    layers = Layer(c_in, 4 * growth, 1), Layer(4 * growth, growth, 3)
+    return [module for layer in layers for module in layer.arranged(PREACT.layer)]
 
 
 def dropout_behind(layer: DenseLayer, rate: float) -> DenseLayer:
@@ -101,7 +99,8 @@ def shrink(share: float = 1, dropout: float = 0) -> Callable[[int], tuple[int, n
     def make(c_in: int) -> tuple[int, nn.Module]:
         c_out = int(share * c_in)
         dropped = [nn.Dropout(dropout)] if dropout else []
-        return c_out, nn.Sequential(*_convolved(c_in, c_out, 1), *dropped, nn.AvgPool2d(2))
+        convolution = Layer(c_in, c_out, 1).arranged(PREACT.layer)
+        return c_out, nn.Sequential(*convolution, *dropped, nn.AvgPool2d(2))
 
     return make
 
@@ -116,7 +115,7 @@ def cifar_densenet(
     augmented. UsageError: a depth that has no whole number of units.
     """
     layer = dropout_behind(dense_layer, dropout) if dropout else dense_layer
-    blocks = _blocks(depth, 1)
+    blocks = [units_of_stage(depth, 1, 4, "a DenseNet", (40, 100))] * 3
     return densenet(
         classes, cifar_stem(stem, PREACT), stem, blocks, growth, layer, shrink(1, dropout)
     )
@@ -127,17 +126,9 @@ def cifar_densenet_bc(
 ) -> ResidualNetwork:
     """DenseNet-BC: bottleneck layers and compression, depth 6n+4. (N, 3, 32, 32) -> (N, K)."""
     layer = dropout_behind(bottleneck_layer, dropout) if dropout else bottleneck_layer
-    stem, blocks = cifar_stem(2 * growth, PREACT), _blocks(depth, 2)
+    blocks = [units_of_stage(depth, 2, 4, "a DenseNet-BC", (100, 190, 250))] * 3
+    stem = cifar_stem(2 * growth, PREACT)
     return densenet(classes, stem, 2 * growth, blocks, growth, layer, shrink(share, dropout))
-
-
-def _blocks(depth: int, layers: int) -> list[int]:
-    n, rest = divmod(depth - 4, 3 * layers)
-    if rest or n < 1:
-        first = ", ".join(str(3 * layers * n + 4) for n in (1, 2, 6))
-        rule = f"a DenseNet with {layers} layers in a unit has depth {3 * layers}n+4 ({first})"
-        raise UsageError(f"{rule}, not {depth}")
-    return [n] * 3
 
 
 IMAGENET_BLOCKS: dict[int, tuple[int, Sequence[int]]] = {  # growth, units

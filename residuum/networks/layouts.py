@@ -52,7 +52,7 @@ class Layout:
             if kind is not self.merge or isinstance(unit.branch, Row):
                 raise UsageError(f"units.{number} is {_word(unit)}")
         found = {here: there for there, here in self.rule(network)}
-        ours = [name for name, _ in weighted(network, "")]
+        ours = [name for name, _ in holders(network, "")]
         for name in ours:
             if name not in found:
                 raise UsageError(f"{name} has no name there")
@@ -61,7 +61,7 @@ class Layout:
         return found
 
 
-def weighted(module: nn.Module, name: str) -> list[Named]:
+def holders(module: nn.Module, name: str) -> list[Named]:
     """The modules inside that hold tensors themselves, in the order of the signal."""
     parts = ((f"{name}.{inner}".strip("."), part) for inner, part in module.named_modules())
     return [(where, part) for where, part in parts if part._parameters or part._buffers]
@@ -94,7 +94,7 @@ class Standing(NamedTuple):
         return [
             found
             for word in words
-            for found in weighted(getattr(self.unit, word), f"{self.name}.{word}")
+            for found in holders(getattr(self.unit, word), f"{self.name}.{word}")
         ]
 
 
@@ -122,27 +122,27 @@ def _reshapes(convolutions: list[nn.Conv2d]) -> bool:
 
 def resnet(network: ResidualNetwork) -> Iterator[Pair]:
     """torchvision's, also of ResNeXt and wide ResNets, and timm's of these."""
-    yield from inline("conv1 bn1", weighted(network.stem, "stem"))
+    yield from inline("conv1 bn1", holders(network.stem, "stem"))
     for at in standing(network):
         here = f"layer{at.stage + 1}.{at.block}"
         yield from numbered(here, at.road("before", "branch"), "conv", "bn")
         yield from inline(f"{here}.downsample.0 {here}.downsample.1", at.road("shortcut"))
-    yield from inline("fc", weighted(network.head, "head"))
+    yield from inline("fc", holders(network.head, "head"))
 
 
 def resnetv2(network: ResidualNetwork) -> Iterator[Pair]:
     """timm's of pre-activation networks."""
-    yield from inline("stem.conv", weighted(network.stem, "stem"))
+    yield from inline("stem.conv", holders(network.stem, "stem"))
     for at in standing(network):
         here = f"stages.{at.stage}.blocks.{at.block}"
         yield from numbered(here, at.road("before", "branch"), "conv", "norm")
         yield from inline(f"{here}.downsample.conv", at.road("shortcut"))
-    yield from inline("norm head.fc", weighted(network.head, "head"))
+    yield from inline("norm head.fc", holders(network.head, "head"))
 
 
 def densenet(network: ResidualNetwork) -> Iterator[Pair]:
     """torchvision's and timm's. A transition stands in `after` of its block's last unit."""
-    yield from inline("features.conv0 features.norm0", weighted(network.stem, "stem"))
+    yield from inline("features.conv0 features.norm0", holders(network.stem, "stem"))
     block = layer = 1
     for at in standing(network):
         here = f"features.denseblock{block}.denselayer{layer}"
@@ -152,7 +152,7 @@ def densenet(network: ResidualNetwork) -> Iterator[Pair]:
             there = f"features.transition{block}"
             yield from inline(f"{there}.norm {there}.conv", transition)
             block, layer = block + 1, 1
-    yield from inline("features.norm5 classifier", weighted(network.head, "head"))
+    yield from inline("features.norm5 classifier", holders(network.head, "head"))
 
 
 def vgg(network: ResidualNetwork) -> Iterator[Pair]:
@@ -178,7 +178,7 @@ def lua(network: ResidualNetwork, linear: str = "") -> Iterator[Pair]:
     shortcut, the sum, [a ReLU]. `linear`: what the linear layer's name ends with.
     """
     stem, stages = len(list(network.stem.children())), 0
-    for name, _ in weighted(network.stem, ""):
+    for name, _ in holders(network.stem, ""):
         yield name, f"stem.{name}"
     for at in standing(network):
         here, stages = f"{stem + at.stage}.{at.block}", at.stage + 1
@@ -187,7 +187,7 @@ def lua(network: ResidualNetwork, linear: str = "") -> Iterator[Pair]:
         for road, place in there.items():
             for name, _ in at.road(road):
                 yield name.replace(f"{at.name}.{road}", place), name
-    for name, part in weighted(network.head, ""):
+    for name, part in holders(network.head, ""):
         last = linear if isinstance(part, nn.Linear) else ""
         yield f"{stem + stages + int(name)}{last}", f"head.{name}"
 

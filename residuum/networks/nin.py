@@ -24,7 +24,7 @@ def dsn(classes: int, size: int = 32) -> ResidualNetwork:
     """Deeply supervised: NIN with max-pools and a companion on each of its larger convolutions.
 
     (N, 3, size, size) -> (N, K). A companion is a linear classifier of the whole map, ahead of the
-    ReLU; it acts in training alone (parts/companions.py). UsageError: a size that does not halve
+    ReLU; it acts in training alone (`Companion`). UsageError: a size that does not halve
     twice.
     """
     if size % 4:

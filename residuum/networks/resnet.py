@@ -8,7 +8,16 @@ from ..parts.heads import linear_head
 from ..parts.shortcuts import option_b
 from ..parts.stems import cifar_stem, imagenet_stem
 from ..units import ResidualNetwork
-from .stages import Rows, Stage, UnitMaker, flat, places, residual, share_after_activated_stem
+from .stages import (
+    Rows,
+    Stage,
+    UnitMaker,
+    flat,
+    places,
+    residual,
+    share_after_activated_stem,
+    units_of_stage,
+)
 
 
 def cifar_stages(depth: int, block: Block = basic, width: int = 16) -> list[Stage]:
@@ -17,12 +26,9 @@ def cifar_stages(depth: int, block: Block = basic, width: int = 16) -> list[Stag
     `width`: that of the first stage.
     """
     layers = len(block(width, width, 1))
-    n, rest = divmod(depth - 2, 3 * layers)
-    if rest or n < 1:
-        known = {2: " (20, 32, 44, 56, 110, 1202)", 3: " (29, 164, 1001)"}.get(layers, "")
-        rule = f"a CIFAR ResNet with {layers} layers in a unit has depth {3 * layers}n+2{known}"
-        raise UsageError(f"{rule}, not {depth}")
-    return three_stages(n, width)
+    known = {2: (20, 32, 44, 56, 110, 1202), 3: (29, 164, 1001)}.get(layers, ())
+    kind = f"a CIFAR ResNet with {layers} layers in a unit"
+    return three_stages(units_of_stage(depth, layers, 2, kind, known), width)
 
 
 def three_stages(units: int, width: int) -> list[Stage]:

@@ -26,6 +26,20 @@ class Stage(NamedTuple):
     stride: int
 
 
+def units_of_stage(
+    depth: int, layers: int, besides: int, kind: str, known: Sequence[int] = ()
+) -> int:
+    """n, where three stages of n units with so many layers each, and `besides`, make the depth.
+
+    UsageError: no whole number of units; `kind` ("a wide ResNet") and `known` depths tell which.
+    """
+    n, rest = divmod(depth - besides, 3 * layers)
+    if rest or n < 1:
+        such = f" ({', '.join(map(str, known))})" if known else ""
+        raise UsageError(f"{kind} has depth {3 * layers}n+{besides}{such}, not {depth}")
+    return n
+
+
 class Place(NamedTuple):
     """Where a unit stands. Everything is counted from 0.
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..errors import UsageError
 from ..parts.arrangements import RELU_BEFORE_ADD, Arrangement
 from ..parts.branches import Layer, basic
 from ..parts.shortcuts import option_a
 from ..parts.wrappers import Weighted
 from ..units import ResidualNetwork, ResidualUnit
 from .resnet import cifar_network, three_stages
-from .stages import Place, Rows, UnitMaker, residual, wrapped
+from .stages import Place, Rows, UnitMaker, residual, units_of_stage, wrapped
 
 
 def weighted(arrangement: Arrangement = RELU_BEFORE_ADD) -> UnitMaker:
@@ -50,8 +49,5 @@ def weighted_resnet(
     `rows`: how the stages widen; `widening()` by default.
     UsageError: a depth that has no whole number of units.
     """
-    n, rest = divmod(depth - 4, 6)
-    if rest or n < 1:
-        raise UsageError(f"a weighted ResNet has depth 6n+4 (118, 1192), not {depth}")
-    stages = three_stages(n, 16)
+    stages = three_stages(units_of_stage(depth, 2, 4, "a weighted ResNet", (118, 1192)), 16)
     return cifar_network(16, stages, classes, maker or weighted(), rows or widening())

@@ -56,12 +56,11 @@ def weights_as(network: ResidualNetwork, library: str) -> dict[str, Tensor]:
     UsageError: the library has no names for such a network.
     """
     layout, state = layout_of(network, library), network.state_dict()
-    found = {theirs: state[ours] for ours, theirs in tensor_names(network, layout).items()}
-    linear = {f"{name}.weight" for name, m in network.named_modules() if isinstance(m, nn.Linear)}
     if not layout.flat_head:
-        for ours, theirs in tensor_names(network, layout).items():
-            found[theirs] = found[theirs][..., None, None] if ours in linear else found[theirs]
-    return found
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Linear):
+                state[f"{name}.weight"] = module.weight.detach()[..., None, None]
+    return {theirs: state[ours] for ours, theirs in tensor_names(network, layout).items()}
 
 
 def tensor_names(network: ResidualNetwork, layout: Layout) -> dict[str, str]:
@@ -99,10 +98,8 @@ def _require_fit(
     network: nn.Module, given: Mapping[str, Tensor], names: Mapping[str, str], where: str
 ) -> None:
     """CheckpointError: names missing or left over, another shape or type."""
-    missing, extra = (
-        sorted(set(names.values()) - given.keys()),
-        sorted(given.keys() - names.values()),
-    )
+    missing = sorted(set(names.values()) - given.keys())
+    extra = sorted(given.keys() - names.values())
     if missing or extra:
         changed = _some(" lacks", missing) + _some(" has besides", extra)
         raise CheckpointError(f"{where}: another network{changed}")

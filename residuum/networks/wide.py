@@ -8,7 +8,7 @@ from ..parts.branches import basic
 from ..parts.shortcuts import option_b_bare
 from ..units import ResidualNetwork
 from .resnet import cifar_network, three_stages
-from .stages import Rows, UnitMaker, flat, residual, share_projections
+from .stages import Rows, UnitMaker, flat, residual, share_projections, units_of_stage
 
 # the paper's units: pre-activation, projections of the activated signal, nothing else shared
 wide = partial(
@@ -33,9 +33,7 @@ def wide_resnet(
     `maker`: of its units; `wide()` by default, `wide(arrangement=dropping_out(0.3))` drops out.
     UsageError: a depth that has no whole number of units, a factor below 1.
     """
-    n, rest = divmod(depth - 4, 6)
-    if rest or n < 1:
-        raise UsageError(f"a wide ResNet has depth 6n+4 (16, 22, 28, 40, 58), not {depth}")
+    n = units_of_stage(depth, 2, 4, "a wide ResNet", (16, 22, 28, 40, 58))
     if factor < 1:
         raise UsageError(f"a wide ResNet is at least 1 time as wide, not {factor}")
     return cifar_network(16, three_stages(n, 16 * factor), classes, maker or wide(), rows)

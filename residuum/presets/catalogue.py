@@ -95,7 +95,7 @@ def preset(
     `seed`: the weights are a function of it; None draws from torch's global generator.
     `shortcut`: "A", "A-avg", "B", "B-bare" or "C", where the network has one.
     `arrangement`: "original", "bn_after_add", "relu_before_add", "relu_preact" or "preact".
-    `size`: pixels of an image, where the network must know it (VGG).
+    `size`: pixels of an image, where the network must know it (VGG, DSN, linear layers).
 
     UsageError: unknown name, option or value (with the nearest valid one); fewer than 2 classes.
     ResourceError: weights larger than this machine's memory.

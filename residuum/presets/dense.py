@@ -6,13 +6,12 @@ from ..networks.densenet import cifar_densenet, cifar_densenet_bc, imagenet_dens
 from ..parts.init import HE_FAN_OUT
 from .family import Preset
 from .published import Published
-from .residual import c10, c100, top1
+from .residual import c10, c100, svhn, top1
 
 HUANG17 = "Huang et al. 2017, Densely Connected Convolutional Networks"
 T2 = HUANG17 + ", table 2"
 RELEASED = "liuzhuang13/DenseNet, released models"
 BARE = "not augmented, dropout 0.2"
-svhn = partial(Published, "SVHN")
 STEM = "the paper's stem of 16 channels; the released code always has 2 x growth"
 
 

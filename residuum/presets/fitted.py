@@ -4,8 +4,8 @@ from ..networks.fitresnet import fitresnet, fitted
 from ..parts.init import HE_FAN_IN
 from .family import Preset
 from .residual import c10, c100
+from .stacks import MISHKIN16
 
-MISHKIN16 = "Mishkin and Matas 2016, All You Need Is a Good Init"
 QUOTED = "He et al. 2016, Identity Mappings, table 5"
 
 ROWS = (

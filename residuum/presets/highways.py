@@ -8,8 +8,8 @@ from .family import Preset
 from .published import Published
 from .residual import c10, c100
 
-SRIVASTAVA = "Srivastava et al. 2015, Highway Networks"
-T1 = SRIVASTAVA + ", table 1"
+SRIVASTAVA15 = "Srivastava et al. 2015, Highway Networks"
+T1 = SRIVASTAVA15 + ", table 1"
 LATER = "Srivastava et al. 2015, Training Very Deep Networks"
 SUBSET = "trained on 40,000 of the 50,000 images"
 WIDTHS = "widths fitted to the parameters told, {}; interpretation"
@@ -31,11 +31,11 @@ def convolutional(
 ) -> Preset:  # fmt: skip
     network = partial(highway, widths=widths, counts=counts)
     return Preset(
-        name, depth, SRIVASTAVA, network, None, start, recipe, published, note, options=(),
+        name, depth, SRIVASTAVA15, network, None, start, recipe, published, note, options=(),
     )  # fmt: skip
 
 
-FIG1 = SRIVASTAVA + ", fig. 1"
+FIG1 = SRIVASTAVA15 + ", fig. 1"
 FLAT = (
     "{} on grey images, by default 28x28 as MNIST; the depth told leaves out the classifier. "
     "fig. 1 shows curves only; no recipe is here"

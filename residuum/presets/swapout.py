@@ -15,9 +15,9 @@ NOTE = (
     "interpretation: the stem as wide as the first stage, option A, both roads kept with "
     "1 - 0.5 (l-1)/(L-1)"
 )
-LINEAR = linear_from_one(0.5)
+KEPT = linear_from_one(0.5)
 MAKERS = {
-    version: changed(maker, partial(swap_out, around=LINEAR, through=LINEAR))
+    version: changed(maker, partial(swap_out, around=KEPT, through=KEPT))
     for version, maker in (("v1", BASIC), ("v2", PRE_BASIC))
 }
 

@@ -20,9 +20,8 @@ def wrresnet(depth: int, *published: Published, dropout: bool = False, note: str
     name = f"wrresnet{depth}" + ("-dropout" if dropout else "")
     maker = partial(weighted, DROPPING) if dropout else weighted
     network, said = partial(weighted_resnet, depth), f"{WIDENING}; {note}".removesuffix("; ")
-    recipe, none = "he-cifar", ()
     return Preset(
-        name, depth, SHEN16, network, maker, HE_FAN_IN, recipe, published, said, options=none
+        name, depth, SHEN16, network, maker, HE_FAN_IN, "he-cifar", published, said, options=()
     )
 
 

@@ -23,7 +23,7 @@ from ..errors import CheckpointError, NumericError, UsageError
 from ..machine import Machine
 from ..networks.fingerprint import digest
 from ..networks.weights import load_weights
-from ..reader import Count, Positive, check, expect, plain, read
+from ..reader import Count, check, expect, plain, read
 from ..storage import Entry, Lock, make_folder, read_tensors, remove, write_json, write_tensors
 from ..task import Exponential
 from ..units import ResidualNetwork
@@ -45,13 +45,12 @@ class Boosting:
     """When a block is trained enough.
 
     After every `look` batches it is, where it has gained more than `least` (gamma^2, see `Votes`);
-    after the recipe's length in any case. Gradients are clamped to +-`clamp`. The defaults are the
-    published code's on CIFAR-10, where a block always gets its 10,000 batches.
+    after the recipe's length in any case. The defaults are the published code's on CIFAR-10, where
+    a block always gets its 10,000 batches.
     """
 
     look: Count = 10_000
     least: float = -1e-4
-    clamp: Positive = 0.1
 
     def __post_init__(self) -> None:
         check(self, "boosting", UsageError)
@@ -106,7 +105,8 @@ def boost(
     learn too, and are learned again when their turn comes. Minimised is the exponential loss of the
     logits, which is the paper's objective: its weights D cancel the answers of the block before.
 
-    `recipe`: of a block: its length, optimiser (anew for each), rate, batches, augmentation, seed.
+    `recipe`: of a block: its length, optimiser (anew for each), rate, limits, batches,
+    augmentation, seed. The published code's is "boost-cifar".
 
     UsageError: a recipe with a scheme or smoothing, several processes, a folder of something else.
     LockedError, NumericError.
@@ -156,8 +156,6 @@ class _Work:
         recipe = replace(self.recipe, seed=derived_seed(self.recipe.seed, "block", number))
         team, scheme = Team(device=self.machine.device), Plain(Exponential())
         trainer = Trainer(part, self.data, recipe, self.machine, team, scheme)
-        clamp = self.boosting.clamp
-        handles = [p.register_hook(lambda g: g.clamp(-clamp, clamp)) for p in part.parameters()]
         try:
             while True:
                 most = min(trainer.step + self.boosting.look, trainer.total_steps)
@@ -168,8 +166,6 @@ class _Work:
                 if trainer.step == trainer.total_steps or gain > self.boosting.least:
                     break
         finally:
-            for handle in handles:
-                handle.remove()
             trainer.leave()
         error = (votes.answers.argmax(1) != labels).double().mean().item()
         test = trainer.evaluate().error

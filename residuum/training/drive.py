@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint
 from .distributed import Team
 from .evaluation import Row
 from .loop import Trainer
-from .precise import settle
+from .precise import take_statistics
 from .schemes import Plain
 from .schemes.named import Named
 from .signals import caught
@@ -53,7 +53,7 @@ def drive(trainer: Trainer, save: Callable[[Checkpoint], None], title: str) -> N
                     raise _explosion(trainer, f"{title}: the loss")
                 shown = f"loss {loss:.3f}"
             if epoch_ends:
-                settle(trainer)
+                take_statistics(trainer)
                 row = trainer.close_epoch()
                 if not math.isfinite(row.test_loss):
                     raise _explosion(trainer, f"{title}: the test loss")

@@ -55,7 +55,7 @@ def require_statistics(
         raise UsageError("precise statistics: this network has no batch normalisation")
 
 
-def settle(trainer: "Trainer") -> None:
+def take_statistics(trainer: "Trainer") -> None:
     """At the end of a run whose recipe asks for it, ahead of the last test."""
     images, seed = trainer.recipe.precise_statistics, trainer.recipe.seed
     if images is not None and trainer.step == trainer.total_steps:

@@ -17,8 +17,8 @@ from ..views.notation import read
 from .requests import NetworkOptions, verb
 
 NO_UNITS = (
-    "torchvision builds this model, and its units are not known here yet: paths and lesions come "
-    "with the support of any model. info, train and eval take it"
+    "torchvision builds this model; commands know no units of it. In Python residuum.discover and "
+    "residuum.unravel find them; info, train and eval take it"
 )
 
 

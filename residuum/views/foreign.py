@@ -15,7 +15,7 @@ from .edits import Replacement, replace
 from .own import MemoryView, NetworkView
 from .sums import Call, Place, Sum, answered
 from .unit import Unit
-from .view import Delete, Edit, Put, Series, View
+from .view import Delete, Edit, Put, Series, View, require_unit
 
 if TYPE_CHECKING:
     from .replay import Replay
@@ -72,9 +72,7 @@ class ForeignView:
             yield
 
     def unit(self, number: int) -> Unit:
-        if not 0 <= number < len(self.units):
-            last = len(self.units) - 1
-            raise UsageError(f"no unit {number}: this network has units 0 to {last}")
+        require_unit(number, len(self.units))
         return self.units[number]
 
     def sums(self, unit: Unit) -> tuple[Sum, ...]:

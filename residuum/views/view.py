@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -139,6 +141,12 @@ class UnitInfo:
     shape_out: tuple[int, ...] | None
     removable_parameters: int
     form: str = ""
+
+
+def require_unit(number: int, total: int) -> None:
+    """UsageError: a number that none of so many units has."""
+    if not 0 <= number < total:
+        raise UsageError(f"no unit {number}: this network has units 0 to {total - 1}")
 
 
 class Stages(Protocol):

@@ -1,7 +1,4 @@
-"""Stacked layers and their schemes: highway, DSN, FitNets, LSUV, ELU, All-CNN, boosting.
-
-Companion losses, hints, orthonormal starts and boosting are schemes; what follows is the rest.
-"""
+"""Stacked layers: highway, DSN, FitNets, LSUV, ELU, All-CNN; a block of BoostResNet."""
 
 from dataclasses import replace
 
@@ -10,6 +7,7 @@ from ..limits import Limits
 from ..optimisers import SGD, Adam, LayerFactor, RMSProp
 from ..recipe import Recipe
 from ..schedules import Piecewise, Steps
+from ..schemes import Companions, Lsuv
 
 BIASES = LayerFactor("biases", rate=2.0, decay=0.0)  # Caffe's custom
 WIDE_CROPS = Augmentation(pad=8)
@@ -49,7 +47,8 @@ DSN_CIFAR = Recipe(
     augmentation=WIDE_CROPS,
     normalisation="gcn",
     layers=(BIASES, LayerFactor("last", rate=0.1)),
-    restarts=(50_000, 170_000),
+    restarts=(170_000,),  # at 50,000 with the companions' end
+    scheme=Companions(50_000),
 )
 FITNET_CIFAR = Recipe(
     "fitnet-cifar",
@@ -77,6 +76,7 @@ LSUV_FITNET4 = Recipe(
     augmentation=WIDE_CROPS,
     normalisation="gcn-pixel-mean",
     layers=(LayerFactor("biases", decay=0.0),),
+    scheme=Lsuv(),
 )
 LSUV_FITNET4_RMSPROP = replace(
     LSUV_FITNET4,

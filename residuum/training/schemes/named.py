@@ -1,7 +1,4 @@
-"""Schemes that a recipe can name, as data: the base, and the list. Loads no torch.
-
-One scheme a file; torch loads inside its methods.
-"""
+"""Schemes that a recipe can name, as data: their base. Loads no torch but inside methods."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -55,8 +52,8 @@ class Named(msgspec.Struct, frozen=True, tag_field="kind"):
     def loss(
         self, network: "nn.Module", batch: "Batch", time: float
     ) -> "tuple[Tensor, Tensor | None]":
-        inputs, targets = batch
-        output = network(inputs)
-        return self.task.loss(output, targets), self.task.right(output, targets)
+        from .plain import Plain
+
+        return Plain(self.task).loss(network, batch, time)
 
     def settle(self, network: "nn.Module") -> None: ...
