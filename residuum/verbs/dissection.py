@@ -10,7 +10,6 @@ from ..anatomy.statistics import Rate
 from ..errors import UsageError
 from ..machine import Hardware
 from ..reader import Count
-from .catalogue import NO_UNITS
 from .evaluation import finished, loaded, prepared
 from .requests import Deletions, Source, verb
 
@@ -86,8 +85,9 @@ def lesion(
     With until_decided each on its own, on no more images than it takes to tell whether the error
     over all of them rises by more than a margin.
 
-    UsageError: units that are not there; an output folder that holds something else. Else what
-    `evaluate` raises.
+    Of a `tv:` model the units are found by a pass on two test images (`unravel`).
+    UsageError: units that are not there; a model that has none; an output folder that holds
+    something else. Else what `evaluate` raises.
 
     Parameters
     ----------
@@ -107,8 +107,10 @@ def lesion(
             raise UsageError(f"{why}: give --output or --until-decided")
         require_own_folder(Path(output))
     opened = finished(run)
-    if opened.network is not None and opened.network.preset.startswith("tv:"):
-        raise UsageError(f"{run}: {opened.network.preset}: {NO_UNITS}")
+    foreign = opened.network is not None and opened.network.preset.startswith("tv:")
+    if foreign and output is not None:
+        why = "a page shows the units of our own networks"
+        raise UsageError(f"{run}: {why}: leave --output out, --csv or --json gives the numbers")
     subject = open_subject(opened, loaded([opened], source), prepared(machine).device)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
@@ -120,11 +122,17 @@ def lesion(
 
 
 def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int | None) -> Lesions:
-    from ..anatomy import Examples
+    from ..anatomy import Examples, unravel
+    from ..presets.libraries import NO_UNITS
 
     early = deletions.until_decided
-    test = Examples(*subject.test(examples))
-    intact, found, spread = _deleted(subject.network, test, deletions)
+    images, labels = subject.test(examples)
+    test = Examples(images, labels)
+    device = next(subject.network.parameters()).device
+    network = unravel(subject.network, images[:2].to(device))
+    if not network.expression.parts:
+        raise UsageError(f"{name}: {NO_UNITS}")
+    intact, found, spread = _deleted(network, test, deletions)
     return Lesions(
         run=name,
         network=subject.name,
