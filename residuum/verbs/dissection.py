@@ -14,12 +14,11 @@ from .evaluation import finished, loaded, prepared
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..anatomy import Examples
     from ..anatomy.betting import DecidedDeletion
     from ..anatomy.measures import Deletion
     from ..experiments.subject import Subject
+    from ..views import View
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int
 
 
 def _deleted(
-    network: "nn.Module", test: "Examples", deletions: Deletions
+    network: "View", test: "Examples", deletions: Deletions
 ) -> tuple[Rate, Sequence[Any], Mapping[int, tuple[float, float, float]]]:
     """The intact error, the deletions asked for, and the spread of random ones."""
     from ..anatomy import delete, delete_each, delete_each_early, delete_random
