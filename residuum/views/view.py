@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -113,6 +115,20 @@ class Put:
 
 
 Edit = Keep | Delete | Put
+
+
+def require_edits(edits: Mapping[int, Edit], n: int) -> None:
+    """UsageError: what is no edit; a place or a unit that is not there, of n."""
+    for place, edit in edits.items():
+        if not isinstance(edit, Keep | Delete | Put):
+            raise UsageError(
+                f"unit {place}: an edit is Delete(), Put(unit) or Keep(), not {edit!r}"
+            )
+        for number in (place, edit.number if isinstance(edit, Put) else place):
+            if number not in range(n):
+                raise UsageError(f"no unit {number}: this network has units 0 to {n - 1}")
+
+
 KEEP, DELETE = Keep(), Delete()
 
 
