@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..anatomy.betting import DecidedDeletion
     from ..anatomy.measures import Deletion
     from ..experiments.subject import Subject
+    from ..training import Run
     from ..views import View
 
 
@@ -106,10 +107,8 @@ def lesion(
             raise UsageError(f"{why}: give --output or --until-decided")
         require_own_folder(Path(output))
     opened = finished(run)
-    foreign = opened.network is not None and opened.network.preset.startswith("tv:")
-    if foreign and output is not None:
-        why = "a page shows the units of our own networks"
-        raise UsageError(f"{run}: {why}: leave --output out, --csv or --json gives the numbers")
+    if output is not None:
+        _require_own_network(opened)
     subject = open_subject(opened, loaded([opened], source), prepared(machine).device)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
@@ -118,6 +117,12 @@ def lesion(
     if output is None:
         return lesions
     return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
+
+
+def _require_own_network(run: "Run") -> None:
+    if run.network is not None and run.network.preset.startswith("tv:"):
+        why = "a page shows the units of our own networks"
+        raise UsageError(f"{run.folder}: {why}: leave --output out, --csv gives the numbers")
 
 
 def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int | None) -> Lesions:
