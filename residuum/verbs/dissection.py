@@ -106,9 +106,7 @@ def lesion(
             why = "a page compares deletions on the same images"
             raise UsageError(f"{why}: give --output or --until-decided")
         require_own_folder(Path(output))
-    opened = finished(run)
-    if output is not None:
-        _require_own_network(opened)
+    opened = finished(run) if output is None else _of_own_network(finished(run))
     subject = open_subject(opened, loaded([opened], source), prepared(machine).device)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
@@ -119,10 +117,11 @@ def lesion(
     return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
 
 
-def _require_own_network(run: "Run") -> None:
+def _of_own_network(run: "Run") -> "Run":
     if run.network is not None and run.network.preset.startswith("tv:"):
         why = "a page shows the units of our own networks"
         raise UsageError(f"{run.folder}: {why}: leave --output out, --csv gives the numbers")
+    return run
 
 
 def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int | None) -> Lesions:
