@@ -356,6 +356,12 @@ def test_nests_have_a_polynomial():
     assert polynomial_text([5, {"roads": ["t|0", [2, "t|0"]]}]) == "(t+t^2)^5"
 
 
+def test_info_of_another_network_shows_no_published_errors():
+    assert residuum.info("resnet20").published
+    assert residuum.info("resnet20", classes=100).published
+    assert residuum.info("resnet20", shortcut="C").published == ()
+
+
 def test_info_says_what_the_index_says():
     """Looked up or worked out anew: the same."""
     from residuum.presets import describe

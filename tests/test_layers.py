@@ -14,6 +14,7 @@ from residuum.networks.densenet import (
     dense_layer,
     dropout_behind,
     imagenet_densenet,
+    shrink,
     window,
 )
 from residuum.networks.elu import ELU18, elu_network
@@ -26,7 +27,7 @@ from residuum.networks.stacks import Convolution, classified, max_pool, stack
 from residuum.parts.init import HIGHWAY, NORMAL, ORTHONORMAL, UNIFORM, XAVIER
 from residuum.parts.maxout import Maxout
 from residuum.parts.stems import flat_stem
-from residuum.parts.wrappers import Companion
+from residuum.parts.wrappers import Companion, Scaled
 from residuum.presets import preset
 
 
@@ -213,6 +214,9 @@ def test_networks_on_flat_images():
         (lambda: imagenet_densenet(120, 10), "121, 161, 169, 201"),
         (lambda: dsn(10, size=30), "do not divide by 4"),
         (lambda: highway(10, (8,), (0,)), "has a unit"),
+        (lambda: shrink(0), "above 0 and at most 1"),
+        (lambda: shrink(1.5), "above 0 and at most 1"),
+        (lambda: Scaled(None, float("nan")), "a finite number, not nan"),
         (lambda: highway_linear(10, 1), "depth 2 and more"),
         (lambda: mlp_resnet(10, 0), "at least one unit"),
         (lambda: flat_stem()(torch.zeros(1, 5, 4, 4)), "3 channels, not 5"),

@@ -12,8 +12,9 @@ from test_cli import call
 from torch import nn
 
 import residuum
+from residuum.data import load
 from residuum.errors import CheckpointError, UsageError
-from residuum.experiments.subject import rebuild
+from residuum.experiments.subject import open_subject, rebuild
 from residuum.presets import build, describe_model, libraries
 from residuum.presets.index import listed
 from residuum.training import Run
@@ -112,11 +113,29 @@ def test_torchvisions_models_train_resume_and_evaluate(capsys, runs, tmp_path):
     assert (code, "holds a run of something else" in err) == (2, True)
 
 
+def test_units_of_torchvisions_models_are_found(capsys, tmp_path):
+    found = json.loads(call(capsys, "paths", "tv:resnet18", "--delete", 1, "--json")[1])
+    assert (found["units"], found["total"], found["counts"][1]) == (8, "256", "8")
+    run = tmp_path / "resnet"
+    residuum.train("tv:resnet18", output=run, **QUICK)
+    lesions = json.loads(call(capsys, "lesion", run, "--units", 5, "--json")[1])
+    network = rebuild(Run.open(run))
+    for parameter in network.layer3[1].bn2.parameters():  # unit 5's branch, by hand
+        nn.init.zeros_(parameter)
+    subject = open_subject(Run.open(run), load("digits"))
+    images, labels = subject.test()
+    with torch.no_grad():
+        wrong = (network(images).argmax(1) != labels).float().mean().item()
+    assert lesions["lesions"][0]["error"] == pytest.approx(wrong)
+
+
 @pytest.mark.parametrize(
     ("message", "arguments"),
     [
-        ("residuum.unravel find them", ["lesion", "tv"]),
-        ("residuum.unravel find them", ["paths", "tv:alexnet"]),
+        ("no residual units", ["lesion", "tv"]),
+        ("no residual units", ["paths", "tv:alexnet"]),
+        ("no option 'shortcut'", ["paths", "tv:resnet18", "--shortcut", "B"]),
+        ("leave --output out", ["lesion", "tv", "--output", "page"]),
         ("Did you mean 'alexnet'", ["info", "tv:alexnt"]),
         ("Did you mean 'alexnet'", ["train", "tv:alexnt"]),
         ("no option 'shortcut'", ["info", "tv:alexnet", "--shortcut", "B"]),

@@ -234,6 +234,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(tmp_path):
         (state | {"bn1.running_var": -torch.ones(64)}, "bn1.running_var holds negative"),
         (small(Bottleneck).state_dict(), "another network"),
         (preset("resnet20").state_dict(), "another network"),
+        ([*state.items()], "not a state dict or a file's name, list"),
         ({"state_dict": state}, "state_dict is a OrderedDict, not a tensor"),
     ]
     for source, message in wrong:

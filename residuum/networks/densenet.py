@@ -94,7 +94,10 @@ def shrink(share: float = 1, dropout: float = 0) -> Callable[[int], tuple[int, n
     """BN, ReLU, 1x1 convolution to `share` of the channels (theta), dropout, 2x2 average pool.
 
     The transition of Huang et al. 2017, sec. 3; share 0.5 in DenseNet-BC, 1 in the original.
+    UsageError: a share that is not above 0 and at most 1.
     """
+    if not 0 < share <= 1:
+        raise UsageError(f"shrink: a share is above 0 and at most 1, not {share}")
 
     def make(c_in: int) -> tuple[int, nn.Module]:
         c_out = int(share * c_in)

@@ -152,7 +152,7 @@ class FractalNetwork(ResidualNetwork):
         chains = [chain for unit in self.units for chain in joins(unit)]
         roads = [len(chain) + 1 for chain in chains]
         if column is not None:
-            if not 0 <= column < self.columns:
+            if column not in range(self.columns):
                 last = self.columns - 1
                 raise UsageError(f"no column {column}: this network has columns 0 to {last}")
             alive = [_one(torch.tensor([column - (self.columns - n)]), n) for n in roads]

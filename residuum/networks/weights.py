@@ -32,6 +32,10 @@ def load_weights(network: nn.Module, source: Source, where: str = "") -> str:
     if isinstance(source, str | Path):
         where, source = where or str(source), read_tensors(Path(source)).tensors
     where = where or "weights"
+    if not isinstance(source, Mapping):
+        raise CheckpointError(
+            f"{where}: not a state dict or a file's name, {type(source).__name__}"
+        )
     given = {re.sub(r"module\.|_orig_mod\.", "", name): tensor for name, tensor in source.items()}
     for name, tensor in given.items():
         if not isinstance(tensor, Tensor):

@@ -4,6 +4,7 @@ A wrapper stands round a branch or a shortcut, `ResidualUnit(Dropped(branch, 0.8
 Shapes are those of the road.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, Protocol, runtime_checkable
@@ -42,10 +43,12 @@ class Drawn(Wrapper):
 
 
 class Scaled(Wrapper):
-    """factor * road(x): constant scaling (He et al. 2016, table 1)."""
+    """factor * road(x): constant scaling (He et al. 2016, table 1). UsageError: not finite."""
 
     def __init__(self, road: nn.Module | None, factor: float):
         super().__init__(road)
+        if not math.isfinite(factor):
+            raise UsageError(f"scaled: a factor is a finite number, not {factor}")
         self.factor = factor
 
     def forward(self, x: Tensor) -> Road:

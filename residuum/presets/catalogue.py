@@ -133,12 +133,16 @@ def preset_cost(
 
 
 def describe(name: str, classes: int | None = None, **options: Any) -> Listed:
-    """What the index says of a preset, worked out anew: for other depths, classes and options."""
+    """What the index says of a preset, worked out anew: for other depths, classes and options.
+
+    With options there are no published errors: those are of the network as its paper has it.
+    """
     row = find(name)
     outline, size = _outline(row, classes, options), options.get("size", row.size)
-    alike = ("name", "family", "depth", "initialisation", "recipe", "source", "published", "note")
+    alike = ("name", "family", "depth", "initialisation", "recipe", "source", "note")
     return Listed(
         **asdict(cost(outline, size)) | {field: getattr(row, field) for field in alike},
+        published=() if options else row.published,
         size=size,
         classes=row.classes if classes is None else classes,
         expression=write(express(outline.units)),

@@ -1,7 +1,7 @@
 """Models that torchvision and timm build: `tv:alexnet` to train, a preset's counterpart to compare.
 
 A `tv:` model is torchvision's own code with initial weights that follow from a seed. Nothing is
-claimed of it: no units, no paths, no published errors.
+claimed of it: no published errors; its units are those that discovery finds.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..errors import UsageError, nearest
 from ..networks.fingerprint import digest
 from ..reader import Seed, require
+from ..views import Units, discover
 from .catalogue import preset
 from .family import Classes
 from .index import Listed
@@ -24,6 +25,7 @@ PREFIX = "tv:"
 # heads that only help training, which would make of the output a tuple
 HELPED, WITHOUT = ("googlenet", "inception_v3"), {"aux_logits": False, "init_weights": True}
 INITIALISATION = "torchvision's own"
+NO_UNITS = "no residual units are found in this model, so there are no branches to delete or count"
 
 
 def build(name: str, classes: int, seed: int | None = None, **options: Any) -> nn.Module:
@@ -81,11 +83,8 @@ def describe_model(name: str, classes: int | None = None) -> Listed:
 
     `depth` is 0 where it cannot be counted: see `longest_way`.
     """
-    with torch.device("meta"):
-        network = model(name, 1000 if classes is None else classes).eval()
+    network, size = _outline(name, 1000 if classes is None else classes)
     short = name.removeprefix(PREFIX)
-    weights = next(iter(_library("torchvision.models").get_model_weights(short)))
-    size = getattr(network, "image_size", weights.transforms.keywords.get("crop_size", 224))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.empty(1, 3, size, size, device="meta"))
     return Listed(
@@ -105,6 +104,28 @@ def describe_model(name: str, classes: int | None = None) -> Listed:
         note="without its auxiliary heads" if short in HELPED else "",
         structure=digest(network),
     )
+
+
+def model_units(name: str) -> Units:
+    """The residual units of a `tv:` model, found without weights (`views.discover`).
+
+    UsageError: see `model`; it has none.
+    """
+    network, size = _outline(name, 1000)
+    with torch.device("meta"):
+        units = discover(network, torch.empty(2, 3, size, size))
+    if not units:
+        raise UsageError(f"{name}: {NO_UNITS}")
+    return units
+
+
+def _outline(name: str, classes: int) -> tuple[nn.Module, int]:
+    """The model without weights in memory, and the pixels of the images that it is made for."""
+    with torch.device("meta"):
+        network = model(name, classes).eval()
+    weights = next(iter(_library("torchvision.models").get_model_weights(name[len(PREFIX) :])))
+    size = weights.transforms.keywords.get("crop_size", 224)
+    return network, getattr(network, "image_size", size)
 
 
 def longest_way(network: nn.Module) -> int | None:

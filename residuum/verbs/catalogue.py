@@ -14,12 +14,8 @@ from ..presets.index import Listed, listed
 from ..presets.published import Published
 from ..reader import Count, Whole
 from ..views.notation import read
+from ..views.view import Series
 from .requests import NetworkOptions, verb
-
-NO_UNITS = (
-    "torchvision builds this model; commands know no units of it. In Python residuum.discover and "
-    "residuum.unravel find them; info, train and eval take it"
-)
 
 
 @dataclass(frozen=True)
@@ -212,12 +208,14 @@ def paths(
 ) -> PathCount:
     """Count the paths of a preset, exactly.
 
-    UsageError: an unknown preset, option or value; more deletions than units; an empty range.
+    UsageError: an unknown preset, option or value; more deletions than units; an empty range; a
+    model without residual units.
 
     Parameters
     ----------
     preset
-        A name of `residuum ls`, or another depth of its family.
+        A name of `residuum ls`, another depth of its family, or tv:NAME, whose units are found by
+        one pass without weights.
     delete
         Also the fraction of the paths of every length left after deleting this many units (eq. 8).
     between
@@ -226,9 +224,7 @@ def paths(
     if between is not None and between[0] > between[1]:
         first, last = between
         raise UsageError(f"between: the first length, {first}, is above the last, {last}")
-    if preset.startswith("tv:"):
-        raise UsageError(f"{preset}: {NO_UNITS}")
-    expression = read(_described(preset, None, network).expression)
+    expression = _expression(preset, network)
     found = count_paths(expression)
     left = None
     if delete is not None:
@@ -245,3 +241,13 @@ def paths(
         deleted=delete,
         remaining=left,
     )
+
+
+def _expression(preset: str, network: NetworkOptions) -> Series:
+    if not preset.startswith("tv:"):
+        return read(_described(preset, None, network).expression)
+    from ..presets import model_units
+
+    if network.given():
+        return _described(preset, None, network).expression  # refused there
+    return model_units(preset).expression

@@ -10,17 +10,16 @@ from ..anatomy.statistics import Rate
 from ..errors import UsageError
 from ..machine import Hardware
 from ..reader import Count
-from .catalogue import NO_UNITS
 from .evaluation import finished, loaded, prepared
 from .requests import Deletions, Source, verb
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..anatomy import Examples
     from ..anatomy.betting import DecidedDeletion
     from ..anatomy.measures import Deletion
     from ..experiments.subject import Subject
+    from ..training import Run
+    from ..views import View
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,9 @@ def lesion(
     With until_decided each on its own, on no more images than it takes to tell whether the error
     over all of them rises by more than a margin.
 
-    UsageError: units that are not there; an output folder that holds something else. Else what
-    `evaluate` raises.
+    Of a `tv:` model the units are found by a pass on two test images (`unravel`).
+    UsageError: units that are not there; a model that has none; an output folder that holds
+    something else. Else what `evaluate` raises.
 
     Parameters
     ----------
@@ -106,9 +106,7 @@ def lesion(
             why = "a page compares deletions on the same images"
             raise UsageError(f"{why}: give --output or --until-decided")
         require_own_folder(Path(output))
-    opened = finished(run)
-    if opened.network is not None and opened.network.preset.startswith("tv:"):
-        raise UsageError(f"{run}: {opened.network.preset}: {NO_UNITS}")
+    opened = finished(run) if output is None else _of_own_network(finished(run))
     subject = open_subject(opened, loaded([opened], source), prepared(machine).device)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
@@ -119,12 +117,25 @@ def lesion(
     return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
 
 
+def _of_own_network(run: "Run") -> "Run":
+    if run.network is not None and run.network.preset.startswith("tv:"):
+        why = "a page shows the units of our own networks"
+        raise UsageError(f"{run.folder}: {why}: leave --output out, --csv gives the numbers")
+    return run
+
+
 def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int | None) -> Lesions:
-    from ..anatomy import Examples
+    from ..anatomy import Examples, unravel
+    from ..presets.libraries import NO_UNITS
 
     early = deletions.until_decided
-    test = Examples(*subject.test(examples))
-    intact, found, spread = _deleted(subject.network, test, deletions)
+    images, labels = subject.test(examples)
+    test = Examples(images, labels)
+    device = next(subject.network.parameters()).device
+    network = unravel(subject.network, images[:2].to(device))
+    if not network.expression.parts:
+        raise UsageError(f"{name}: {NO_UNITS}")
+    intact, found, spread = _deleted(network, test, deletions)
     return Lesions(
         run=name,
         network=subject.name,
@@ -139,7 +150,7 @@ def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int
 
 
 def _deleted(
-    network: "nn.Module", test: "Examples", deletions: Deletions
+    network: "View", test: "Examples", deletions: Deletions
 ) -> tuple[Rate, Sequence[Any], Mapping[int, tuple[float, float, float]]]:
     """The intact error, the deletions asked for, and the spread of random ones."""
     from ..anatomy import delete, delete_each, delete_each_early, delete_random

@@ -58,7 +58,7 @@ class NetworkOptions:
     arrangement: str | None = None
     """original, bn_after_add, relu_before_add, relu_preact or preact."""
     size: Pixels | None = None
-    """Pixels of an image (VGG)."""
+    """Pixels of an image (where linear layers read the whole image: vgg15, dsn, ...)."""
 
     def given(self) -> dict[str, str | int]:
         """Those that are not left to the network."""

@@ -15,7 +15,7 @@ from .edits import Replacement, replace
 from .own import MemoryView, NetworkView
 from .sums import Call, Place, Sum, answered
 from .unit import Unit
-from .view import Delete, Edit, Put, Series, View, require_unit
+from .view import Delete, Edit, Put, Series, View, require_edits, require_unit
 
 if TYPE_CHECKING:
     from .replay import Replay
@@ -59,6 +59,7 @@ class ForeignView:
         where both compute the same of them. UsageError: a place that is not there; units that
         compute different things; a sum that cannot be answered; a pass that does not reach it.
         """
+        require_edits(edits, len(self.units))
         answers: dict[Place, Callable[[Call], Tensor]] = {}
         moved: list[Replacement] = []
         for number, edit in edits.items():

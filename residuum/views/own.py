@@ -29,7 +29,7 @@ from .view import (
     Series,
     Signal,
     UnitInfo,
-    require_unit,
+    require_edits,
 )
 
 Move = Callable[[Signal], Signal]
@@ -133,10 +133,8 @@ class NetworkView:
 
     @contextmanager
     def edited(self, edits: Mapping[int, Edit]) -> Iterator[None]:
-        """UsageError: a place or a unit that is not there."""
-        for place, edit in edits.items():
-            for number in (place, edit.number if isinstance(edit, Put) else 0):
-                require_unit(number, len(self.slots))
+        """UsageError: what is no edit; a place or a unit that is not there."""
+        require_edits(edits, len(self.slots))
         units = [slot.unit for slot in self.slots]
         moved = [
             (self.slots[place].row, self.slots[place].key, _edited(units, place, edit))

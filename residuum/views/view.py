@@ -115,6 +115,19 @@ class Put:
 
 
 Edit = Keep | Delete | Put
+
+
+def require_edits(edits: Mapping[int, Edit], n: int) -> None:
+    """UsageError: what is no edit; a place or a unit that is not there, of n."""
+    for place, edit in edits.items():
+        if not isinstance(edit, Keep | Delete | Put):
+            raise UsageError(
+                f"unit {place}: an edit is Delete(), Put(unit) or Keep(), not {edit!r}"
+            )
+        for number in (place, edit.number if isinstance(edit, Put) else place):
+            require_unit(number, n)
+
+
 KEEP, DELETE = Keep(), Delete()
 
 
@@ -145,7 +158,7 @@ class UnitInfo:
 
 def require_unit(number: int, total: int) -> None:
     """UsageError: a number that none of so many units has."""
-    if not 0 <= number < total:
+    if number not in range(total):
         raise UsageError(f"no unit {number}: this network has units 0 to {total - 1}")
 
 

@@ -345,6 +345,15 @@ def test_a_nest_round_one_plain_unit():
 # ---- deletions and orders ----
 
 
+@pytest.mark.parametrize("edits", [{0: None}, {0: "delete"}, {"0": DELETE}, {0.5: DELETE}])
+def test_what_is_no_edit_is_refused(edits):
+    """In a foreign model too: no lesion that would change nothing, in silence."""
+    foreign = nn.Sequential(*(ResidualUnit(nn.Linear(4, 4)) for _ in range(2)))
+    for view in (unravel(narrow()), unravel(foreign, torch.randn(2, 4))):
+        with pytest.raises(UsageError, match=r"an edit is Delete|no unit"):
+            view.edited(edits).__enter__()
+
+
 def test_wrong_units_are_refused():
     network = narrow()
     for wrong in ([4], [-1], [1, 1]):

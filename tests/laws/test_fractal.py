@@ -94,8 +94,9 @@ def test_a_single_column_is_a_plain_stack(column):
         whole = network(x)  # the choice does not stand
         assert not torch.allclose(whole, network.head(signal), atol=1e-3)
         torch.testing.assert_close(whole, network(x))
-    with pytest.raises(UsageError, match="columns 0 to 2"):
-        network(x, column=3)
+    for wrong in (3, -1, 1.5):
+        with pytest.raises(UsageError, match="columns 0 to 2"):
+            network(x, column=wrong)
 
 
 @pytest.mark.parametrize("per", ["sample", "batch"])

@@ -28,7 +28,9 @@ class ActiveSubset(Named, frozen=True, tag="active-subset"):
         droppable = [m for m in network.modules() if isinstance(m, Dropped) and m.per == "batch"]
         if len(droppable) < self.active:
             there = f"the network has {len(droppable)} units that can be dropped"
-            raise UsageError(f"active-subset: {self.active} units are to be active, but {there}")
+            advice = "Give a network of stochastic depth, say resnet110-stochastic, or fewer"
+            asked = f"active-subset: {self.active} units are to be active"
+            raise UsageError(f"{asked}, but {there}. {advice}")
         order = torch.randperm(len(droppable), generator=generator).tolist()
         active = set(order[: self.active])
         for number, part in enumerate(droppable):
