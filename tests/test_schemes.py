@@ -182,8 +182,14 @@ def test_exactly_k_units_are_active_and_every_subset_is_as_likely():
     assert all(sum(active) == 2 for active in counted)
     # chi-squared with 5 degrees of freedom: above 20.5 once in a thousand
     assert sum((n - 1000) ** 2 / 1000 for n in counted.values()) < 20.5
-    with pytest.raises(UsageError, match="5 units are to be active, but the network has 4"):
+    with pytest.raises(UsageError, match="5 units are to be active, but the network has 4 that"):
         ActiveSubset(5).draw(network, source)
+
+
+def test_a_network_that_a_scheme_cannot_train_is_refused_before_a_run_is_made(data, tmp_path):
+    with pytest.raises(UsageError, match="has 0 that can be dropped"):
+        train(preset("resnet20", 10, 0), data, recipe(scheme=ActiveSubset(3)), tmp_path / "x", CPU)
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_recipe_names_its_scheme(data, tmp_path):

@@ -165,6 +165,8 @@ def train(
         description = replace(description, machine=surroundings, scheme=words)
         require_data(data, recipe, members.size)
         require_statistics(network, data, recipe.precise_statistics, recipe.validation)
+        if recipe.scheme:
+            recipe.scheme.require(network)
         require_one_run(members.tell(json.dumps(description.identity.meaning)))
         start = partial(Trainer, network, data, recipe, machine, members, scheme, about.watch)
         if not members.leads:

@@ -32,6 +32,9 @@ class Named(msgspec.Struct, frozen=True, tag_field="kind"):
 
         return CLASSIFICATION
 
+    def require(self, network: "nn.Module") -> None:
+        """UsageError, before a run is made: a network that the scheme cannot train."""
+
     def extend(self, network: "nn.Module", batch: "Callable[[], Batch]") -> "nn.Module | None": ...
 
     def prepare(self, network: "nn.Module", batch: "Batch") -> None: ...
