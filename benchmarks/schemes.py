@@ -29,6 +29,7 @@ from residuum.data import Dataset, load
 from residuum.data.augment import Pixels
 from residuum.data.normalise import fit
 from residuum.machine import Machine, processor
+from residuum.networks.fractalnet import DropPath, fractalnet
 from residuum.networks.resnet import cifar_resnet
 from residuum.networks.stages import Place, residual
 from residuum.networks.stochastic import linear, survive, uniform
@@ -129,6 +130,12 @@ def four_of_nine() -> ResidualNetwork:
     return cifar_resnet(20, 10, survive(residual(), uniform(4 / 9)))
 
 
+def columns() -> ResidualNetwork:
+    """Three columns of 1, 2 and 4 layers, two blocks; half a batch has joins of its own, half of it
+    one column."""
+    return fractalnet(10, 3, (16, 32), (0.0, 0.0), drop_path=DropPath())
+
+
 ROWS = (
     Row("stochastic depth, a batch", "resnet20-stochastic"),
     Row("stochastic depth, an example, inverted", per_sample20),
@@ -140,6 +147,8 @@ ROWS = (
     Row("lsuv, as the PyTorch port", "resnet14", {"scheme": Lsuv(0.1, 10, "deviation")}),
     Row("companion losses, squared hinge", supervised14, {"scheme": Companions(6)}),
     Row("companion losses, softmax", supervised14, {"scheme": Companions(6, "softmax")}),
+    Row("drop-path, local and global", columns, {"learning_rate": 0.05}, epochs=40),
+    Row("precise batch normalisation", "resnet14", {"precise_statistics": 899}),
 )
 HINTS = Hints(3, "units.3", "units.1", decay=(0, 9))  # teacher resnet14, student resnet8
 BOOST = Recipe(
