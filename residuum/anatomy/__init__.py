@@ -13,6 +13,7 @@ from ..lazy import lazy
 if TYPE_CHECKING:
     from ..views import at_rest, replace, unravel
     from .betting import DecidedDeletion
+    from .comparisons import Effect, Interaction
     from .deletions import Examples, delete, delete_each, delete_random
     from .early import delete_each_early
     from .gradients import gradient_by_length, sampled_paths, signed_sweep
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .paths import Paths, count_paths, polynomial
     from .reorder import reorder_random, shapes
     from .responses import layer_responses
+    from .scoring import effects, interactions, scores
     from .splitting import path_gradients
     from .sweeps import sweep
     from .variants import applied, intact, reordered, without
@@ -29,6 +31,7 @@ __getattr__, __dir__ = lazy(
     {
         "..views": "at_rest replace unravel",
         ".betting": "DecidedDeletion",
+        ".comparisons": "Effect Interaction",
         ".deletions": "Examples delete delete_each delete_random",
         ".early": "delete_each_early",
         ".gradients": "gradient_by_length sampled_paths signed_sweep",
@@ -36,6 +39,7 @@ __getattr__, __dir__ = lazy(
         ".paths": "Paths count_paths polynomial",
         ".reorder": "reorder_random shapes",
         ".responses": "layer_responses",
+        ".scoring": "effects interactions scores",
         ".splitting": "path_gradients",
         ".sweeps": "sweep",
         ".variants": "applied intact reordered without",
