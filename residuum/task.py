@@ -85,8 +85,8 @@ def _classes(output: Any) -> Tensor:
     output = logits(output)
     if output.ndim != 2:
         raise UsageError(
-            f"classification needs an output (N, K), and this one is {tuple(output.shape)}. For one "
-            "answer a token, (N, T, V), give NextToken(); else a Metric of yours"
+            f"classification needs an output (N, K), and this one is {tuple(output.shape)}. For "
+            "one answer a token, (N, T, V), give NextToken(); else a Metric of yours"
         )
     return output
 
@@ -147,10 +147,11 @@ class Metric:
 
     def loss(self, output: Any, targets: Tensor) -> Tensor:
         found = self.function(output, targets)
-        if isinstance(found, Tensor) and found.shape == targets.shape[:1]:
-            if found.is_floating_point():
-                return found
-        got = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else repr(found)
+        if not isinstance(found, Tensor):
+            raise UsageError(f"a metric gives a tensor (N,), not {type(found).__name__}")
+        if found.shape == targets.shape[:1] and found.is_floating_point():
+            return found
+        got = f"{found.dtype} {tuple(found.shape)}"
         raise UsageError(f"a metric gives a floating number for each of N examples, not {got}")
 
     def right(self, output: Any, targets: Tensor) -> None:
