@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from .responses import layer_responses
     from .scoring import effects, interactions, scores
     from .splitting import path_gradients
+    from .stream import contributions, decomposition, lens
     from .sweeps import sweep
+    from .taps import Activation, activations
     from .variants import applied, intact, reordered, without
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
         "..views": "at_rest replace unravel",
+        ".taps": "Activation activations",
         ".betting": "DecidedDeletion",
         ".comparisons": "Effect Interaction",
         ".deletions": "Examples delete delete_each delete_random",
@@ -41,6 +44,7 @@ __getattr__, __dir__ = lazy(
         ".responses": "layer_responses",
         ".scoring": "effects interactions scores",
         ".splitting": "path_gradients",
+        ".stream": "contributions decomposition lens",
         ".sweeps": "sweep",
         ".variants": "applied intact reordered without",
     },
