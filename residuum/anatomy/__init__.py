@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from .comparisons import Effect, Interaction
     from .deletions import Examples, delete, delete_each, delete_random
     from .early import delete_each_early
+    from .gates import GateStatistics, gate_statistics
     from .gradients import gradient_by_length, sampled_paths, signed_sweep
     from .measures import Deletion, PathGradients, Reordering, Response
     from .paths import Paths, count_paths, polynomial
     from .reorder import reorder_random, shapes
     from .responses import layer_responses
     from .scoring import effects, interactions, scores
+    from .similarity import Redundancy, cka, redundancy
     from .splitting import path_gradients
     from .stream import contributions, decomposition, lens
     from .sweeps import sweep
@@ -37,12 +39,14 @@ __getattr__, __dir__ = lazy(
         ".comparisons": "Effect Interaction",
         ".deletions": "Examples delete delete_each delete_random",
         ".early": "delete_each_early",
+        ".gates": "GateStatistics gate_statistics",
         ".gradients": "gradient_by_length sampled_paths signed_sweep",
         ".measures": "Deletion PathGradients Reordering Response",
         ".paths": "Paths count_paths polynomial",
         ".reorder": "reorder_random shapes",
         ".responses": "layer_responses",
         ".scoring": "effects interactions scores",
+        ".similarity": "Redundancy cka redundancy",
         ".splitting": "path_gradients",
         ".stream": "contributions decomposition lens",
         ".sweeps": "sweep",
