@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .gradients import gradient_by_length, sampled_paths, signed_sweep
     from .measures import Deletion, PathGradients, Reordering, Response
     from .paths import Paths, count_paths, polynomial
+    from .ranks import Agreement, Joint
+    from .removal import agreement, cheap_scores
     from .reorder import reorder_random, shapes
     from .responses import layer_responses
     from .scoring import effects, interactions, scores
@@ -35,6 +37,7 @@ __getattr__, __dir__ = lazy(
     {
         "..views": "at_rest replace unravel",
         ".taps": "Activation activations",
+        ".ranks": "Agreement Joint",
         ".betting": "DecidedDeletion",
         ".comparisons": "Effect Interaction",
         ".deletions": "Examples delete delete_each delete_random",
@@ -43,6 +46,7 @@ __getattr__, __dir__ = lazy(
         ".gradients": "gradient_by_length sampled_paths signed_sweep",
         ".measures": "Deletion PathGradients Reordering Response",
         ".paths": "Paths count_paths polynomial",
+        ".removal": "agreement cheap_scores",
         ".reorder": "reorder_random shapes",
         ".responses": "layer_responses",
         ".scoring": "effects interactions scores",
