@@ -25,6 +25,7 @@ from residuum.views.view import DELETE, KEEP, Delete, Put, Repeat, Scale, Value
 OWN = ["post-activation A", "pre-activation A", "C", "highway", "dense", "fractal", "nested"]
 OWN += ["gated nest", "plain", "Swapout", "columns", "wrapped roads"]
 FOREIGN = [*RUN, *STEPS]
+GATED = ["highway, lerp", "two terms", "stacked", "into the stream"]
 
 
 def specimen(name: str, n: int = 4):
@@ -78,7 +79,7 @@ def test_laws_of_scale_and_value(name):
     assert same_fingerprint(before, fingerprint(view.model))
 
 
-@pytest.mark.parametrize("name", ["pre-activation A", "highway", "cnn", "decoder"])
+@pytest.mark.parametrize("name", ["pre-activation A", "highway", "cnn", "decoder", *GATED])
 def test_sweeps_with_values_are_naive_ones(name):
     """A mean for all, and the branch of other examples for each, over several batches."""
     view, inputs = specimen(name, 5)

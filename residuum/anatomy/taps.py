@@ -50,10 +50,9 @@ def activations(
     view = unravel(model)
     require_some(inputs)
     chosen = set(range(len(view.units)) if units is None else units)
-    if not chosen <= set(range(len(view.units))):
-        worst = max(chosen, key=abs)
+    for number in sorted(chosen - set(range(len(view.units)))):
         last = len(view.units) - 1
-        raise UsageError(f"no unit {worst}: this network has units 0 to {last}")
+        raise UsageError(f"no unit {number}: this network has units 0 to {last}")
     n = count(inputs)
     one = _seen(view, take(inputs, slice(1)), chosen)
     held = sum(t.nbytes for found in one for t in found[1:] if isinstance(t, Tensor))
