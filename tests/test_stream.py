@@ -9,6 +9,7 @@ from torch import nn
 
 import residuum
 from residuum import anatomy
+from residuum.anatomy import stream
 from residuum.errors import UsageError
 from residuum.networks.resnet import cifar_resnet
 from residuum.networks.stages import residual
@@ -194,6 +195,30 @@ def test_the_lens_of_ours_reads_what_fits(arrangement):
         torch.testing.assert_close(found[5], network(x), rtol=1e-4, atol=1e-5)
     predicted = anatomy.lens(network, x, lambda output, at: output.argmax(1))
     assert torch.equal(predicted[5], found[5].argmax(1))
+
+
+@pytest.mark.parametrize("kind", ["own", "decoder"])
+def test_no_trace_is_left(kind):
+    if kind == "own":
+        model, inputs = resnet()
+        model.train()
+        view, answer = residuum.unravel(model), stream.target_logit
+    else:
+        view, inputs = decoder()
+        model = view.model
+        answer = lambda output, targets: output.logits[:, -1, 0]  # noqa: E731
+    before = fingerprint(model)
+    anatomy.decomposition(view, inputs)
+    anatomy.contributions(view, inputs, torch.arange(len(take_first(inputs))), answer)
+    anatomy.lens(view, inputs)
+    assert same_fingerprint(before, fingerprint(model))
+    with pytest.raises(UsageError, match="one number an example"):
+        anatomy.contributions(view, inputs, torch.arange(4), lambda output, targets: targets.sum())
+    assert same_fingerprint(before, fingerprint(model))
+
+
+def take_first(inputs):
+    return inputs["input_ids"] if isinstance(inputs, dict) else inputs
 
 
 def test_no_units_no_stream():
