@@ -144,6 +144,15 @@ def test_contributions_of_a_norm_and_a_linear_head_by_hand():
     assert found.gap < 1e-5
 
 
+def test_norms_one_behind_the_other_are_held():
+    torch.manual_seed(0)
+    model, x = Plain().eval(), torch.randn(5, 6)
+    model.head = nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.Linear(5, 4))
+    found = anatomy.contributions(residuum.unravel(model, x[:2]), x, torch.arange(5) % 4)
+    assert found.gap < 1e-5
+    assert found.units.abs().min() > 1e-4
+
+
 def test_contributions_in_a_decoder_add_up():
     view, inputs = decoder()
     answer = lambda output, targets: output.logits[:, -1].gather(1, targets[:, None])[:, 0]  # noqa: E731
