@@ -52,8 +52,57 @@ CLI = "tests/test_cli.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
 VERDICTS, NETWORKS = "tests/test_verdicts.py", "tests/test_networks.py"
 VERDICTS = "tests/test_verdicts.py"
+SCORES, EDITS = "tests/test_scores.py", "tests/test_edits.py"
 TESTING, LIBRARIES = "tests/test_testing.py", "tests/test_libraries.py"
 MUTANTS = [
+    # ---- analyses ----
+    Mutant(
+        "anatomy/statistics.py",
+        "left = np.arange(len(order), 0, -1)",
+        "left = np.full(len(order), len(order))",
+        SCORES,
+    ),
+    Mutant(
+        "task.py",
+        "output[:, : targets.shape[1] - self.ahead], targets[:, self.ahead :]",
+        "output[:, self.ahead :], targets[:, self.ahead :]",
+        SCORES,
+    ),
+    Mutant(
+        "anatomy/comparisons.py",
+        "student_mean(difference, n), p, n)",
+        "student_mean(difference), p, n)",
+        SCORES,
+    ),
+    Mutant(
+        "views/edits.py",
+        "        left = self.unit.bypass(z, strict=True)\n        return left, fitting",
+        "        left = self.unit.bypass(z)\n        return left, fitting",
+        EDITS,
+    ),
+    Mutant("views/replay.py", "isinstance(edit, Delete | Value)", "isinstance(edit, Edit)", EDITS),
+    Mutant(
+        "views/repeat.py", "given[before] = _given(kept[0])", "given[here] = _given(kept[0])", EDITS
+    ),
+    Mutant(
+        "anatomy/stream.py",
+        "            return self.scales.pop(0)\n",
+        "            return value.detach()\n",
+        "tests/test_stream.py",
+    ),
+    Mutant("anatomy/kernels.py", "np.fill_diagonal(l, 0.0)", "pass", "tests/test_similarity.py"),
+    Mutant(
+        "views/gates.py",
+        "1 - call.tensors[1 - each.carried]",
+        "call.tensors[1 - each.carried]",
+        "tests/test_gates.py",
+    ),
+    Mutant(
+        "anatomy/ranks.py",
+        "actual < harm.change.value",
+        "actual > harm.change.value",
+        "tests/test_agreement.py",
+    ),
     # ---- weights out, and testing ----
     Mutant(
         "training/precise.py",

@@ -90,15 +90,49 @@ class Estimate:
     n: float
 
 
-def student_mean(values: Sequence[float] | np.ndarray) -> Estimate:
-    """The mean with Student's interval, which is infinite for a single value."""
+def student_mean(values: Sequence[float] | np.ndarray, among: int = 1) -> Estimate:
+    """The mean with Student's interval, which is infinite for a single value; simultaneous for so
+    many of them (Bonferroni)."""
     from scipy.special import stdtrit
 
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return Estimate(mean, -np.inf, np.inf, n)
-    half = float(stdtrit(n - 1, 1 - TAIL) * np.std(values, ddof=1) / n**0.5)
+    half = float(stdtrit(n - 1, 1 - TAIL / among) * np.std(values, ddof=1) / n**0.5)
     return Estimate(mean, mean - half, mean + half, n)
+
+
+def student_p(values: Sequence[float] | np.ndarray) -> float:
+    """Student's two-sided test: is the mean zero? 1 for a single value or zeros alone."""
+    from scipy.special import stdtr
+
+    n, mean = len(values), float(np.mean(values))
+    if n < 2 or not np.any(values):
+        return 1.0
+    error = float(np.std(values, ddof=1)) / n**0.5
+    return float(2 * stdtr(n - 1, -abs(mean) / error)) if error else 0.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values (Holm 1979): those below 5 % are significant together, with a chance of 5 %
+    that any of them is a false alarm, whatever the tests have to do with each other.
+
+    The i-th smallest, i = 0, 1, ..., is multiplied by how many are left, and none is smaller than
+    the one before.
+    """
+    order = np.argsort(p_values, kind="stable")
+    left = np.arange(len(order), 0, -1)
+    steps = np.maximum.accumulate(np.minimum(np.asarray(p_values, float)[order] * left, 1.0))
+    adjusted = np.empty(len(order))
+    adjusted[order] = steps
+    return adjusted.tolist()
+
+
+def exponential(estimate: Estimate) -> Estimate:
+    """e to the value and its ends: the perplexity of a mean loss in nats; of a change of loss, the
+    factor on the perplexity."""
+    value, low, high = np.exp([estimate.value, estimate.low, estimate.high]).tolist()
+    return Estimate(value, low, high, estimate.n)
 
 
 def geometric_mean(values: np.ndarray) -> Estimate:
@@ -109,9 +143,7 @@ def geometric_mean(values: np.ndarray) -> Estimate:
     logs = np.log(values[values > 0])
     if not len(logs):
         return Estimate(0.0, 0.0, 0.0, 0)
-    mean = student_mean(logs)
-    value, low, high = np.exp([mean.value, mean.low, mean.high]).tolist()
-    return Estimate(value, low, high, mean.n)
+    return exponential(student_mean(logs))
 
 
 def bootstrap(

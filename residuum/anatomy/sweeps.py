@@ -20,8 +20,8 @@ from ..views import unravel
 from ..views.edits import at_rest, device_of
 from ..views.inputs import Inputs, call, changed, count, take
 from ..views.replay import Replay
-from ..views.view import Delete, Edit, Signal, Stages
-from .variants import Variant, applied, edits_of, require_some
+from ..views.view import Delete, Edit, Repeat, Signal, Stages, Value
+from .variants import Variant, applied, edits_of, require_some, rows_of
 
 MEMORY = 1 << 30
 TILE = {"cpu": 32}  # examples in one call: on a CPU as many as its cache holds
@@ -60,7 +60,8 @@ def cost(variants: Sequence[Variant]) -> tuple[int, int]:
     """Branch evaluations per example: with the tree, and one forward pass at a time."""
 
     def branches(edits: Sequence[Edit]) -> int:
-        return sum(not isinstance(edit, Delete) for edit in edits)
+        run = [edit for edit in edits if not isinstance(edit, Delete | Value)]
+        return sum(edit.times if isinstance(edit, Repeat) else 1 for edit in run)
 
     levels, _ = tree(variants)
     return sum(branches(level.edits) for level in levels), sum(map(branches, variants))
@@ -135,7 +136,8 @@ def replayed(
     with progress.bar(title, n * len(variants)) as advance:
         for start in range(0, n, size):
             at = slice(start, min(start + size, n))
-            outputs = replay.outputs(take(inputs, at), [edits_of(v) for v in variants])
+            edits = [edits_of(_rows(variant, at, n)) for variant in variants]
+            outputs = replay.outputs(take(inputs, at), edits)
             for row, output in zip(rows, outputs, strict=True):
                 row.append(keep(_plain(output), at))
                 advance(at.stop - at.start)
@@ -152,16 +154,20 @@ def naive(
 ) -> Tensor:
     """What `sweep` computes, by one forward pass of the edited model a variant."""
     require_some(inputs)
-    view, rows = unravel(model), []
+    view, n, found = unravel(model), count(inputs), []
     with at_rest(view.model):
         for variant in variants:
             parts = []
-            with applied(view, variant):
-                for start in range(0, count(inputs), batch):
-                    at = slice(start, start + batch)
+            for start in range(0, n, batch):
+                at = slice(start, start + batch)
+                with applied(view, _rows(variant, at, n)):
                     parts.append(keep(_plain(call(view.model, take(inputs, at))), at))
-            rows.append(torch.cat(parts))
-    return torch.stack(rows)
+            found.append(torch.cat(parts))
+    return torch.stack(found)
+
+
+def _rows(variant: Variant, at: slice, n: int) -> Variant:
+    return tuple(rows_of(edit, at, n) for edit in variant)
 
 
 def _plain(output: Any) -> Any:
@@ -194,7 +200,7 @@ class _Walk:
         with progress.bar(title, len(inputs)) as advance:
             for start in range(0, len(inputs), batch):
                 at = slice(start, min(start + batch, len(inputs)))
-                signals = self._signals(inputs[at].to(self.device))
+                signals = self._signals(inputs[at].to(self.device), at, len(inputs))
                 outputs = self._many(lambda s: (self.stages.finish(s),), signals)
                 found = [keep(_plain(output), at) for (output,) in outputs]
                 if not start:
@@ -215,7 +221,7 @@ class _Walk:
             before = after
         return most
 
-    def _signals(self, inputs: Tensor) -> list[Signal]:
+    def _signals(self, inputs: Tensor, at: slice, n: int) -> list[Signal]:
         """The signals behind the last unit, one a node of the last level."""
         signals = [self.stages.begin(inputs)]
         for place, level in enumerate(self.levels):
@@ -225,7 +231,8 @@ class _Walk:
             following: dict[int, Signal] = {}
             for edit, children in by_edit.items():
                 parents = [signals[level.parents[c]] for c in children]
-                found = self._many(lambda s, p=place, e=edit: self.stages.step(p, s, e), parents)
+                some = rows_of(edit, at, n)
+                found = self._many(lambda s, p=place, e=some: self.stages.step(p, s, e), parents)
                 following.update(zip(children, found, strict=True))
             signals = [following[child] for child in range(len(level.edits))]
         return signals

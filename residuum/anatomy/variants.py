@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import UsageError
 from ..views import unravel
 from ..views.inputs import Inputs, count
-from ..views.view import DELETE, KEEP, Delete, Edit, Keep, Put, require_unit
+from ..views.view import DELETE, KEEP, Delete, Edit, Keep, Put, Value, require_unit
 
 Variant = tuple[Edit, ...]
 
@@ -47,6 +47,17 @@ def reordered(permutation: Sequence[int]) -> Variant:
 def edits_of(variant: Variant) -> dict[int, Edit]:
     """By place, what is not kept."""
     return {place: edit for place, edit in enumerate(variant) if not isinstance(edit, Keep)}
+
+
+def rows_of(edit: Edit, at: slice, n: int) -> Edit:
+    """The edit for some of n examples. UsageError: a `Value` of another number of rows."""
+    if not isinstance(edit, Value) or len(edit.tensor) == 1:
+        return edit
+    if len(edit.tensor) != n:
+        raise UsageError(
+            f"a value of {len(edit.tensor)} rows for {n} examples: one row for all, or one for each"
+        )
+    return Value(edit.tensor[at])
 
 
 @contextmanager

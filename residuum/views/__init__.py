@@ -13,7 +13,22 @@ if TYPE_CHECKING:
     from .edits import at_rest, replace
     from .foreign import unravel
     from .unit import Unit
-    from .view import DELETE, KEEP, Delete, Edit, Keep, Leaf, Parallel, Put, Series, UnitInfo, View
+    from .view import (
+        DELETE,
+        KEEP,
+        Delete,
+        Edit,
+        Keep,
+        Leaf,
+        Parallel,
+        Put,
+        Repeat,
+        Scale,
+        Series,
+        UnitInfo,
+        Value,
+        View,
+    )
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -22,6 +37,7 @@ __getattr__, __dir__ = lazy(
         ".edits": "at_rest replace",
         ".foreign": "unravel",
         ".unit": "Unit",
-        ".view": "DELETE KEEP Delete Edit Keep Leaf Parallel Put Series UnitInfo View",
+        ".view": "DELETE KEEP Delete Edit Keep Leaf Parallel Put Repeat Scale Series UnitInfo"
+        " Value View",
     },
 )

@@ -11,6 +11,7 @@ from torch import nn
 from .concatenations import Concatenation, concatenations
 from .recorder import Trace
 from .series import expressed
+from .sums import Place
 from .trace import bare, trace
 from .unit import Reader, Unit
 from .view import Series
@@ -33,7 +34,7 @@ class Units(Sequence[Unit]):
         self.inputs, self.keywords = inputs, dict(keywords)
         self._reader = Reader(trace)
         found = self._reader.found
-        entries = [u for u in found if u.parent is None and not u.long]
+        self._entries = entries = [u for u in found if u.parent is None and not u.long]
         numbers = {u.total: number for number, u in enumerate(entries)}
         names = self._reader.names(entries)
         self._units = tuple(
@@ -69,6 +70,12 @@ class Units(Sequence[Unit]):
         said += [f"{dense} dense concatenations"] if dense else []
         inside = f": {', '.join(said)}" if said else ""
         return f"<{len(self)} units of {type(self.model).__name__}{inside}>"
+
+    def ahead(self, number: int) -> Place:
+        """The sum whose place the unit's own takes where it is passed again (views/repeat.py)."""
+        from .repeat import ahead
+
+        return ahead(self, self._reader, self._entries, number)
 
     def verify(self) -> Verification:
         """Numerical proof of what was found, on the inputs that it was found with."""

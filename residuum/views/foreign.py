@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -11,11 +12,25 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..units import ResidualNetwork
 from .discovery import Units, discover
-from .edits import Replacement, replace
+from .edits import Replacement, fitting, replace
+from .inputs import count
 from .own import MemoryView, NetworkView
+from .repeat import repeated
 from .sums import Call, Place, Sum, answered
 from .unit import Unit
-from .view import Delete, Edit, Put, Series, View, require_edits, require_unit
+from .view import (
+    Delete,
+    Edit,
+    Observer,
+    Put,
+    Repeat,
+    Scale,
+    Series,
+    Value,
+    View,
+    require_edits,
+    require_unit,
+)
 
 if TYPE_CHECKING:
     from .replay import Replay
@@ -56,21 +71,65 @@ class ForeignView:
         """Passes of the model in which sums are answered otherwise; its code runs as it is.
 
         A deleted branch is computed and not used. Another unit is put in a place by its parameters,
-        where both compute the same of them. UsageError: a place that is not there; units that
-        compute different things; a sum that cannot be answered; a pass that does not reach it.
+        where both compute the same of them. A unit is repeated by further passes of the model.
+        UsageError: a place that is not there; units that compute different things; a sum that
+        cannot be answered; a pass that does not reach it; a unit that cannot be repeated.
         """
         require_edits(edits, len(self.units))
         answers: dict[Place, Callable[[Call], Tensor]] = {}
         moved: list[Replacement] = []
-        for number, edit in edits.items():
+        loops: list[tuple[Place, Place, int]] = []
+        for number, edit in sorted(edits.items()):
             unit = self.unit(number)
-            if isinstance(edit, Delete):
-                for each in self.sums(unit):
-                    answers |= _deletion(each, edit.strict)
-            elif isinstance(edit, Put):
-                moved += self._moved(unit, self.unit(edit.number))
-        with replace(moved), answered(self.model, answers):
+            match edit:
+                case Delete(strict):
+                    for each in self.sums(unit):
+                        answers |= _deletion(each, strict)
+                case Put(other):
+                    moved += self._moved(unit, self.unit(other))
+                case Scale(factor):
+                    answers |= {s.place: _scaled(s, factor) for s in self.sums(unit)}
+                case Value():
+                    answers |= self._valued(unit, edit.tensor)
+                case Repeat(times) if times > 1:
+                    loops.append((self.units.ahead(number), self.sums(unit)[-1].place, times))
+        with replace(moved):
+            with repeated(self.model, answers, loops) if loops else answered(self.model, answers):
+                yield
+
+    def _valued(self, unit: Unit, tensor: Tensor) -> dict[Place, Callable[[Call], Tensor]]:
+        """The last sum adds the tensor, those of further branches nothing."""
+        self.require_rows(unit)
+
+        def answer(each: Sum, last: bool) -> Callable[[Call], Tensor]:
+            def total(call: Call) -> Tensor:
+                left = each.around(call, strict=True)
+                return call.put(left + fitting(tensor, left) if last else left)
+
+            return total
+
+        sums = self.sums(unit)
+        return {each.place: answer(each, each is sums[-1]) for each in sums}
+
+    @contextmanager
+    def observed(self, observer: Observer) -> Iterator[None]:
+        """UsageError: a sum that cannot be seen, or whose first dimension holds no examples."""
+        answers: dict[Place, Callable[[Call], Tensor]] = {}
+        for unit in self.units:
+            self.require_rows(unit)
+            answers |= _shown(unit, observer)
+        with answered(self.model, answers):
             yield
+
+    def require_rows(self, unit: Unit) -> None:
+        """UsageError: examples do not lie in the first dimension of the unit's stream."""
+        examples = count((self.units.inputs, self.units.keywords))
+        for each in self.sums(unit):
+            if each.shape[:1] != (examples,):
+                raise UsageError(
+                    f"unit {unit.number} ({unit.name}): its sum is {each.shape} for {examples} "
+                    "examples, which do not lie in its first dimension"
+                )
 
     def unit(self, number: int) -> Unit:
         require_unit(number, len(self.units))
@@ -137,3 +196,30 @@ def _deletion(each: Sum, strict: bool) -> dict[Place, Callable[[Call], Tensor]]:
         return call.put(call.alike(carried.pop()))
 
     return {each.product: product, each.place: total}
+
+
+def _scaled(each: Sum, factor: float) -> Callable[[Call], Tensor]:
+    if factor == 1:
+        return lambda call: call.run()
+    if factor == 0:
+        return lambda call: call.put(each.around(call, strict=True))
+    return lambda call: call.put(each.around(call, strict=True) + factor * each.through(call))
+
+
+def _shown(unit: Unit, observer: Observer) -> dict[Place, Callable[[Call], Tensor]]:
+    """Of several sums, the shortcut is that of the first, the branch all that they add."""
+    halves: list[Tensor] = []
+
+    def show(each: Sum, call: Call) -> Tensor:
+        if each is unit.sums[0]:
+            halves[:] = [each.around(call, strict=True)]
+        halves.append(each.through(call))
+        after = call.run()
+        if each is not unit.sums[-1]:
+            return after
+        before, *branches = halves
+        halves.clear()
+        other = observer(unit.number, before, sum(branches[1:], branches[0]), after)
+        return after if other is None else call.put(other)
+
+    return {each.place: partial(show, each) for each in unit.sums}

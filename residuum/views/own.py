@@ -15,7 +15,7 @@ from ..parts.shortcuts import Severed
 from ..parts.wrappers import Wrapper
 from ..units import ResidualNetwork, ResidualUnit, Row
 from . import fold
-from .edits import at_rest, deleted, device_of, replace
+from .edits import Repeated, at_rest, deleted, device_of, observed, replace, scaled, valued
 from .tape import Tape, writes
 from .view import (
     KEEP,
@@ -24,11 +24,15 @@ from .view import (
     Expression,
     Keep,
     Leaf,
+    Observer,
     Parallel,
     Put,
+    Repeat,
+    Scale,
     Series,
     Signal,
     UnitInfo,
+    Value,
     require_edits,
 )
 
@@ -143,6 +147,15 @@ class NetworkView:
         with replace(moved):
             yield
 
+    @contextmanager
+    def observed(self, observer: Observer) -> Iterator[None]:
+        watched = [
+            (slot.row, slot.key, observed(slot.unit, number, observer))
+            for number, slot in enumerate(self.slots)
+        ]
+        with replace(watched):
+            yield
+
     def stages(self) -> "NetworkStages":
         return NetworkStages(fold.prepared(self.model), writes(self.model))
 
@@ -253,6 +266,12 @@ def _edited(units: list[ResidualUnit], place: int, edit: Edit) -> ResidualUnit:
             return deleted(units[place], strict)
         case Put(number):
             return units[number]
+        case Scale(factor):
+            return units[place] if factor == 1 else scaled(units[place], factor)
+        case Value():
+            return valued(units[place], edit.tensor)
+        case Repeat(times):
+            return Repeated(units[place], times)
 
 
 def _describe(number: int, slot: Slot, shape_in: Any, shape_out: Any) -> UnitInfo:

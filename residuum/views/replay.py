@@ -24,7 +24,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from .. import progress
 from .inputs import Inputs, call, tensors
 from .sums import Call, Place, Running, Sums, eager
-from .view import Delete, Edit
+from .view import Delete, Edit, Value
 
 if TYPE_CHECKING:
     from .foreign import ForeignView
@@ -216,7 +216,7 @@ class Replay:
         """The model's outputs on these inputs under each of the edits, in evaluation mode without
         gradients.
 
-        Where a pass does not repeat the recorded one, an edit is no deletion or two names of one
+        Where a pass does not repeat the recorded one, an edit needs its branch or two names of one
         memory would part, a whole pass, and it is said.
         """
         record, whole = self._record(inputs)
@@ -245,8 +245,9 @@ class Replay:
         """The first of the edits' cuts."""
         if self.plan is None or not edits:
             return None, frozenset()
-        if not all(isinstance(edit, Delete) and u in self.plan.cuts for u, edit in edits.items()):
-            return None, None
+        for unit, edit in edits.items():
+            if not isinstance(edit, Delete | Value) or unit not in self.plan.cuts:
+                return None, None
         return min((self.plan.cuts[unit] for unit in edits), key=lambda cut: cut[0])
 
     def _record(self, inputs: Inputs) -> tuple[_Recording | None, tuple[Any] | None]:

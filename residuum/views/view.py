@@ -6,7 +6,8 @@ ones alike. Nothing here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # what is alive between two units: the stream, then what waits (the outer shortcuts of a nest, say)
 Signal = tuple["Tensor", ...]
+# what meets at a unit's sum: the unit's number, m(h, 0; z), m(0, F; z), m(h, F; z); the first is
+# None in a plain unit. What it gives, if not None, stands in the last one's place
+Observer = Callable[[int, "Tensor | None", "Tensor", "Tensor"], "Tensor | None"]
 
 
 # ---- the expression: how units stand to each other ----
@@ -114,21 +118,57 @@ class Put:
     number: int
 
 
-Edit = Keep | Delete | Put
+@dataclass(frozen=True)
+class Scale:
+    """What the branch adds, times a factor: m(h, 0; z) + factor m(0, F; z).
+
+    0 is a strict deletion. UsageError: a factor that is not finite.
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.factor):
+            raise UsageError(f"a branch is scaled by a finite factor, not {self.factor}")
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor in place of what the branch adds: m(h, 0; z) + tensor.
+
+    `tensor`: one row for all examples alike, (1, ...), as the mean over examples is; or a row for
+    each example, (N, ...), as what the branch adds on other examples is (resampling).
+    """
+
+    tensor: Tensor
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """The unit, passed so many times: u(u(x)) for 2. Of a unit that keeps the shape.
+
+    UsageError: less than once.
+    """
+
+    times: int
+
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            raise UsageError(f"a unit is passed once or more, not {self.times} times; see Delete")
+
+
+Edit = Keep | Delete | Put | Scale | Value | Repeat
+KEEP, DELETE = Keep(), Delete()
 
 
 def require_edits(edits: Mapping[int, Edit], n: int) -> None:
     """UsageError: what is no edit; a place or a unit that is not there, of n."""
     for place, edit in edits.items():
-        if not isinstance(edit, Keep | Delete | Put):
-            raise UsageError(
-                f"unit {place}: an edit is Delete(), Put(unit) or Keep(), not {edit!r}"
-            )
+        if not isinstance(edit, Edit):
+            what = "Delete(), Put(unit), Scale(factor), Value(tensor), Repeat(times) or Keep()"
+            raise UsageError(f"unit {place}: an edit is {what}, not {edit!r}")
         for number in (place, edit.number if isinstance(edit, Put) else place):
             require_unit(number, n)
-
-
-KEEP, DELETE = Keep(), Delete()
 
 
 # ---- the view ----
@@ -195,6 +235,10 @@ class View(Protocol):
 
     def edited(self, edits: Mapping[int, Edit]) -> AbstractContextManager[None]:
         """The model with these places edited: the definition of every intervention."""
+        ...
+
+    def observed(self, observer: Observer) -> AbstractContextManager[None]:
+        """Passes of the model that show what meets at the sum of every unit, in signal order."""
         ...
 
     def stages(self) -> Stages | None:
