@@ -144,9 +144,8 @@ def train(
     smoothing). Under torchrun the processes share each batch. The caller's random state stays.
 
     UsageError: the folder holds a run of something else (the difference is shown); a unit whose
-    roads cannot be added. LockedError:
-    another process works there. NumericError, ResourceError, Interrupted: see `drive`; a later call
-    goes on from the last checkpoint.
+    roads cannot be added. LockedError: another process works there. NumericError, ResourceError,
+    Interrupted: see `drive`; a later call goes on from the last checkpoint.
     """
     expect(network, nn.Module, "train: network")
     expect(data, Dataset, "train: data")
