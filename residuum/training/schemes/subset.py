@@ -23,24 +23,25 @@ class ActiveSubset(Named, frozen=True, tag="active-subset"):
     active: Count
 
     def require(self, network: "nn.Module") -> None:
-        there = len(_droppable(network))
-        if there < self.active:
-            asked = f"active-subset: {self.active} units are to be active"
-            advice = "Give a network of stochastic depth, say resnet110-stochastic, or fewer"
-            raise UsageError(f"{asked}, but the network has {there} that can be dropped. {advice}")
+        self._droppable(network)
 
     def draw(self, network: "nn.Module", generator: "torch.Generator") -> None:
         import torch
 
-        self.require(network)
-        droppable = _droppable(network)
+        droppable = self._droppable(network)
         order = torch.randperm(len(droppable), generator=generator).tolist()
         active = set(order[: self.active])
         for number, part in enumerate(droppable):
             part.drawn = number in active
 
+    def _droppable(self, network: "nn.Module") -> "list[Dropped]":
+        """At least as many as are to be active."""
+        from ...parts.wrappers import Dropped
 
-def _droppable(network: "nn.Module") -> "list[Dropped]":
-    from ...parts.wrappers import Dropped
-
-    return [m for m in network.modules() if isinstance(m, Dropped) and m.per == "batch"]
+        found = [m for m in network.modules() if isinstance(m, Dropped) and m.per == "batch"]
+        if len(found) < self.active:
+            asked = f"active-subset: {self.active} units are to be active"
+            there = f"but the network has {len(found)} that can be dropped"
+            advice = "Give a network of stochastic depth, say resnet110-stochastic, or fewer"
+            raise UsageError(f"{asked}, {there}. {advice}")
+        return found
