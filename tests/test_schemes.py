@@ -21,7 +21,7 @@ from residuum.presets import find, preset
 from residuum.training import find_recipe, train
 from residuum.training.distributed import Team
 from residuum.training.loop import Trainer
-from residuum.training.schemes import ActiveSubset
+from residuum.training.schemes import ActiveSubset, Companions
 from residuum.units import ResidualUnit, Row
 
 CPU = Machine(device="cpu", threads=1)
@@ -189,6 +189,8 @@ def test_exactly_k_units_are_active_and_every_subset_is_as_likely():
 def test_a_network_that_a_scheme_cannot_train_is_refused_before_a_run_is_made(data, tmp_path):
     with pytest.raises(UsageError, match="has 0 that can be dropped"):
         train(preset("resnet20", 10, 0), data, recipe(scheme=ActiveSubset(3)), tmp_path / "x", CPU)
+    with pytest.raises(UsageError, match="no companion"):
+        train(preset("resnet20", 10, 0), data, recipe(scheme=Companions(3)), tmp_path / "x", CPU)
     assert not (tmp_path / "x").exists()
 
 

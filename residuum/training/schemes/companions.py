@@ -11,6 +11,7 @@ from .named import Named
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ...parts.wrappers import Companion
     from ...task import Task
     from .scheme import Batch
 
@@ -25,7 +26,7 @@ class Companions(Named, frozen=True, tag="companions"):
     code goes on with a net that has none. Weight 1 is the code's (it lets the companions' own rate
     decay instead); the paper lets the weight decay.
 
-    `companion`, `output`: which loss each has. UsageError, at the first step: no companions.
+    `companion`, `output`: which loss each has. UsageError: no companions.
     """
 
     length: Count
@@ -43,15 +44,14 @@ class Companions(Named, frozen=True, tag="companions"):
     def stretched(self, old: int, new: int) -> "Companions":
         return replace(self, length=max(1, round(self.length * new / old)))
 
+    def require(self, network: "nn.Module") -> None:
+        _companions(network)
+
     def loss(
         self, network: "nn.Module", batch: "Batch", time: float
     ) -> "tuple[Tensor, Tensor | None]":
-        from ...parts.wrappers import Companion
-
         inputs, targets = batch
-        parts = [m for m in network.modules() if isinstance(m, Companion)]
-        if not parts:
-            raise UsageError("companions: the network has no companion (Companion(road, head))")
+        parts = _companions(network)
         for part in parts:
             part.active = time < self.length
         output = network(inputs)
@@ -68,3 +68,11 @@ def _task(loss: Loss) -> "Task":
     from ...task import CLASSIFICATION, SquaredHinge
 
     return CLASSIFICATION if loss == "softmax" else SquaredHinge()
+
+
+def _companions(network: "nn.Module") -> "list[Companion]":
+    from ...parts.wrappers import Companion
+
+    if found := [m for m in network.modules() if isinstance(m, Companion)]:
+        return found
+    raise UsageError("companions: the network has no companion (Companion(road, head))")
