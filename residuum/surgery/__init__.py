@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy
 
 if TYPE_CHECKING:
-    from .removal import removed, without_branches
+    from .files import write_folder, write_onnx, write_program
+    from .removal import removed, without_branches, without_layers
+    from .stored import load, save
 
-__getattr__, __dir__ = lazy(__name__, {".removal": "removed without_branches"})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".files": "write_folder write_onnx write_program",
+        ".removal": "removed without_branches without_layers",
+        ".stored": "load save",
+    },
+)

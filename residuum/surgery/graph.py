@@ -8,6 +8,7 @@ parameters.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -34,16 +35,13 @@ def exported(
     it. UsageError: a model that torch.export cannot follow, in its words.
     """
     inputs, keywords = of_two((inputs, dict(keywords)))
-    shapes = tree_map(
-        lambda leaf: {0: torch.export.Dim.AUTO} if isinstance(leaf, Tensor) and leaf.ndim else None,
-        (inputs, keywords),
-    )
+    shapes = batch_dimensions(model, inputs, keywords)
     try:
         with torch.no_grad(), at_rest(model), untouched(model), without_cache(model):
             program = torch.export.export(
-                model, inputs, keywords, dynamic_shapes=_named(model, *shapes), strict=False
+                model, inputs, keywords, dynamic_shapes=shapes, strict=False
             )
-            return program.run_decompositions({})  # functional: nothing is written in place
+            program = program.run_decompositions({})  # functional: nothing is written in place
     except Exception as error:
         if out_of_memory(error):
             raise
@@ -52,18 +50,25 @@ def exported(
             f"torch.export cannot follow {type(model).__name__} ({said}). Its units can be "
             "deleted by `view.edited`, but not removed"
         ) from error
+    for node in program.graph.nodes:
+        if node.target is aten.view.default:  # of a batch of one, strides may be others
+            node.target = aten.reshape.default
+    return program
 
 
-def _named(model: nn.Module, shapes: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """As torch.export wants them: of inputs in order, or all by the names of the forward."""
+def batch_dimensions(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+    """For torch.export: the first dimension of every tensor may have another length.
+
+    Of inputs in order, or, where there are keywords, of all by the names of the forward.
+    """
+    free = tree_map(
+        lambda leaf: {0: torch.export.Dim.AUTO} if isinstance(leaf, Tensor) and leaf.ndim else None,
+        (tuple(inputs), dict(keywords)),
+    )
     if not keywords:
-        return shapes
-    if not shapes:
-        return keywords
-    import inspect
-
+        return free[0]
     names = inspect.signature(model.forward).parameters
-    return dict(zip(names, shapes, strict=False)) | keywords
+    return dict(zip(names, free[0], strict=False)) | free[1]
 
 
 def of_two(value: Any) -> Any:
@@ -167,10 +172,12 @@ def _copied(node: fx.Node) -> fx.Node | None:
 
 def _cut_from_stack(node: fx.Node) -> fx.Node | None:
     """One of those that were stacked, taken out again."""
-    stack, dim, start, end = (*node.args, *(0, 0, None))[:4]
+    cut: Any = (*node.args, 0, 0, None)
+    stack, dim, start, end = cut[:4]
     if not isinstance(stack, fx.Node) or stack.target is not aten.stack.default:
         return None
-    parts, along = (*stack.args, 0)[:2]
+    stacked: Any = (*stack.args, 0)
+    parts, along = stacked[:2]
     ndim = node.meta["val"].ndim
     if len(node.args) > 4 or not isinstance(start, int) or end != start + 1:
         return None
