@@ -90,14 +90,15 @@ class Estimate:
     n: float
 
 
-def student_mean(values: Sequence[float] | np.ndarray) -> Estimate:
-    """The mean with Student's interval, which is infinite for a single value."""
+def student_mean(values: Sequence[float] | np.ndarray, among: int = 1) -> Estimate:
+    """The mean with Student's interval, which is infinite for a single value; simultaneous for so
+    many of them (Bonferroni)."""
     from scipy.special import stdtrit
 
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return Estimate(mean, -np.inf, np.inf, n)
-    half = float(stdtrit(n - 1, 1 - TAIL) * np.std(values, ddof=1) / n**0.5)
+    half = float(stdtrit(n - 1, 1 - TAIL / among) * np.std(values, ddof=1) / n**0.5)
     return Estimate(mean, mean - half, mean + half, n)
 
 

@@ -10,6 +10,7 @@ from ..lazy import lazy
 if TYPE_CHECKING:
     from .files import write_folder, write_onnx, write_program
     from .removal import removed, without_branches, without_layers
+    from .search import Candidate, Target, by_score, greedy, lost, pairs
     from .stored import load, save
 
 __getattr__, __dir__ = lazy(
@@ -17,6 +18,7 @@ __getattr__, __dir__ = lazy(
     {
         ".files": "write_folder write_onnx write_program",
         ".removal": "removed without_branches without_layers",
+        ".search": "Candidate Target by_score greedy lost pairs",
         ".stored": "load save",
     },
 )
