@@ -14,7 +14,7 @@ from residuum.anatomy import Examples, applied, without
 from residuum.anatomy.statistics import student_mean
 from residuum.errors import UsageError
 from residuum.networks.resnet import cifar_resnet
-from residuum.surgery import Target, by_score, greedy, lost, pairs, removed
+from residuum.surgery import Target, by_score, compare_sizes, greedy, lost, pairs, removed
 
 
 def network() -> nn.Module:
@@ -93,3 +93,43 @@ def test_all_pairs_of_a_model_that_nobody_prepared():
     assert len(network_pairs) == 15
     values = [candidate.loss.value for candidate in network_pairs]
     assert values == sorted(values)
+
+
+def test_before_and_after_are_measured():
+    model, data = network(), examples()
+    small = removed(model, [1, 3, 5])
+    found = compare_sizes(model, small, (6, 3), data, data.inputs[:4], rounds=5)
+    before, after = found.before, found.after
+    assert (before.units, after.units) == (6, 3)
+    assert after.parameters == sum(p.numel() for p in small.parameters())
+    assert before.bytes == sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+    one = 2 * 9 * 8 * 8 * 16 * 16 * 2  # two convolutions of the first stage, of 2 x MACs each
+    assert before.flops - after.flops == 3 * one  # stages keep C * H * W and so their FLOPs
+    assert found.speedup.value > 0
+    change = (losses(model, data, [1, 3, 5]) - losses(model, data, [])).mean()
+    assert found.loss_change.value == pytest.approx(float(change), abs=1e-5)
+    assert after.error.n == 24
+    assert [row[0] for row in found.table.rows][:3] == ["units", "parameters", "FLOPs an example"]
+
+
+def test_the_most_memory_of_a_pass_is_counted():
+    class Two(nn.Module):
+        def forward(self, x):
+            first = x + 1
+            both = first * x  # x is given, so two are alive here
+            del first
+            return both.sum(1) + both[:, 0]  # and here one, and two columns
+
+    x = torch.ones(4, 100)
+    data = Examples(x, torch.zeros(4, dtype=torch.long), Anything())
+    found = compare_sizes(Two(), Two(), (0, 0), data, x, rounds=2)
+    assert found.before.peak == 2 * x.nbytes
+    assert found.before.error is None
+
+
+class Anything:
+    def loss(self, output, targets):
+        return output.flatten(1).sum(1) if output.ndim > 1 else output
+
+    def right(self, output, targets):
+        return None

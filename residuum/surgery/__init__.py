@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy
 
 if TYPE_CHECKING:
+    from .before_after import compare_sizes
     from .files import write_folder, write_onnx, write_program
     from .removal import removed, without_branches, without_layers
     from .search import Candidate, Target, by_score, greedy, lost, pairs
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        ".before_after": "compare_sizes",
         ".files": "write_folder write_onnx write_program",
         ".removal": "removed without_branches without_layers",
         ".search": "Candidate Target by_score greedy lost pairs",
