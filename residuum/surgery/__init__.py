@@ -10,6 +10,7 @@ from ..lazy import lazy
 if TYPE_CHECKING:
     from .before_after import compare_sizes
     from .files import write_folder, write_onnx, write_program
+    from .healing import Healing, heal
     from .removal import removed, without_branches, without_layers
     from .search import Candidate, Target, by_score, greedy, lost, pairs
     from .stored import load, save
@@ -19,6 +20,7 @@ __getattr__, __dir__ = lazy(
     {
         ".before_after": "compare_sizes",
         ".files": "write_folder write_onnx write_program",
+        ".healing": "Healing heal",
         ".removal": "removed without_branches without_layers",
         ".search": "Candidate Target by_score greedy lost pairs",
         ".stored": "load save",
