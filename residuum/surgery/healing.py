@@ -110,6 +110,7 @@ def _loss(
 
 def _require_finite(loss: Tensor, step: int) -> None:
     if not bool(torch.isfinite(loss)):
+        value = float(loss.detach())
         raise NumericError(
-            f"healing: the loss is {float(loss.detach())} in step {step}: take a smaller learning rate"
+            f"healing: the loss is {value} in step {step}: take a smaller learning rate"
         )
