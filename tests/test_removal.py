@@ -118,16 +118,44 @@ MODELS = {
     "t5": (CASES["t5"].build, CASES["t5"].keywords, ([1], [14])),
 }
 
+MORE = {
+    name: (CASES[name].build, CASES[name].keywords or CASES[name].inputs, ([0], [1], [2]))
+    for name in (
+        "bloom",
+        "gpt-neox",
+        "gptj",
+        "mixtral",
+        "mamba",
+        "vit",
+        "encoder",
+        "over",
+        "shared",
+    )
+}
+MORE["highway"] = (CASES["highway"].build, VECTORS, ([0], [3], [1, 4]))
+MORE["timm mixer"] = (
+    lambda: pytest.importorskip("timm.models.mlp_mixer").MlpMixer(10, 32, 3, 8, 2, 16),
+    images(32),
+    ([0], [1], [2, 3]),
+)
+MORE["convnext"] = (
+    lambda: timm_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)),
+    images(32),
+    ([0], [1], [2, 3]),
+)
+
 
 def viewed(name: str):
     torch.manual_seed(0)
-    build, inputs, sets = MODELS[name]
+    build, inputs, sets = (MODELS | MORE)[name]
     keywords = inputs if isinstance(inputs, dict) or hasattr(inputs, "keys") else {}
     model = stirred(build()).eval()
     return residuum.unravel(model, *(() if keywords else inputs), **keywords), sets
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
+)
 def test_removing_deleting_by_hook_and_counting_agree(name):
     view, sets = viewed(name)
     whole, before = answered(view, view.model), fingerprint(view.model)
