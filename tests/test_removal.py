@@ -112,10 +112,10 @@ MODELS = {
     "gpt2": (
         transformers("GPT2LMHeadModel", "GPT2Config", 6, n_embd=32, n_head=4, n_layer=3).build,
         TEXT,
-        ([0], [2, 3]),
+        ([0], [5], [2, 3]),
     ),
-    "bert": (CASES["bert"].build, TEXT, ([0], [3])),
-    "t5": (CASES["t5"].build, CASES["t5"].keywords, ([1], [14])),
+    "bert": (CASES["bert"].build, TEXT, ([0], [3], [5, 6])),
+    "t5": (CASES["t5"].build, CASES["t5"].keywords, ([1], [6], [14])),
 }
 
 MORE = {

@@ -90,6 +90,15 @@ def test_what_is_wrong_is_not_written(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_not_finite_must_be_the_same():
+    inf, nan = torch.inf, torch.nan
+    ours = torch.tensor([1.0, -inf, 2.0])
+    assert files._difference(ours, torch.tensor([1.0, -inf, 1.0])) == 0.5
+    assert files._difference(ours, torch.tensor([1.0, inf, 2.0])) == inf
+    assert files._difference(ours, torch.tensor([nan, -inf, 2.0])) == inf
+    assert files._difference(torch.tensor([1, 2]), torch.tensor([1, 3])) == inf
+
+
 class Off(nn.Module):
     """Not quite the model."""
 

@@ -22,7 +22,7 @@ from ..storage import make_folder, sha256, write_bytes
 from ..views.edits import at_rest, device_of
 from ..views.inputs import changed, count, tensors, to_device
 from ..views.trace import results, untouched
-from .graph import exported, of_two, without_cache
+from .graph import exported, of_two, said, without_cache
 
 TOLERANCE = 1e-4  # of the largest output: other orders of summing round otherwise
 BATCHES = (1, 2, 5)
@@ -60,8 +60,9 @@ def write_program(model: nn.Module, file: str | Path, *inputs: Any, **keywords: 
         loaded = torch.export.load(io.BytesIO(data)).module(check_guards=False)
 
     def run(inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> list[Tensor]:
+        inputs, keywords = to_device((inputs, dict(keywords)), device_of(model))
         with torch.no_grad():
-            return results(loaded(*inputs, **keywords))
+            return [tensor.cpu() for tensor in results(loaded(*inputs, **keywords))]
 
     found = compared(model, run, given, str(path))
     return _written(path, data, found)
@@ -79,8 +80,8 @@ def write_onnx(model: nn.Module, file: str | Path, *inputs: Any, **keywords: Any
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        said = f"{error.name} is not installed: pip install 'residuum[export]'"
-        raise UsageError(f"{path}: {said}") from error
+        missing = f"{error.name} is not installed: pip install 'residuum[export]'"
+        raise UsageError(f"{path}: {missing}") from error
     given = (of_two(inputs), of_two(_in_order(model, keywords)))
     data = _onnx(model, given, path)
     quiet = onnxruntime.SessionOptions()
@@ -107,9 +108,8 @@ def _onnx(model: nn.Module, given: Given, path: Path) -> bytes:
     except Exception as error:
         if out_of_memory(error) or "2GiB" in str(error) or "2GB" in str(error):
             raise ResourceError(f"{path}: too large for one ONNX file ({error})") from error
-        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"
         raise UsageError(
-            f"{path}: ONNX cannot say what {type(model).__name__} does: {said}"
+            f"{path}: ONNX cannot say what {type(model).__name__} does: {said(error)}"
         ) from error
 
 
@@ -133,8 +133,7 @@ def write_folder(model: nn.Module, folder: str | Path, *inputs: Any, **keywords:
             model.save_pretrained(between)  # type: ignore[operator]
             loaded: nn.Module = type(model).from_pretrained(between).eval()  # type: ignore[attr-defined]
         except Exception as error:
-            said = str(error).strip().splitlines()[0][:300]
-            raise CheckpointError(f"{target}: cannot be loaded again ({said})") from error
+            raise CheckpointError(f"{target}: cannot be loaded again ({said(error)})") from error
         given = (inputs, keywords)
         found = compared(model, lambda a, k: _answers(loaded, a, k), given, str(target))
         files = {file.name: file.read_bytes() for file in sorted(Path(between).iterdir())}
@@ -178,34 +177,41 @@ def compared(
 
     CheckpointError: a difference that is no rounding, or a batch that it does not take.
     """
-    worst = 0.0
+    worst, limit = 0.0, TOLERANCE
     for size in BATCHES:
         inputs, keywords = _batch(given, size)
-        expected = _answers(model, inputs, keywords)
         try:
+            expected = _answers(model, inputs, keywords)
             found = run(inputs, keywords)
         except Exception as error:
-            said = str(error).strip().splitlines()[0][:200]
             raise CheckpointError(
-                f"{where}: does not run on {size} examples at once ({said}). Nothing was written"
+                f"{where}: does not run on {size} examples at once ({said(error)}). Nothing was "
+                "written"
             ) from error
         if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in expected]:
             raise CheckpointError(f"{where}: outputs of other shapes. Nothing was written")
         for ours, theirs in zip(expected, found, strict=True):
             worst = max(worst, _difference(ours, theirs))
-    if not worst <= TOLERANCE:
+            if ours.is_floating_point():
+                limit = max(limit, 8 * torch.finfo(ours.dtype).eps)  # of half precision
+    if not worst <= limit:
         differ = f"its outputs differ from the model's by {worst:.2g} of the largest"
         raise CheckpointError(f"{where}: {differ}. Nothing was written")
     return worst
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> float:
-    if not ours.is_floating_point():
-        return 0.0 if torch.equal(ours, theirs.to(ours.dtype)) else float("inf")
-    if not bool(torch.isfinite(ours).all()):
-        return 0.0 if torch.equal(ours.nan_to_num(), theirs.to(ours.dtype).nan_to_num()) else 1.0
-    largest = max(float(ours.abs().max()), 1e-30)
-    return float((ours.double() - theirs.double()).abs().max()) / largest
+    """Over our largest value; infinite where integers, or what is not finite, are not the same."""
+    theirs = theirs.to(ours.dtype)
+    if not ours.is_floating_point() or not ours.numel():
+        return 0.0 if torch.equal(ours, theirs) else float("inf")
+    here, there = torch.isfinite(ours), torch.isfinite(theirs)
+    same = torch.equal(ours[~here].nan_to_num(), theirs[~here].nan_to_num())
+    if not (torch.equal(here, there) and same):
+        return float("inf")
+    distance = torch.where(here, ours.double() - theirs.double(), 0).abs().max()
+    largest = torch.where(here, ours.double(), 0).abs().max()
+    return float(distance / largest.clamp_min(1e-30))
 
 
 def _batch(given: Given, size: int) -> Given:

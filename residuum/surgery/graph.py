@@ -18,8 +18,8 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map
 
 from ..errors import UsageError, out_of_memory
-from ..views.edits import at_rest
-from ..views.inputs import tensors
+from ..views.edits import at_rest, device_of
+from ..views.inputs import tensors, to_device
 from ..views.trace import untouched
 
 aten = torch.ops.aten
@@ -34,7 +34,7 @@ def exported(
     The first dimension of every tensor may have another length than here, where the model allows
     it. UsageError: a model that torch.export cannot follow, in its words.
     """
-    inputs, keywords = of_two((inputs, dict(keywords)))
+    inputs, keywords = to_device(of_two((inputs, dict(keywords))), device_of(model))
     shapes = batch_dimensions(model, inputs, keywords)
     try:
         with torch.no_grad(), at_rest(model), untouched(model), without_cache(model):
@@ -45,15 +45,20 @@ def exported(
     except Exception as error:
         if out_of_memory(error):
             raise
-        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"
         raise UsageError(
-            f"torch.export cannot follow {type(model).__name__} ({said}). Its units can be "
+            f"torch.export cannot follow {type(model).__name__} ({said(error)}). Its units can be "
             "deleted by `view.edited`, but not removed"
         ) from error
     for node in program.graph.nodes:
         if node.target is aten.view.default:  # of a batch of one, strides may be others
             node.target = aten.reshape.default
     return program
+
+
+def said(error: Exception) -> str:
+    """By a library, in one line."""
+    first = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {first[:300]}"
 
 
 def batch_dimensions(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:

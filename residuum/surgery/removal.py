@@ -72,9 +72,8 @@ def without_branches(view: ForeignView, units: Collection[int]) -> fx.GraphModul
     numbers, units_ = chosen(view, units), view.units
     if device_of(view.model).type == "meta":
         raise UsageError("a model without weights (on the meta device) has nothing to remove")
-    inputs, keywords = to_device((units_.inputs, units_.keywords), device_of(view.model))
     with view.edited(dict.fromkeys(numbers, DELETE)):
-        small = pruned(exported(view.model, inputs, keywords))
+        small = pruned(exported(view.model, units_.inputs, units_.keywords))
     if wrong := _wrong(view, numbers, small):
         raise UsageError(f"units {numbers} of {type(view.model).__name__}: {wrong}")
     return small
