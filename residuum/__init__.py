@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         presets,
         results,
         studies,
+        surgery,
         training,
         units,
         verbs,
@@ -66,6 +67,6 @@ __getattr__, __dir__ = lazy(
     },
     (
         *("anatomy", "data", "experiments", "networks", "pages", "parts", "presets", "results"),
-        *("studies", "training", "units", "verbs", "views"),
+        *("studies", "surgery", "training", "units", "verbs", "views"),
     ),
 )

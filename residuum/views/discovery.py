@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from torch import nn
@@ -34,7 +34,7 @@ class Units(Sequence[Unit]):
         self.inputs, self.keywords = inputs, dict(keywords)
         self._reader = Reader(trace)
         found = self._reader.found
-        self._entries = entries = [u for u in found if u.parent is None and not u.long]
+        entries = self._entries = [u for u in found if u.parent is None and not u.long]
         numbers = {u.total: number for number, u in enumerate(entries)}
         names = self._reader.names(entries)
         self._units = tuple(
@@ -76,6 +76,16 @@ class Units(Sequence[Unit]):
         from .repeat import ahead
 
         return ahead(self, self._reader, self._entries, number)
+
+    @property
+    def used(self) -> frozenset[str]:
+        """The parameters that some output depends on."""
+        return self._reader.used & self._reader.sizes.keys()
+
+    def removable(self, numbers: Iterable[int]) -> tuple[str, ...]:
+        """The parameters that no output depends on once all of these units are deleted: what the
+        units share goes with the last of them."""
+        return self._reader.removable([self._entries[number] for number in numbers])
 
     def verify(self) -> Verification:
         """Numerical proof of what was found, on the inputs that it was found with."""

@@ -112,7 +112,7 @@ class Sum:
         """m(h, 0): what the call gives without the branch, in a tensor of its own, which the model
         may write into. Without `strict`, a gate gives h."""
         if self.stacked is not None:
-            return self._reduced(call, keep=True)
+            return self._alone(call, self.stacked)
         if self.gated and not strict:
             return call.alike(call.tensors[self.shortcut])
         if call.name.strip("_") == "lerp":  # its third tensor is the gate
@@ -122,15 +122,21 @@ class Sum:
     def through(self, call: Call) -> Tensor:
         """m(0, F): what the call gives without the shortcut."""
         if self.stacked is not None:
-            return self._reduced(call, keep=False)
+            return self._silenced(call, self.stacked)
         return call.without([self.shortcut])
 
-    def _reduced(self, call: Call, keep: bool) -> Tensor:
-        stack, dim = call.tensors[0], self.stacked
-        assert dim is not None
+    def _alone(self, call: Call, dim: int) -> Tensor:
+        """The shortcut taken from the stack; nothing else is read."""
+        stack = call.tensors[0]
+        alone = call.changed({0: stack.narrow(dim, self.shortcut, 1)})
+        return alone / stack.shape[dim] if call.name == "mean" else alone
+
+    def _silenced(self, call: Call, dim: int) -> Tensor:
+        """Zeros in the shortcut's place in the stack."""
+        stack = call.tensors[0]
         chosen = torch.arange(stack.shape[dim], device=stack.device) == self.shortcut
         chosen = chosen.view(*[-1 if d == dim else 1 for d in range(stack.ndim)])
-        return call.changed({0: torch.where(chosen == keep, stack, 0)})
+        return call.changed({0: torch.where(chosen, 0, stack)})
 
 
 Answer = Callable[[Place, Call], Tensor]

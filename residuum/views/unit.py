@@ -57,9 +57,7 @@ class Reader:
         return frozenset[str]().union(*(self.operations[n].parameters for n in numbers))
 
     def unit(self, found: Found, number: int, name: str) -> Unit:
-        cut = [edge for each in (found, *found.parallel) for edge in self._edges(each)]
-        left = self._parameters(reachable(self.operations, self.trace.outputs, cut))
-        removable = tuple(sorted((self.used - left) & self.sizes.keys()))
+        removable = self.removable([found])
         inner = [u for u in self.found if u.parent == found.total]
         split, total = self.operations[found.split], self.operations[found.total]
         sums = [self._sum(each) for each in (*found.parallel, found)]
@@ -78,6 +76,13 @@ class Reader:
             ),
             tail=self._tail(found),
         )
+
+    def removable(self, units: Iterable[Found]) -> tuple[str, ...]:
+        """The parameters that no output depends on once all of these are deleted."""
+        every = [each for found in units for each in (found, *found.parallel)]
+        cut = [edge for each in every for edge in self._edges(each)]
+        left = self._parameters(reachable(self.operations, self.trace.outputs, cut))
+        return tuple(sorted((self.used - left) & self.sizes.keys()))
 
     def _edges(self, found: Found) -> list[tuple[int, int]]:
         """What a deletion cuts: the branch, and of a gate what closes the shortcut."""

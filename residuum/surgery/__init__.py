@@ -1,0 +1,28 @@
+"""Removing units for good: smaller networks, and their export for others.
+
+Names load when they are used.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
+
+if TYPE_CHECKING:
+    from .before_after import compare_sizes
+    from .files import write_folder, write_onnx, write_program
+    from .healing import Healing, heal
+    from .removal import removed, without_branches, without_layers
+    from .search import Candidate, Target, by_score, greedy, lost, pairs
+    from .stored import load, save
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".before_after": "compare_sizes",
+        ".files": "write_folder write_onnx write_program",
+        ".healing": "Healing heal",
+        ".removal": "removed without_branches without_layers",
+        ".search": "Candidate Target by_score greedy lost pairs",
+        ".stored": "load save",
+    },
+)

@@ -1,0 +1,187 @@
+"""What removal brings on this machine: parameters, FLOPs, latency, memory, loss and error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..anatomy.deletions import Examples
+from ..anatomy.statistics import Estimate, Rate, geometric_mean, student_mean
+from ..results import Table
+from ..views.edits import at_rest, device_of
+from ..views.inputs import call, count, take, tensors
+from .graph import without_cache
+
+BATCH = 500  # examples in one pass
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of one model. `flops`: 2 x MACs of one example. `seconds`: of a pass over the inputs, the
+    geometric mean over `n` rounds. `bytes`: of parameters and buffers. `peak`: the most bytes of
+    tensors that were alive at once in a pass, beside these. `loss`: its mean over the examples.
+    `error`: None where the task knows no right and wrong."""
+
+    units: int
+    parameters: int
+    flops: int
+    seconds: Estimate
+    bytes: int
+    peak: int
+    loss: Estimate
+    error: Rate | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Before and after. `speedup`: the ratio of their seconds, round by round; `loss_change`: of
+    every example's loss."""
+
+    before: Size
+    after: Size
+    speedup: Estimate
+    loss_change: Estimate
+
+    @property
+    def table(self) -> Table:
+        """For reports and the terminal."""
+        rows = [(name, say(self.before), say(self.after)) for name, say in ROWS.items()]
+        return Table(("", "before", "after"), tuple(rows))
+
+
+def compare_sizes(
+    before: nn.Module,
+    after: nn.Module,
+    units: tuple[int, int],
+    examples: Examples,
+    inputs: Any,
+    rounds: int = 20,
+) -> Comparison:
+    """Both models measured in evaluation mode, where they are; in turn round by round, so that
+    other work on the machine slows both.
+
+    `units`: how many each has. `examples`: for loss and error; take others than those that chose
+    what to remove. `inputs`: one batch, for time, FLOPs and memory.
+    """
+    models = (before, after)
+    times = np.array(_seconds(models, inputs, rounds))
+    losses, sizes = [], []
+    for model, n, column in zip(models, units, times.T, strict=True):
+        loss, error = _judged(model, examples)
+        losses.append(loss)
+        weights = {id(t): t.nbytes for t in (*model.parameters(), *model.buffers())}
+        sizes.append(
+            Size(
+                n,
+                sum(p.numel() for p in model.parameters()),
+                _flops(model, inputs),
+                geometric_mean(column),
+                sum(weights.values()),
+                _peak(model, inputs),
+                student_mean(loss),
+                error,
+            )
+        )
+    speedup = geometric_mean(times[:, 0] / times[:, 1])
+    return Comparison(sizes[0], sizes[1], speedup, student_mean(losses[1] - losses[0]))
+
+
+def _run(model: nn.Module, inputs: Any) -> Any:
+    with torch.no_grad(), at_rest(model), without_cache(model):
+        return call(model, inputs)
+
+
+def _seconds(models: Sequence[nn.Module], inputs: Any, rounds: int) -> list[list[float]]:
+    found: list[list[float]] = []
+    for number in range(rounds + 2):  # the first two are not counted
+        row = []
+        for model in models:
+            start = perf_counter()
+            _run(model, inputs)
+            if device_of(model).type == "cuda":
+                torch.cuda.synchronize()
+            row.append(perf_counter() - start)
+        if number > 1:
+            found.append(row)
+    return found
+
+
+def _flops(model: nn.Module, inputs: Any) -> int:
+    with FlopCounterMode(display=False) as counter:
+        _run(model, inputs)
+    return counter.get_total_flops() // count(inputs)
+
+
+def _judged(model: nn.Module, examples: Examples) -> tuple[np.ndarray, Rate | None]:
+    losses, wrong = [], []
+    for start in range(0, len(examples), BATCH):
+        at = slice(start, start + BATCH)
+        output, targets = _run(model, take(examples.inputs, at)), examples.targets[at]
+        targets = targets.to(device_of(model))
+        losses.append(examples.task.loss(output, targets).cpu().double())
+        right = examples.task.right(output, targets)
+        wrong += [] if right is None else [int((~right).sum())]
+    error = Rate(sum(wrong), len(examples)) if wrong else None
+    return torch.cat(losses).numpy(), error
+
+
+class _Alive(TorchDispatchMode):
+    """The most bytes of tensors that operations have made and that are still there."""
+
+    def __init__(self, weights: Iterable[torch.Tensor]):
+        super().__init__()
+        self.weights = {tensor.untyped_storage()._cdata for tensor in weights}
+        self.found: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tensors(made):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self.weights:
+                self.found[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.found = {key: held for key, held in self.found.items() if not held[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self.found.values()))
+        return made
+
+
+def _peak(model: nn.Module, inputs: Any) -> int:
+    alive = _Alive((*model.parameters(), *model.buffers(), *tensors(inputs)))
+    with alive:
+        _run(model, inputs)
+    return alive.peak
+
+
+# ---- in words ----
+
+
+def _milliseconds(size: Size) -> str:
+    low, high = 1000 * size.seconds.low, 1000 * size.seconds.high
+    return f"{1000 * size.seconds.value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _loss(size: Size) -> str:
+    return f"{size.loss.value:.4f} [{size.loss.low:.4f}, {size.loss.high:.4f}]"
+
+
+ROWS: dict[str, Callable[[Size], str]] = {
+    "units": lambda size: str(size.units),
+    "parameters": lambda size: f"{size.parameters:,}",
+    "FLOPs an example": lambda size: f"{size.flops:,}",
+    "ms a batch": _milliseconds,
+    "MB of weights": lambda size: f"{size.bytes / 1e6:.3f}",
+    "MB of activations, at most": lambda size: f"{size.peak / 1e6:.3f}",
+    "loss": _loss,
+    "error": lambda size: "" if size.error is None else str(size.error),
+}

@@ -1,0 +1,116 @@
+"""A short fine-tune of a smaller model by what the intact one answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import progress
+from ..anatomy.deletions import Examples
+from ..data.augment import order
+from ..errors import NumericError, UsageError
+from ..parts.merges import Probability
+from ..parts.wrappers import Settled
+from ..reader import Count, NotNegative, Positive, Seed, check
+from ..task import logits
+from ..training.randomness import drawing
+from ..views.edits import at_rest, device_of
+from ..views.inputs import call, take
+from .graph import without_cache
+
+
+@dataclass(frozen=True)
+class Healing:
+    """(1 - `share`) L(y) + `share` t^2 KL(intact's softmax(z / t) | softmax(z / t)), t the
+    `temperature` (Hinton et al. 2015, sec. 2), over `epochs` of batches by AdamW, whose rate falls
+    from `learning_rate` to 0 by half a cosine.
+
+    The last dimension of logits is the classes'. UsageError: an impossible number.
+    """
+
+    epochs: Count = 1
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-4
+    weight_decay: NotNegative = 0.0
+    temperature: Positive = 2.0
+    share: Probability = 0.9
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check(self, "healing", UsageError)
+
+
+def heal(
+    small: nn.Module, intact: nn.Module, examples: Examples, healing: Healing | None = None
+) -> list[float]:
+    """Train the smaller model, in place, to answer as the intact one; gives the mean loss of every
+    epoch. It is left in evaluation mode; the intact one is not changed.
+
+    Examples are taken as they are, without augmentation, in an order that follows from seed and
+    epoch. A graph (`without_branches`) is trained as it is evaluated: without dropout, by its
+    running statistics. NumericError: a loss that is not finite.
+    """
+    healing = healing or Healing()
+    n, rate = len(examples), healing.learning_rate
+    steps, done, found = healing.epochs * -(-n // healing.batch_size), 0, list[float]()
+    optimiser = torch.optim.AdamW(small.parameters(), rate, weight_decay=healing.weight_decay)
+    small.train()
+    try:
+        with progress.bar("healing", steps) as advance, at_rest(intact):
+            for epoch in range(healing.epochs):
+                total = 0.0
+                for at in order(healing.seed, epoch, n).split(healing.batch_size):
+                    optimiser.param_groups[0]["lr"] = rate * (1 + cos(pi * done / steps)) / 2
+                    with drawing(str(device_of(small)), healing.seed, "heal", done):
+                        loss = _loss(small, intact, examples, at, healing)
+                    _require_finite(loss, done)
+                    _step(small, optimiser, loss)
+                    total += float(loss.detach()) * len(at)
+                    done += 1
+                    advance(1)
+                found.append(total / n)
+    finally:
+        optimiser.zero_grad()
+        small.eval()
+    return found
+
+
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    for part in model.modules():
+        if isinstance(part, Settled):
+            part.settle()
+
+
+def _loss(
+    small: nn.Module, intact: nn.Module, examples: Examples, at: Tensor, healing: Healing
+) -> Tensor:
+    inputs, warm, share = take(examples.inputs, at), healing.temperature, healing.share
+    with torch.no_grad(), without_cache(intact):
+        theirs = logits(call(intact, inputs)).float()
+    with without_cache(small):
+        output: Any = call(small, inputs)
+    ours = logits(output).float()
+    soft = F.kl_div(
+        (ours / warm).log_softmax(-1).flatten(0, -2),
+        (theirs / warm).log_softmax(-1).flatten(0, -2),
+        reduction="batchmean",
+        log_target=True,
+    )
+    hard = examples.task.loss(output, examples.targets[at].to(ours.device)).mean()
+    return (1 - share) * hard + share * warm**2 * soft
+
+
+def _require_finite(loss: Tensor, step: int) -> None:
+    if not bool(torch.isfinite(loss)):
+        value = float(loss.detach())
+        raise NumericError(
+            f"healing: the loss is {value} in step {step}: take a smaller learning rate"
+        )

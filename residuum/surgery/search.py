@@ -1,0 +1,199 @@
+"""Which units to remove: one at a time by what is lost, by a given score, or the best pair.
+
+Nothing is removed here; candidates are deleted (`anatomy.sweeps`) and compared example by example
+with the intact model. What is chosen on these examples looks better on them than on others: measure
+it on others with `lost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..anatomy.deletions import Examples
+from ..anatomy.statistics import Change, Estimate, Rate, student_mean
+from ..anatomy.sweeps import sweeping
+from ..anatomy.variants import intact, without
+from ..errors import UsageError
+from ..views import unravel
+from ..views.foreign import ForeignView
+from ..views.view import View
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A set of units and what is lost without them, on the same examples.
+
+    `removed`: in the order in which they went. `parameters`: how many are left. `loss`: its mean;
+    `loss_change`: of every example's loss against the intact model's, the mean with Student's
+    interval, simultaneous for all sets that were tried at once. `error`, `error_change`: None where
+    the task knows no right and wrong.
+    """
+
+    removed: tuple[int, ...]
+    parameters: int
+    loss: Estimate
+    loss_change: Estimate
+    error: Rate | None
+    error_change: Change | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """When a search ends: so many `units` are gone, or at most this share of the `parameters` is
+    left; and ahead of a step that raises the mean loss by more than `loss`.
+
+    UsageError: none of the three, an impossible number.
+    """
+
+    units: int | None = None
+    parameters: float | None = None
+    loss: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.units is None and self.parameters is None and self.loss is None:
+            raise UsageError("a target says units, parameters or loss")
+        if self.units is not None and self.units < 1:
+            raise UsageError(f"target: {self.units} units: at least 1")
+        if self.parameters is not None and not 0 < self.parameters < 1:
+            raise UsageError(f"target: parameters {self.parameters}: a share between 0 and 1")
+
+    def reached(self, found: Sequence[Candidate], whole: int) -> bool:
+        if not found:
+            return False
+        enough = self.units is not None and len(found[-1].removed) >= self.units
+        few = self.parameters is not None and found[-1].parameters <= self.parameters * whole
+        return enough or few
+
+    def allows(self, candidate: Candidate) -> bool:
+        return self.loss is None or candidate.loss_change.value <= self.loss
+
+
+class _Trials:
+    """Sets of units of one model, tried on the same examples."""
+
+    def __init__(self, view: View, examples: Examples, part: Any):
+        self.view, self.examples, self.part = view, examples, part
+        self.whole = sum(p.numel() for p in view.model.parameters())
+        self.base = self.scores([()])[0]
+
+    def scores(self, sets: Sequence[Sequence[int]]) -> Tensor:
+        """The loss of every example, and whether it is wrong (NaN: nobody knows), (sets, N, 2)."""
+        task, targets = self.examples.task, self.examples.targets
+
+        def keep(output: Any, at: slice) -> Tensor:
+            loss = task.loss(output, targets[at].cpu())
+            right = task.right(output, targets[at].cpu())
+            wrong = torch.full_like(loss, torch.nan) if right is None else (~right).to(loss)
+            return torch.stack([loss, wrong], 1)
+
+        variants = [without(self.view, each) if each else intact(self.view) for each in sets]
+        return self.part(self.examples.inputs, variants, "search", keep)
+
+    def candidates(self, sets: Iterable[Iterable[int]]) -> list[Candidate]:
+        chosen = [tuple(each) for each in sets]
+        rows = self.scores(chosen) if chosen else []
+        return [
+            self._candidate(each, row, len(chosen)) for each, row in zip(chosen, rows, strict=True)
+        ]
+
+    def _candidate(self, units: tuple[int, ...], row: Tensor, among: int) -> Candidate:
+        loss, wrong = row.double().T
+        base, base_wrong = self.base.double().T
+        error = change = None
+        if not bool(wrong.isnan().any()):
+            n = len(wrong)
+            worse, better = int((wrong > base_wrong).sum()), int((wrong < base_wrong).sum())
+            error, change = Rate(int(wrong.sum()), n), Change(worse, better, n)
+        return Candidate(
+            units,
+            self.whole - gone(self.view, units),
+            student_mean(loss.numpy()),
+            student_mean((loss - base).numpy(), among),
+            error,
+            change,
+        )
+
+
+def gone(view: View, units: Collection[int]) -> int:
+    """How many parameters go with these units."""
+    if isinstance(view, ForeignView):
+        named = dict(view.model.named_parameters())
+        return sum(named[name].numel() for name in view.units.removable(units))
+    return sum(view.units[number].removable_parameters for number in units)
+
+
+def lost(model: Any, examples: Examples, sets: Iterable[Iterable[int]]) -> list[Candidate]:
+    """What is lost without each of these sets of units; intervals are simultaneous."""
+    view = unravel(model)
+    with sweeping(view, examples.inputs) as part:
+        return _Trials(view, examples, part).candidates(sets)
+
+
+def greedy(model: Any, examples: Examples, target: Target) -> list[Candidate]:
+    """One unit at a time, always the one without which the mean loss is smallest, given those that
+    are gone: n + (n - 1) + ... deletions. One candidate a step, up to the target.
+
+    UsageError: nothing can be removed at all.
+    """
+    view = unravel(model)
+    left, found = removable(view), list[Candidate]()
+    with sweeping(view, examples.inputs) as part:
+        trials = _Trials(view, examples, part)
+        while left and not target.reached(found, trials.whole):
+            before = found[-1].removed if found else ()
+            tried = trials.candidates((*before, unit) for unit in left)
+            best = min(tried, key=lambda candidate: candidate.loss.value)
+            if not target.allows(best):
+                break
+            found.append(best)
+            left.remove(best.removed[-1])
+    return found
+
+
+def by_score(
+    model: Any, examples: Examples, scores: Sequence[float], target: Target
+) -> list[Candidate]:
+    """The units with the smallest scores first (one score a unit, such as its importance), one
+    candidate a step, up to the target: n deletions.
+
+    UsageError: not one score a unit, or scores that are no numbers.
+    """
+    view = unravel(model)
+    if len(scores) != len(view.units):
+        raise UsageError(f"{len(scores)} scores for {len(view.units)} units: give one a unit")
+    if any(score != score for score in scores):
+        raise UsageError("scores hold values that are not numbers (NaN)")
+    order = sorted(removable(view), key=lambda unit: scores[unit])
+    found = list[Candidate]()
+    with sweeping(view, examples.inputs) as part:
+        trials = _Trials(view, examples, part)
+        for candidate in trials.candidates(order[: k + 1] for k in range(len(order))):
+            if target.reached(found, trials.whole) or not target.allows(candidate):
+                break
+            found.append(candidate)
+    return found
+
+
+def pairs(model: Any, examples: Examples) -> list[Candidate]:
+    """All pairs of units, best first: n (n - 1) / 2 deletions. A pair may be better than the pair
+    that `greedy` finds."""
+    view = unravel(model)
+    found = lost(view, examples, combinations(removable(view), 2))
+    return sorted(found, key=lambda candidate: candidate.loss.value)
+
+
+def removable(view: View) -> list[int]:
+    """The units that can be deleted.
+
+    UsageError: none.
+    """
+    numbers = [unit.number for unit in view.units if getattr(unit, "sums", True)]
+    if not numbers:
+        raise UsageError(f"{type(view.model).__name__} has no unit that can be removed")
+    return numbers

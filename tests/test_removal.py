@@ -1,0 +1,189 @@
+"""Units removed for good: what is left computes what a lesion leaves, with the branches gone."""
+
+import pytest
+import torch
+from conftest import MENAGERIE, fingerprint, image_batch, lively, same_fingerprint
+from foreign import CASES, STEPS, VECTORS, Wide, transformers
+from foreign import lively as stirred
+from torch import nn
+
+import residuum
+from residuum.anatomy import applied, without
+from residuum.errors import UsageError
+from residuum.surgery import removed, without_branches
+from residuum.surgery.removal import answered, lesioned, without_layers
+from residuum.units import ResidualNetwork, ResidualUnit, Row
+from residuum.views.verify import close
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+# ---- our own networks ----
+
+
+@pytest.mark.parametrize("name", MENAGERIE)
+def test_a_row_without_units_is_the_lesioned_network(name):
+    network, x = lively(MENAGERIE[name]()), image_batch(3)
+    view = residuum.unravel(network)
+    n = len(view.units)
+    before = fingerprint(network)
+    for numbers in ([0], [n - 1], list(range(0, n, 2)), list(range(n))):
+        with torch.no_grad(), applied(view, without(view, numbers)):
+            expected = network(x)
+        small = removed(network, numbers)
+        with torch.no_grad():
+            assert torch.equal(small(x), expected)
+        gone = sum(view.units[number].removable_parameters for number in numbers)
+        assert parameters(small) == parameters(network) - gone
+        assert isinstance(small, ResidualNetwork)
+        if not any(isinstance(unit.branch, Row) for unit in network.units):
+            assert len(residuum.unravel(small).units) == n - len(numbers)
+    assert same_fingerprint(before, fingerprint(network))
+    assert not {id(p) for p in small.parameters()} & {id(p) for p in network.parameters()}
+
+
+def test_what_is_left_of_a_unit_stands_beside_its_neighbours():
+    network = residuum.preset("resnet20", seed=0, shortcut="B")
+    small = removed(network, [3, 4, 8])  # a projection and its relu; nothing; nothing
+    assert [type(part).__name__ for part in small.units[3].before] == ["Sequential", "ReLU"]
+    assert len(small.units) == 6
+    assert removed(network, range(9)).units is not network.units
+    again = removed(removed(network, [4]), [0])
+    assert [len(again.units), parameters(again)] == [7, parameters(removed(network, [0, 4]))]
+
+
+def test_a_nest_that_is_emptied_keeps_what_is_left():
+    network = lively(MENAGERIE["nested"]())
+    (whole,) = removed(network, range(6)).units
+    assert all(len(stage.branch) == 1 for stage in whole.branch)
+    assert all(stage.branch[0].plain for stage in whole.branch)
+
+
+def test_refused():
+    network = residuum.preset("resnet20", seed=0)
+    with pytest.raises(UsageError, match="no unit 9: this model has units 0 to 8"):
+        removed(network, [9])
+    with pytest.raises(UsageError, match="named twice"):
+        removed(network, [1, 1])
+    with pytest.raises(UsageError, match="its own forward reads every unit"):
+        removed(residuum.preset("crmn28", seed=0), [1])
+    shared = ResidualUnit(nn.Conv2d(8, 8, 1))
+    twice = ResidualNetwork(nn.Conv2d(3, 8, 1), [shared, shared], nn.Flatten())
+    with pytest.raises(UsageError, match="stands in several places"):
+        removed(twice, [0])
+
+
+# ---- models that nobody prepared ----
+
+
+def swin() -> nn.Module:
+    models = pytest.importorskip("torchvision.models")
+    return models.SwinTransformer([4, 4], 8, [2, 2], [2, 2], [2, 2], num_classes=10)
+
+
+def timm_model(name: str, **settings) -> nn.Module:
+    return pytest.importorskip("timm").create_model(name, num_classes=10, **settings)
+
+
+def images(size: int):
+    return (torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2)),)
+
+
+TEXT = {"input_ids": torch.arange(14).view(2, 7)}
+# a builder, inputs, sets of units that go together
+MODELS = {
+    "resnet18": (CASES["resnet18"].build, images(32), ([0], [2], [1, 7])),
+    "swin": (swin, images(16), ([0], [3], [5, 6])),
+    "timm vit": (
+        lambda: timm_model(
+            "vit_tiny_patch16_224", img_size=16, patch_size=8, embed_dim=24, depth=2
+        ),
+        images(16),
+        ([0], [3], [0, 1]),
+    ),
+    "timm resnet": (
+        lambda: timm_model("resnet10t", layers=(1, 1, 1, 1), channels=(8, 8, 16, 16)),
+        images(32),
+        ([0], [1], [2, 3]),
+    ),
+    "llama": (CASES["llama"].build, TEXT, ([0], [5], [2, 3])),
+    "gpt2": (
+        transformers("GPT2LMHeadModel", "GPT2Config", 6, n_embd=32, n_head=4, n_layer=3).build,
+        TEXT,
+        ([0], [5], [2, 3]),
+    ),
+    "bert": (CASES["bert"].build, TEXT, ([0], [3], [5, 6])),
+    "t5": (CASES["t5"].build, CASES["t5"].keywords, ([1], [6], [14])),
+}
+
+MORE = {
+    name: (CASES[name].build, CASES[name].keywords or CASES[name].inputs, ([0], [1], [2]))
+    for name in (
+        "bloom",
+        "gpt-neox",
+        "gptj",
+        "mixtral",
+        "mamba",
+        "vit",
+        "encoder",
+        "over",
+        "shared",
+    )
+}
+MORE["highway"] = (CASES["highway"].build, VECTORS, ([0], [3], [1, 4]))
+MORE["timm mixer"] = (
+    lambda: pytest.importorskip("timm.models.mlp_mixer").MlpMixer(10, 32, 3, 8, 2, 16),
+    images(32),
+    ([0], [1], [2, 3]),
+)
+MORE["convnext"] = (
+    lambda: timm_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)),
+    images(32),
+    ([0], [1], [2, 3]),
+)
+
+
+def viewed(name: str):
+    torch.manual_seed(0)
+    build, inputs, sets = (MODELS | MORE)[name]
+    keywords = inputs if isinstance(inputs, dict) or hasattr(inputs, "keys") else {}
+    model = stirred(build()).eval()
+    return residuum.unravel(model, *(() if keywords else inputs), **keywords), sets
+
+
+@pytest.mark.parametrize(
+    "name", [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
+)
+def test_removing_deleting_by_hook_and_counting_agree(name):
+    view, sets = viewed(name)
+    whole, before = answered(view, view.model), fingerprint(view.model)
+    for numbers in sets:
+        model = without_branches(view, numbers)
+        deleted, left = lesioned(view, numbers), answered(view, model)
+        assert all(map(torch.equal, deleted, left))
+        assert not all(map(torch.equal, whole, left))
+        gone = view.units.removable(numbers)
+        named = dict(view.model.named_parameters())
+        first = {id(parameter): name for name, parameter in named.items()}  # of tied ones
+        every = dict(view.model.named_parameters(remove_duplicate=False))
+        there = {first[id(every[name])] for name, _ in model.named_parameters()}
+        assert there == view.units.used - set(gone)
+        used = sum(named[name].numel() for name in view.units.used)
+        assert parameters(model) == used - sum(named[name].numel() for name in gone)
+        layers = without_layers(view, numbers)
+        if layers is not None:
+            assert type(layers) is type(view.model)
+            assert all(map(close, deleted, answered(view, layers)))
+    assert same_fingerprint(before, fingerprint(view.model))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_sum_may_be_written_in_any_way(step):
+    torch.manual_seed(0)
+    view = residuum.unravel(Wide(STEPS[step]).eval(), *VECTORS)
+    model = without_branches(view, [0, 2])
+    assert all(map(torch.equal, lesioned(view, [0, 2]), answered(view, model)))
+    one = 36 * len(view.units[0].removable)  # of a weight and a bias; a gate has two more
+    assert parameters(model) == one

@@ -1,0 +1,110 @@
+"""Smaller models in files for others, read again and run before they are kept."""
+
+import pytest
+import torch
+from conftest import image_batch, lively, reseal
+from test_removal import viewed
+from torch import nn
+
+import residuum
+from residuum import surgery
+from residuum.errors import CheckpointError, UsageError
+from residuum.surgery import files
+from residuum.training import Blueprint
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+class Fixed(nn.Module):
+    """Takes two examples and no other number."""
+
+    def forward(self, x):
+        return x.view(2, -1).sum(1)
+
+
+def test_our_own_network_is_built_again(tmp_path):
+    network = lively(residuum.preset("preresnet20", seed=3))
+    small = surgery.removed(network, [1, 3])
+    kept = surgery.save(small, tmp_path / "a", Blueprint("preresnet20", 10), [3, 1])
+    assert kept.removed == (1, 3)
+    again = surgery.load(tmp_path / "a")
+    x = image_batch(3)
+    with torch.no_grad():
+        assert torch.equal(again(x), small(x))
+    with pytest.raises(UsageError, match="holds a network already"):
+        surgery.save(small, tmp_path / "a", Blueprint("preresnet20", 10), [1, 3])
+    with pytest.raises(UsageError, match=r"preresnet20 without units \[1, 2\] is another network"):
+        surgery.save(small, tmp_path / "b", Blueprint("preresnet20", 10), [1, 2])
+    reseal(tmp_path / "a" / "removed.json", removed=[1, 2, 3])
+    with pytest.raises(CheckpointError, match="another network in this version"):
+        surgery.load(tmp_path / "a")
+
+
+def test_a_program_and_an_onnx_file(tmp_path):
+    small = surgery.removed(lively(residuum.preset("resnet20", seed=0)), [3, 5])
+    written = surgery.write_program(small, tmp_path / "a.pt2", IMAGES[:1])
+    assert written.difference == 0
+    loaded = torch.export.load(tmp_path / "a.pt2").module(check_guards=False)
+    with torch.no_grad():
+        assert torch.equal(loaded(image_batch(7, 32)), small(image_batch(7, 32)))
+    written = surgery.write_onnx(small, tmp_path / "a.onnx", IMAGES)
+    assert written.difference < 1e-5
+    assert written.batches == (1, 2, 5)
+    import onnx
+
+    held = onnx.load(tmp_path / "a.onnx").graph.initializer
+    assert sum(t.name.endswith("weight") for t in held) <= sum(1 for _ in small.parameters())
+
+
+def test_a_graph_of_text(tmp_path):
+    view, _ = viewed("bert")
+    small = surgery.removed(view, [1, 2])
+    keywords = view.units.keywords
+    assert surgery.write_onnx(small, tmp_path / "a.onnx", **keywords).difference < 1e-5
+    assert surgery.write_program(small, tmp_path / "a.pt2", **keywords).difference == 0
+
+
+def test_a_folder_that_transformers_loads(tmp_path):
+    view, _ = viewed("llama")
+    small = surgery.removed(view, [2, 3])
+    written = surgery.write_folder(small, tmp_path / "a", **view.units.keywords)
+    assert written.difference == 0
+    again = type(view.model).from_pretrained(tmp_path / "a")
+    assert again.config.num_hidden_layers == 3
+    assert [layer.self_attn.layer_idx for layer in small.model.layers] == [0, 1, 2]
+    with pytest.raises(UsageError, match="is there already"):
+        surgery.write_folder(small, tmp_path / "a", **view.units.keywords)
+    with pytest.raises(UsageError, match="no model of transformers"):
+        surgery.write_folder(Fixed(), tmp_path / "b", IMAGES)
+
+
+def test_what_is_wrong_is_not_written(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"say NAME\.onnx"):
+        surgery.write_onnx(Fixed(), tmp_path / "a.pt2", IMAGES)
+    with pytest.raises(CheckpointError, match="does not run on 1 examples at once"):
+        surgery.write_program(Fixed(), tmp_path / "a.pt2", IMAGES)
+    right = files._onnx
+    monkeypatch.setattr(files, "_onnx", lambda model, given, path: right(Off(model), given, path))
+    with pytest.raises(CheckpointError, match="outputs differ from the model's by"):
+        surgery.write_onnx(nn.Flatten(), tmp_path / "a.onnx", IMAGES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_finite_must_be_the_same():
+    inf, nan = torch.inf, torch.nan
+    ours = torch.tensor([1.0, -inf, 2.0])
+    assert files._difference(ours, torch.tensor([1.0, -inf, 1.0])) == 0.5
+    assert files._difference(ours, torch.tensor([1.0, inf, 2.0])) == inf
+    assert files._difference(ours, torch.tensor([nan, -inf, 2.0])) == inf
+    assert files._difference(torch.tensor([1, 2]), torch.tensor([1, 3])) == inf
+
+
+class Off(nn.Module):
+    """Not quite the model."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x) * 1.001
