@@ -1,0 +1,37 @@
+"""What every dissection is done to: a model seen as units, and examples to measure it on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ..anatomy.deletions import Examples
+from ..task import Task
+from ..views import View
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model in evaluation mode, with examples.
+
+    `name`: as it was asked for ("tv:resnet50", a run's folder); `data`: what figures call the data;
+    `example`: what one example is, "image" or "sequence". `train`: examples by which units are
+    scored, chosen and healed; `test`: others, on which everything that is reported is measured.
+    `provenance`: where model, weights and data come from, with digests.
+    """
+
+    name: str
+    view: View
+    data: str
+    example: str
+    train: Examples
+    test: Examples
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> nn.Module:
+        return self.view.model
+
+    @property
+    def task(self) -> Task:
+        return self.test.task
