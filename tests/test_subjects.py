@@ -214,7 +214,7 @@ def test_weights_are_all_loaded_or_none(there, tmp_path):
     save_file(renamed, tmp_path / "renamed.safetensors")
     with pytest.raises(CheckpointError, match=r"lacks head.bias.*Did you mean 'heads.bias'"):
         opened("mine_for_tests:net", weights=tmp_path / "renamed.safetensors")
-    with pytest.raises(CheckpointError, match=r"tensor head\.bias is"):
+    with pytest.raises(CheckpointError, match=r"tensor head\.\w+ is"):
         opened("mine_for_tests:many", weights=file)
     with pytest.raises(UsageError, match="initial_seed"):
         opened("mine_for_tests:net", weights=file, initial_seed=1)
@@ -243,7 +243,7 @@ def test_classes_are_those_of_the_weights_and_must_be_those_of_the_data(there, t
 # ---- libraries ----
 
 
-def test_a_model_of_timm_sees_images_as_its_weights_ask(capsys):
+def test_a_model_of_timm_sees_images_as_its_weights_ask():
     pytest.importorskip("timm")
     found = opened("timm:vit_tiny_patch16_224", image_size=32, examples=4)
     data = load("digits")
@@ -254,7 +254,6 @@ def test_a_model_of_timm_sees_images_as_its_weights_ask(capsys):
     torch.testing.assert_close(found.test.inputs, expected, rtol=1e-5, atol=1e-5)
     assert len(found.view.units) == 24
     assert "nothing was learned" in found.provenance["weights"]
-    assert "nothing was learned" in capsys.readouterr().err
 
 
 def test_torchvisions_models_are_made_for_a_size():
@@ -311,7 +310,7 @@ def test_what_a_folder_must_not_hold(there, language, tmp_path):
     with pytest.raises(CheckpointError, match="is a pickle"):
         opened(word, "text.txt")
     state = load_file(there / "gpt" / "model.safetensors")
-    name = next(iter(state))
+    name = "transformer.ln_f.weight"
     save_file(
         {f"{n}x" if n == name else n: t for n, t in state.items()}, tmp_path / "model.safetensors"
     )
@@ -363,9 +362,12 @@ def test_models_and_data_that_do_not_belong_together(there, language, vision, tm
         ("fails on these examples (3x8x8)", "mine_for_tests:Reader", None, {}),
         ("digits has 898 test images, not 899", "mine_for_tests:net", None, {"examples": 899}),
     ):
-        with pytest.raises(ResiduumError) as caught:
+        said = ""
+        try:
             opened(word, data, **asked)
-        assert message in str(caught.value)
+        except ResiduumError as error:
+            said = str(error)
+        assert message in said
 
 
 # ---- runs and presets ----
@@ -420,9 +422,11 @@ def test_discover_maps_a_model_and_proves_it(capsys, there, language):
 def test_discover_numbers_our_own_units_as_lesions_do(capsys):
     found = json.loads(call(capsys, "discover", "preresnet8", "--json")[1])
     assert [unit["name"] for unit in found["units"]] == ["units.0", "units.1", "units.2"]
-    assert [unit["shortcut"] for unit in found["units"]][1:] == ["projection"] * 2
+    assert [unit["shortcut"] for unit in found["units"]][1:] == ["resampled"] * 2
     assert found["verification"] is None
     assert call(capsys, "discover", "preresnet8", "--length", 3)[0] == 2
+    said = call(capsys, "discover", "preresnet8", "--initial-seed", 5)
+    assert all("initial weights of seed 5: nothing was learned" in text for text in said[1:])
 
 
 def test_paths_of_any_model(capsys, there, language):
