@@ -16,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..errors import UsageError, nearest
 from ..networks.fingerprint import digest
 from ..reader import Seed, require
-from ..views import Units, discover
 from .catalogue import preset
 from .family import Classes
 from .index import Listed
@@ -25,7 +24,6 @@ PREFIX = "tv:"
 # heads that only help training, which would make of the output a tuple
 HELPED, WITHOUT = ("googlenet", "inception_v3"), {"aux_logits": False, "init_weights": True}
 INITIALISATION = "torchvision's own"
-NO_UNITS = "no residual units are found in this model, so there are no branches to delete or count"
 
 
 def build(name: str, classes: int, seed: int | None = None, **options: Any) -> nn.Module:
@@ -40,10 +38,11 @@ def build(name: str, classes: int, seed: int | None = None, **options: Any) -> n
     return model(name, classes, seed)
 
 
-def model(name: str, classes: int, seed: int | None = None) -> nn.Module:
+def model(name: str, classes: int, seed: int | None = None, size: int | None = None) -> nn.Module:
     """The classification model `tv:NAME` of torchvision, in training mode, without weights of its.
 
-    `seed`: of the initial weights; None draws from torch's global generator.
+    `seed`: of the initial weights; None draws from torch's global generator. `size`: pixels of a
+    side, where the model is made for one size; others read any.
     UsageError: torchvision is not there, or has no such model (with the nearest).
     """
     short = require_model(name)
@@ -51,6 +50,8 @@ def model(name: str, classes: int, seed: int | None = None) -> nn.Module:
     require(seed, Seed | None, f"{name}: seed", UsageError)
     models = _library("torchvision.models")
     asked = {"weights": None, "num_classes": classes} | (WITHOUT if short in HELPED else {})
+    if size is not None and takes_one_size(short):
+        asked |= {"image_size": size} if short.startswith("vit") else {"input_size": (size, size)}
     generator = torch.default_generator
     before = generator.get_state()
     try:
@@ -106,26 +107,23 @@ def describe_model(name: str, classes: int | None = None) -> Listed:
     )
 
 
-def model_units(name: str) -> Units:
-    """The residual units of a `tv:` model, found without weights (`views.discover`).
-
-    UsageError: see `model`; it has none.
-    """
-    network, size = _outline(name, 1000)
-    with torch.device("meta"):
-        units = discover(network, torch.empty(2, 3, size, size))
-    if not units:
-        raise UsageError(f"{name}: {NO_UNITS}")
-    return units
-
-
 def _outline(name: str, classes: int) -> tuple[nn.Module, int]:
     """The model without weights in memory, and the pixels of the images that it is made for."""
     with torch.device("meta"):
         network = model(name, classes).eval()
-    weights = next(iter(_library("torchvision.models").get_model_weights(name[len(PREFIX) :])))
-    size = weights.transforms.keywords.get("crop_size", 224)
-    return network, getattr(network, "image_size", size)
+    return network, pixels_of_model(name)
+
+
+def pixels_of_model(name: str) -> int:
+    """Of a side of the images that the published weights of `tv:NAME` are made for."""
+    short = name.removeprefix(PREFIX)
+    weights = next(iter(_library("torchvision.models").get_model_weights(short)))
+    return 224 if takes_one_size(short) else weights.transforms.keywords.get("crop_size", 224)
+
+
+def takes_one_size(short: str) -> bool:
+    """Whether a model of torchvision reads images of the size alone that it is built for."""
+    return short.startswith(("vit_", "maxvit"))
 
 
 def longest_way(network: nn.Module) -> int | None:
