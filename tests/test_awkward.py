@@ -122,8 +122,8 @@ def test_no_example():
     units = residuum.discover(wide(), X[:0])
     assert len(units) == 3
     assert len(units.verify().unproven) >= 3  # nothing shows on no example
+    view = residuum.unravel(wide(), X)
     with pytest.raises(UsageError, match="no examples"):
-        view = residuum.unravel(wide(), X)
         sweep(view, X[:0], [intact(view)])
 
 

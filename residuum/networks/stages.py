@@ -32,7 +32,8 @@ def units_of_stage(
 ) -> int:
     """n, where three stages of n units with so many layers each, and `besides`, make the depth.
 
-    UsageError: no whole number, or not of units; `kind` ("a wide ResNet") and `known` depths tell which.
+    UsageError: no whole number, or not of units; `kind` ("a wide ResNet") and `known` depths tell
+    which.
     """
     require(depth, int, f"{kind}: depth", UsageError)
     n, rest = divmod(depth - besides, 3 * layers)

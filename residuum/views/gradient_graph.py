@@ -21,7 +21,7 @@ Edge = tuple[Any, int]  # a node of autograd and which of its results
 
 SAME = (
     "View UnsafeView ReshapeAlias ReshapeCopy Permute Transpose T Expand Squeeze Unsqueeze Clone"
-    " ToCopy Copys Roll AsStrided NativeDropout Alias Contiguous ViewAsReal ViewAsComplex"
+    " ToCopy Copy Roll AsStrided NativeDropout Alias Contiguous ViewAsReal ViewAsComplex"
 )
 CHEAP = (
     "Relu Gelu Silu Tanh Sigmoid Hardswish Hardtanh Hardsigmoid Elu LeakyRelu PreluKernel Mish"
