@@ -158,7 +158,7 @@ class Recorder(TorchDispatchMode):
         name, made = func.overloadpacket.__name__, tensors(output)
         if self.trace.fake:
             require_types(name, given)
-        if any(tensor.dtype in QUANTISED for tensor in made):
+        if name.startswith("quantize_per_") or any(t.dtype in QUANTISED for t in made):
             raise UsageError(
                 f"{name} gives quantised integers, in which sums cannot be followed: give the "
                 "model as it was before it was quantised"
