@@ -1,6 +1,7 @@
 """Units found in models that nobody prepared: how many, of which kind, what is theirs."""
 
 from collections import Counter
+from contextlib import contextmanager
 from functools import cache
 
 import foreign
@@ -8,11 +9,15 @@ import pytest
 import torch
 from foreign import CASES, STEPS, VECTORS, Case, UNet, Wide
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 import residuum
 from residuum.anatomy import count_paths
 from residuum.errors import UsageError
 from residuum.views import Units
+from residuum.views.gradient_graph import graph
+from residuum.views.second import compare
+from residuum.views.trace import _fake
 from residuum.views.view import Leaf, Parallel, Series
 
 KINDS = {  # where they are not all the identity
@@ -45,9 +50,30 @@ def named(name: str) -> Units:
     return found(CASES[name])
 
 
+@contextmanager
+def valueless(model):
+    """The model of tensors without values, in the mode that makes them."""
+    mode, made = FakeTensorMode(allow_non_fake_inputs=True), {}
+    held = [d for m in model.modules() for d in (m._parameters, m._buffers)]
+    before = [dict(each) for each in held]
+    for each in held:
+        for name, tensor in each.items():
+            if tensor is not None:
+                each[name] = made.setdefault(id(tensor), _fake(mode, tensor))
+    yield mode
+    for each, tensors in zip(held, before, strict=True):
+        each.update(tensors)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_counts(name):
+    """By both derivations, and the same parameters."""
     units = named(name)
+    with valueless(units.model) as mode, mode:
+        given = CASES[name].inputs, CASES[name].keywords
+        told = compare(units, graph(units.model.eval(), *given))
+    assert not told.contradicted
+    assert not told.untold
     assert len(units) == CASES[name].units
     assert units.fake  # no weight was read
     assert Counter(unit.shortcut for unit in units) == KINDS.get(

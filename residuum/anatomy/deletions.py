@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import unravel
-from ..views.inputs import Inputs, take
+from ..views.inputs import Inputs, count, take
 from .measures import Deletion
 from .statistics import Change, Estimate, Rate, student_mean
 from .sweeps import MEMORY, sweep
@@ -21,11 +21,19 @@ from .variants import Variant, intact, without
 @dataclass(frozen=True)
 class Examples:
     """Inputs (N, ...) and targets (N, ...), those that every variant is evaluated on, and what they
-    are for. Several inputs stand in a tuple, or by keyword in a mapping."""
+    are for. Several inputs stand in a tuple, or by keyword in a mapping.
+
+    UsageError: not as many inputs as targets.
+    """
 
     inputs: Inputs
     targets: Tensor
     task: Task = CLASSIFICATION
+
+    def __post_init__(self) -> None:
+        given = count(self.inputs)
+        if given != len(self.targets):
+            raise UsageError(f"{given} inputs and {len(self.targets)} targets: give one an example")
 
     def __len__(self) -> int:
         return len(self.targets)

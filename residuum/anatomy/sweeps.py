@@ -18,7 +18,7 @@ from ..errors import UsageError
 from ..task import logits
 from ..views import unravel
 from ..views.edits import at_rest, device_of
-from ..views.inputs import Inputs, call, changed, count, take
+from ..views.inputs import Inputs, call, changed, count, require_weights, take
 from ..views.replay import Replay
 from ..views.view import Delete, Edit, Repeat, Signal, Stages, Value
 from .variants import Variant, applied, edits_of, require_some, rows_of
@@ -31,8 +31,14 @@ Keeping = Callable[[Any, slice], Tensor]
 
 
 def answers(output: Any, at: slice) -> Tensor:
-    """What a sweep keeps unless told otherwise."""
-    return logits(output)
+    """What a sweep keeps unless told otherwise. UsageError: one number for all examples."""
+    answer = logits(output)
+    if not answer.ndim:
+        raise UsageError(
+            "the model gives one number for all examples, its loss say, where a sweep needs an "
+            "answer to each: call it without targets, or give a `keep`"
+        )
+    return answer
 
 
 class Level(NamedTuple):
@@ -105,6 +111,7 @@ def sweeping(model: Any, inputs: Inputs, memory: int = MEMORY) -> Iterator[Calla
     as `sweep` has them. `inputs` are like those to come."""
     view = unravel(model)
     require_some(inputs)
+    require_weights(view.model)
     with torch.no_grad(), at_rest(view.model):
         view.tape(take(inputs, slice(1)))  # refuses a merge that is not linear
         stages, device = view.stages(), device_of(view.model)

@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..parts.merges import Mean, Probability, Road
 from ..parts.shortcuts import Severed, Zeros
 from ..parts.wrappers import Drawn, Per
-from ..reader import require
+from ..reader import Count, require
 from ..units import ResidualNetwork, ResidualUnit, Row
 
 FractalLayer = Callable[[int, int, float], nn.Module]  # (c_in, width, dropout rate) -> one layer
@@ -35,12 +35,13 @@ class Join(Mean):
     """The mean of `roads` columns: its shortcut's and those that end with its branch.
 
     `drawn`: how many columns are alive on either side, (N or 1, 1, 1, 1) each, of one forward pass;
-    None for all. The mean is then over those alive (drop-path).
+    None for all. The mean is then over those alive (drop-path). UsageError: no column.
     """
 
     drawn: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, roads: int):
+        require(roads, Count, "a join: roads", UsageError)
         super().__init__(1 / roads)
         self.roads = roads
 

@@ -16,6 +16,7 @@ from ..parts.arrangements import ORIGINAL
 from ..parts.branches import branch, single
 from ..parts.shortcuts import Severed
 from ..parts.wrappers import Companion
+from ..reader import Count, require
 from ..units import ResidualNetwork, ResidualUnit
 
 
@@ -59,14 +60,17 @@ def stack(
     """The layers in signal order, then the head. (N, 3, H, W) -> (N, K).
 
     `activation`: a fresh one behind every convolution, which gives it `pieces` times the width.
+    UsageError: a width, kernel or stride below 1.
     """
     stem: Layers = []
     units: list[tuple[Layers, Layers]] = []  # branch, after
     c_in = 3
-    for item in items:
+    for number, item in enumerate(items):
         if not isinstance(item, Convolution):
             (units[-1][1] if units else stem).append(item())
             continue
+        for name in ("width", "kernel", "stride"):
+            require(getattr(item, name), Count, f"item {number}: {name}", UsageError)
         made = list(_convolved(item, c_in, activation, pieces))
         if item.width == c_in and item.stride == 1 and item.padded:
             units.append((made, []))

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..parts.arrangements import ORIGINAL, Arrangement, activation
 from ..parts.branches import Block, basic, branch
 from ..parts.shortcuts import Shortcut, option_a, same_shape, severed
+from ..reader import require
 from ..units import ResidualUnit
 
 
@@ -31,8 +32,10 @@ def units_of_stage(
 ) -> int:
     """n, where three stages of n units with so many layers each, and `besides`, make the depth.
 
-    UsageError: no whole number of units; `kind` ("a wide ResNet") and `known` depths tell which.
+    UsageError: no whole number, or not of units; `kind` ("a wide ResNet") and `known` depths tell
+    which.
     """
+    require(depth, int, f"{kind}: depth", UsageError)
     n, rest = divmod(depth - besides, 3 * layers)
     if rest or n < 1:
         such = f" ({', '.join(map(str, known))})" if known else ""

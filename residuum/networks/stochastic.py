@@ -2,24 +2,36 @@
 
 from collections.abc import Callable
 
+from ..errors import UsageError
+from ..parts.merges import Probability
 from ..parts.wrappers import Dropped, Noisy, Per, Scaling
+from ..reader import require
 from .stages import Place, UnitMaker, wrapped
 
 Survival = Callable[[Place], float]
 
 
 def linear(last: float) -> Survival:
-    """p_l = 1 - l/L (1 - p_L), l = 1..L: down to `last` (Huang et al. 2016, eq. 4)."""
+    """p_l = 1 - l/L (1 - p_L), l = 1..L: down to `last` (Huang et al. 2016, eq. 4).
+
+    UsageError: no probability.
+    """
+    require(last, Probability, "survival of the last unit", UsageError)
     return lambda place: 1 - (place.number + 1) / place.total * (1 - last)
 
 
 def linear_from_one(last: float) -> Survival:
-    """p_l = 1 - (l-1)/(L-1) (1 - p_L), l = 1..L: the first unit is always there (Singh et al.)."""
+    """p_l = 1 - (l-1)/(L-1) (1 - p_L), l = 1..L: the first unit is always there (Singh et al.).
+
+    UsageError: no probability.
+    """
+    require(last, Probability, "survival of the last unit", UsageError)
     return lambda place: 1 - place.number / max(place.total - 1, 1) * (1 - last)
 
 
 def uniform(survival: float) -> Survival:
-    """The same for every unit."""
+    """The same for every unit. UsageError: no probability."""
+    require(survival, Probability, "survival", UsageError)
     return lambda place: survival
 
 

@@ -47,7 +47,7 @@ def without_layers(view: ForeignView, units: Collection[int]) -> nn.Module | Non
     """The model, of its own class, without the elements of its lists of layers that these units
     fill; None where they fill none, or where the rest does not compute what it should: a layer
     behind reads more of them than the stream, or a normalisation of theirs would have stayed."""
-    numbers = chosen(view, units)
+    numbers = chosen(_foreign(view), units)
     shorter = without_elements(view, numbers)
     if shorter is None:
         return None
@@ -60,6 +60,12 @@ def without_layers(view: ForeignView, units: Collection[int]) -> nn.Module | Non
     return None if wrong else shorter
 
 
+def _foreign(view: View) -> ForeignView:
+    if isinstance(view, ForeignView):
+        return view
+    raise UsageError("the view is of one of our own networks, which `removed` makes shorter itself")
+
+
 def without_branches(view: ForeignView, units: Collection[int]) -> fx.GraphModule:
     """The model as a graph of operations in which these branches do not stand.
 
@@ -69,7 +75,7 @@ def without_branches(view: ForeignView, units: Collection[int]) -> fx.GraphModul
 
     UsageError: see `removed`.
     """
-    numbers, units_ = chosen(view, units), view.units
+    numbers, units_ = chosen(_foreign(view), units), view.units
     if device_of(view.model).type == "meta":
         raise UsageError("a model without weights (on the meta device) has nothing to remove")
     with view.edited(dict.fromkeys(numbers, DELETE)):

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from ..errors import CheckpointError, UsageError
 from ..networks import fingerprint
 from ..networks.weights import load_weights, require_finite
@@ -73,7 +75,8 @@ def load(folder: str | Path) -> ResidualNetwork:
 
 
 def _shape(blueprint: Blueprint, units: Collection[int]) -> ResidualNetwork:
-    network = build(blueprint.preset, blueprint.classes, seed=0, **blueprint.options)
+    with torch.random.fork_rng([]):
+        network = build(blueprint.preset, blueprint.classes, seed=0, **blueprint.options)
     if not isinstance(network, ResidualNetwork):
         raise UsageError(f"{blueprint.preset} is not one of our own networks; keep it as .pt2")
     return without_units(network, units)

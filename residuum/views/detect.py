@@ -205,10 +205,12 @@ class Detector:
             road = Road(end, kind, weighted, parameters, passed, sliced)
 
     def weighted(self, operation: Operation) -> bool:
-        """A layer; a convolution also with weights that were computed."""
+        """A layer; a convolution also with weights that were computed, and a linear layer whose
+        weights were quantised and packed."""
         if operation.kind != "weight":
             return False
-        return bool(operation.parameters) or "conv" in operation.constants[0]
+        name = operation.constants[0]
+        return bool(operation.parameters) or "conv" in name or name.startswith("linear_")
 
     def branch(self, split: int, end: int) -> tuple[int, bool, frozenset[int]]:
         """Between the two: the most layers with weights on one way, whether places are mixed, and

@@ -45,8 +45,18 @@ def take(inputs: Inputs, at: slice | Tensor) -> Any:
     return changed(inputs, lambda tensor: tensor[at])
 
 
+def require_weights(model: nn.Module) -> None:
+    """UsageError: a model that stands on the meta device."""
+    if device_of(model).type == "meta":
+        raise UsageError(
+            f"{type(model).__name__} has no weights (it is on the meta device): it can be "
+            "discovered and not run. Load its weights first"
+        )
+
+
 def call(model: nn.Module, inputs: Inputs) -> Any:
-    """The model on the inputs, moved to where it is."""
+    """The model on the inputs, moved to where it is. UsageError: a model without weights."""
+    require_weights(model)
     given = to_device(inputs, device_of(model))
     if isinstance(given, Tensor):
         return model(given)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from torch import Tensor
+
 
 def words(text: str) -> frozenset[str]:
     """Those of a text, as a set."""
@@ -52,6 +54,19 @@ def classify(name: str) -> str:
     if base in SLICES:
         return "slice"
     return {"div": "mul", "neg": "mul", "rsub": "sub"}.get(base, base)
+
+
+ONE_TYPE = re.compile(r"^((add|ba?dd|b)?b?mm|linear|.*convolution.*|conv\dd)$")
+NO_INTEGERS = re.compile(r"norm|softmax|gelu|silu|mish|elu$|hardswish")
+
+
+def require_types(name: str, given: list[Tensor]) -> None:
+    """TypeError: an operation that fake tensors let pass and real ones do not."""
+    types = list(dict.fromkeys(tensor.dtype for tensor in given))
+    mixed = ONE_TYPE.match(name) and len(types) > 1
+    counted = NO_INTEGERS.search(name) and given and not given[0].dtype.is_floating_point
+    if mixed or (counted and not given[0].dtype.is_complex):
+        raise TypeError(f"{name} of tensors of type {' and '.join(map(str, types))}")
 
 
 def is_factory(name: str) -> bool:

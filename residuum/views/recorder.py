@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from ..errors import UsageError
 from .inputs import tensors
-from .kinds import classify, is_factory
+from .kinds import classify, is_factory, require_types
 from .sums import Call, Place, Running
 
 Source = int | frozenset[str]  # the operation that made a tensor, or the parameters it is made of
 Frame = tuple[str, int]  # a submodule and the number of its call
+QUANTISED = (torch.qint8, torch.quint8, torch.qint32)
 SEVERAL = ("norm", "attention", "pool", "layout", "weight")  # outputs that each are the result
 
 
@@ -153,6 +156,13 @@ class Recorder(TorchDispatchMode):
         sources = [self.look(tensor) for tensor in given]
         output = func(*args, **kwargs)
         name, made = func.overloadpacket.__name__, tensors(output)
+        if self.trace.fake:
+            require_types(name, given)
+        if name.startswith("quantize_per_") or any(t.dtype in QUANTISED for t in made):
+            raise UsageError(
+                f"{name} gives quantised integers, in which sums cannot be followed: give the "
+                "model as it was before it was quantised"
+            )
         parameters = frozenset[str]().union(*(s for s in sources if not isinstance(s, int)))
         if is_factory(name):
             given, sources = [], []

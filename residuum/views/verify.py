@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ..errors import UsageError
 from .edits import at_rest, device_of, replace
 from .inputs import to_device
+from .second import second
 from .sums import Call, Place, Sum, answered
 from .trace import results, trace, untouched
 from .view import DELETE
@@ -69,8 +70,9 @@ class Verification:
 
 
 def verify(units: Units) -> Verification:
-    """Every unit's claim, by three passes each and one for all; and the count, by a second pass
-    over the values themselves where the first was on fake tensors.
+    """Every unit's claim, by three passes each and one for all; the count, by another pass over the
+    values themselves where the first was on fake tensors; count and parameters, by a second
+    derivation (`second`).
 
     UsageError: a model without weights.
     """
@@ -95,6 +97,10 @@ def verify(units: Units) -> Verification:
         }
         false += [f"{where} {text}" for text, held in checks.items() if held is False]
     false += checker.recount()
+    with torch.no_grad(), at_rest(units.model), untouched(units.model):
+        told = second(units, *checker.given)
+    false += [f"autograd's graph shows {text}" for text in told.contradicted]
+    unproven += [f"the second derivation, from autograd's graph: {text}" for text in told.untold]
     return Verification(proofs, tuple(unproven), tuple(false))
 
 
@@ -154,10 +160,9 @@ class _Checker:
         from .discovery import Units
 
         units = self.units
+        kinds = (False,) if units.fake else (True, False)  # real ones again, where fake ones fail
         again = Units(
-            trace(self.model, units.inputs, units.keywords, fake=(not units.fake,)),
-            units.inputs,
-            units.keywords,
+            trace(self.model, units.inputs, units.keywords, kinds), units.inputs, units.keywords
         )
         if [u.sums for u in again] == [u.sums for u in units]:
             return []

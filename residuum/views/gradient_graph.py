@@ -1,0 +1,230 @@
+"""What autograd keeps of a pass with gradients, as a graph of results: it knows parameters, no
+submodules and no integers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
+from torch.overrides import TorchFunctionMode
+
+from .inputs import changed, tensors
+from .sums import eager
+
+Edge = tuple[Any, int]  # a node of autograd and which of its results
+
+SAME = (
+    "View UnsafeView ReshapeAlias ReshapeCopy Permute Transpose T Expand Squeeze Unsqueeze Clone"
+    " ToCopy Copy Roll AsStrided NativeDropout Alias Contiguous ViewAsReal ViewAsComplex"
+)
+CHEAP = (
+    "Relu Gelu Silu Tanh Sigmoid Hardswish Hardtanh Hardsigmoid Elu LeakyRelu PreluKernel Mish"
+    " Softplus Threshold Clamp ClampMin Mean Rsqrt Pow Sqrt ConstantPadNd ReflectionPad2D"
+    " ReplicationPad2D PixelShuffle PixelUnshuffle Exp Abs"
+)
+PARTS = "Slice Select Narrow Split SplitWithSizes UnsafeSplit Unbind Chunk"
+KINDS = {
+    **dict.fromkeys(SAME.split(), "same"),
+    **dict.fromkeys(CHEAP.split(), "cheap"),
+    **dict.fromkeys(PARTS.split(), "part"),
+    **{"Add": "add", "Sub": "sub", "Rsub": "sub", "Mul": "product", "Div": "product"},
+    **{"Neg": "scale", "Stack": "stack"},
+}
+PATTERNS = {
+    "cheap": re.compile(r"(Batch|Layer|Group|Instance|Rms)Norm|Pool|Upsample|GridSampler"),
+    "layer": re.compile(r"Conv|^Linear|^(Add|Ba?dd|B)?b?[Mm]m$|GroupedMm|Lstm|Gru|Rnn"),
+}
+
+
+@dataclass
+class Node:
+    """One result of one operation: of what results it was made, of which parameters besides."""
+
+    kind: str
+    inputs: tuple[int, ...] = ()
+    parameters: frozenset[str] = frozenset()
+    word: str = ""
+
+
+@dataclass
+class Graph:
+    """In an order in which every node follows its inputs. `tables`: parameters that integers choose
+    from. `hidden`: what autograd does not tell of this pass, in words."""
+
+    nodes: list[Node] = field(default_factory=list)
+    tables: frozenset[str] = frozenset()
+    hidden: set[str] = field(default_factory=set)
+    parameters: frozenset[str] = frozenset()
+
+
+@contextmanager
+def _asking(model: nn.Module) -> Iterator[dict[int, str]]:
+    """Every floating parameter asks for gradients. Their names by identity."""
+    flags = [(p, p.requires_grad) for p in model.parameters() if p.is_floating_point()]
+    try:
+        for parameter, _ in flags:
+            parameter.requires_grad_()
+        yield {id(p): name for name, p in model.named_parameters()}
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+def graph(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> Graph:
+    """Of one pass in the mode that the model is in. No gradient is computed."""
+    from .trace import results
+
+    leaves, chosen = dict[int, Tensor](), _Chosen()
+
+    def leaf(tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return chosen.tell(tensor.clone())
+        made = tensor.detach().clone().requires_grad_()
+        leaves[id(made)] = made
+        return made.clone()  # a leaf must not be written into
+
+    with torch.inference_mode(False), torch.enable_grad(), eager(), _asking(model) as names:
+        given, named = changed((inputs, dict(keywords)), leaf)
+        with chosen:
+            output = model(*given, **named)
+        ends = [(t.grad_fn, t.output_nr) for t in results(output) if t.grad_fn is not None]
+        return _Builder(names, leaves, chosen.by).built(ends)
+
+
+class _Chosen(TorchFunctionMode):
+    """Follows integers from the inputs to the tables that they choose from. `by`: autograd's nodes
+    of these choices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.integers: dict[int, Tensor] = {}  # held, so that no number is given again
+        self.by: set[Any] = set()
+
+    def tell(self, tensor: Tensor) -> Tensor:
+        self.integers[id(tensor)] = tensor
+        return tensor
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        given = tensors((args, kwargs or {}))
+        if any(id(tensor) in self.integers for tensor in given):
+            written = given[:1] if func.__name__ == "__setitem__" else []
+            for tensor in [*tensors(output), *written]:
+                if tensor.is_floating_point():
+                    self.by.add(tensor.grad_fn)
+                else:
+                    self.tell(tensor)
+        return output
+
+
+class _Builder:
+    """Numbers the results of autograd's nodes; what is made of parameters alone is no node."""
+
+    def __init__(self, names: Mapping[int, str], leaves: Container[int], chosen: Container[Any]):
+        self.names, self.leaves, self.chosen, self.graph = names, leaves, chosen, Graph()
+        self.known: dict[Edge, int | frozenset[str]] = {}
+        self.stacks: dict[int, tuple[int, tuple[int, ...]]] = {}
+
+    def built(self, ends: list[Edge]) -> Graph:
+        todo = [(edge, False) for edge in ends]
+        while todo:
+            edge, ready = todo.pop()
+            if edge in self.known:
+                continue
+            if ready:
+                self.known[edge] = self._result(edge)
+                continue
+            before = [e for e in edge[0].next_functions if e[0] is not None]
+            todo += [(edge, True), *((e, False) for e in before if e not in self.known)]
+        sources = self.known.values()
+        inner = frozenset[str]().union(*(n.parameters for n in self.graph.nodes))
+        self.graph.parameters = inner.union(*(s for s in sources if not isinstance(s, int)))
+        return self.graph
+
+    def _new(
+        self,
+        kind: str,
+        inputs: tuple[int, ...] = (),
+        parameters: frozenset[str] = frozenset(),
+        word: str = "",
+    ) -> int:
+        self.graph.nodes.append(Node(kind, inputs, parameters, word))
+        return len(self.graph.nodes) - 1
+
+    def _result(self, edge: Edge) -> int | frozenset[str]:
+        node, number = edge
+        name = node.name().rsplit("::", 1)[-1]
+        if name == "AccumulateGrad":
+            if id(node.variable) in self.leaves:
+                return self._new("input")
+            name = self.names.get(id(node.variable))
+            return frozenset([name] if name else [])
+        word = re.sub(r"Backward\d*[A-Za-z]*$", "", name)
+        if isinstance(node, BackwardCFunction):
+            self.graph.hidden.add(f"{word}, an autograd.Function, hides what it computes")
+            word = ""
+        elif word == "CopySlices":
+            self.graph.hidden.add("a write into a part of a tensor hides what is written")
+        sources = [self.known.get(e) for e in node.next_functions]
+        if word.startswith("Foreach") and len(sources) % 2 == 0:
+            word, sources = word.removeprefix("Foreach"), sources[number :: len(sources) // 2]
+        made = tuple(s for s in sources if isinstance(s, int))
+        names = frozenset[str]().union(*(s for s in sources if isinstance(s, frozenset)))
+        if word.startswith("Embedding") and node in self.chosen:
+            self.graph.tables |= names
+            return self._new("table", (), frozenset(), word)
+        return self._operation(node, word, sources, made, names) if made else names
+
+    def _operation(
+        self, node: Any, word: str, sources: list[Any], made: tuple[int, ...], names: frozenset[str]
+    ) -> int:
+        """Sums of more than two are taken apart."""
+        kind = KINDS.get(word) or next((k for k, p in PATTERNS.items() if p.search(word)), word)
+        first = sources[0]
+        if word in ("Sum", "Mean") and made[0] in self.stacks:
+            dim, pieces = self.stacks[made[0]]
+            rank = len(node._saved_self_sym_sizes)
+            if [_signed(d) % rank for d in node._saved_dim or ()] == [_signed(dim) % rank]:
+                total = pieces[0]
+                for piece in pieces[1:]:
+                    total = self._new("add", (total, piece))
+                return total
+        if word in ("Lerp", "Addcmul", "Addmm", "Baddbmm") and isinstance(first, int) and made[1:]:
+            gates = made[2:] if word == "Lerp" else ()
+            scaled = "product" if gates else "scale"
+            around = self._new(scaled, (first, *gates)) if word == "Lerp" else first
+            kind = "layer" if word.endswith("mm") else scaled if word == "Lerp" else "product"
+            return self._new("add", (around, self._new(kind, made[1:], names, word)))
+        if kind == "part" and word == "Slice":
+            kind = _slice(node)
+        if kind in ("add", "sub", "product"):
+            if len(made) == 1:
+                kind = "scale" if kind == "product" else "bias"
+            elif getattr(node, "_saved_alpha", 1) != 1:
+                made = (made[0], self._new("scale", made[1:]))
+        number = self._new(kind, made, names, word)
+        if kind == "stack" and len(made) == len(sources):
+            self.stacks[number] = (node._saved_dim, made)
+        return number
+
+
+def _signed(dim: int) -> int:
+    """Of a dimension, which is saved without its sign."""
+    return dim - 2**64 if dim >= 2**63 else dim
+
+
+def _slice(node: Any) -> str:
+    size = node._saved_self_sym_sizes[_signed(node._saved_dim)]
+    start, end, step = node._saved_start, node._saved_end, node._saved_step
+    if step not in (None, 1):
+        return "cheap"
+    whole = (start or 0) in (0, -size) and (end is None or end >= size)
+    return "same" if whole else "part"

@@ -1,0 +1,188 @@
+"""Models that are built or used in a way of their own: a right answer, or a clear message."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from foreign import STEPS, VECTORS, Wide
+from torch import Tensor, nn
+
+import residuum
+from residuum import anatomy
+from residuum.anatomy import Examples, intact, sweep, without
+from residuum.errors import UsageError
+from residuum.networks import fractalnet, resnet, stacks, stochastic
+from residuum.views.view import DELETE
+
+(X,) = VECTORS
+
+
+def wide() -> Wide:
+    torch.manual_seed(0)
+    return Wide(STEPS["sum"])
+
+
+def holds(model: nn.Module, *inputs, units: int = 3) -> None:
+    """The right count, verified."""
+    found = residuum.discover(model, *inputs)
+    assert len(found) == units
+    verified = found.verify()
+    assert verified.holds, verified
+    assert all(proof.matters for proof in verified.units)
+
+
+class Keyword(Wide):
+    def forward(self, x, *, scale):
+        return super().forward(scale * x)
+
+
+def test_keywords_that_the_model_needs():
+    model = Keyword(STEPS["sum"])
+    with pytest.raises(UsageError, match="required keyword-only argument: 'scale'"):
+        residuum.discover(model, X)
+    assert len(residuum.discover(model, X, scale=2.0)) == 3
+    assert residuum.discover(model, X, scale=torch.ones(())).verify().holds
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_types(kind):
+    holds(wide().to(kind), X.to(kind))
+    with pytest.raises(UsageError, match="must have the same dtype"):
+        residuum.discover(wide().to(kind), X)
+
+
+def test_integers_for_a_linear_layer_are_refused_in_the_words_of_the_model():
+    with pytest.raises(UsageError, match="must have the same dtype, but got Long and Float"):
+        residuum.discover(wide(), X.long())
+    with torch.device("meta"):
+        model = wide()
+    with pytest.raises(
+        UsageError, match=r"addmm of tensors of type torch\.float32 and torch\.int64"
+    ):
+        residuum.discover(model, X.long())
+
+
+def test_a_model_without_weights_is_known_and_not_run():
+    with torch.device("meta"):
+        model = wide()
+    view = residuum.unravel(model, X)
+    assert len(view.units) == 3
+    for action in (
+        view.verify,
+        lambda: sweep(view, X, [intact(view)]),
+        lambda: anatomy.redundancy(view, X),
+    ):
+        with pytest.raises(UsageError, match="on the meta device"):
+            action()
+
+
+@dataclass
+class Output:
+    logits: Tensor
+    extra: Tensor
+
+
+class Gives(Wide):
+    def __init__(self, form):
+        super().__init__(STEPS["sum"])
+        self.form = form
+
+    def forward(self, x):
+        return self.form(super().forward(x), x)
+
+
+FORMS = {
+    "a tuple": lambda y, x: (y, None),
+    "a dictionary": lambda y, x: {"out": y, "aux": x.sum(1)},
+    "a dataclass": lambda y, x: Output(y, x),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_outputs_that_are_no_tensor(form):
+    torch.manual_seed(0)
+    model = Gives(FORMS[form])
+    holds(model, X)
+    view = residuum.unravel(model, X)
+    with view.edited(dict.fromkeys(range(3), DELETE)):
+        left = sweep(view, X, [intact(view)])[0]
+    torch.testing.assert_close(left, sweep(view, X, [without(view, range(3))])[0])
+    torch.testing.assert_close(left, X.tanh())
+
+
+def test_a_model_that_gives_its_loss():
+    model = Gives(lambda y, x: y.square().mean())
+    holds(model, X)
+    view = residuum.unravel(model, X)
+    with pytest.raises(UsageError, match="one number for all examples"):
+        sweep(view, X, [intact(view)])
+
+
+def test_no_example():
+    units = residuum.discover(wide(), X[:0])
+    assert len(units) == 3
+    assert len(units.verify().unproven) >= 3  # nothing shows on no example
+    view = residuum.unravel(wide(), X)
+    with pytest.raises(UsageError, match="no examples"):
+        sweep(view, X[:0], [intact(view)])
+
+
+def test_layers_whose_weights_are_computed():
+    model = wide()
+    for branch in model.branches:
+        nn.utils.parametrizations.weight_norm(branch)
+    holds(model, X)
+    (first, *_) = residuum.discover(model, X)
+    assert "branches.0.parametrizations.weight.original0" in first.removable
+
+
+def test_a_model_made_for_inference():
+    with torch.inference_mode():
+        model, x = wide(), X.clone()
+    units = residuum.discover(model, x)
+    assert len(units) == 3
+    found = units.verify()
+    assert found.holds
+    assert any("the pass with gradients fails" in line for line in found.unproven)
+    with torch.inference_mode():
+        holds(wide(), X)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_layers():
+    """Packed weights are layers; integers cannot be followed."""
+    tools = pytest.importorskip("torch.ao.quantization")
+    model = tools.quantize_dynamic(wide().eval(), {nn.Linear})
+    assert len(residuum.discover(model, X)) == 3
+
+    class Integers(Wide):
+        def forward(self, x):
+            return super().forward(torch.quantize_per_tensor(x, 0.1, 0, torch.qint8).dequantize())
+
+    with pytest.raises(UsageError, match="before it was quantised"):
+        residuum.discover(Integers(STEPS["sum"]), X)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_a_script_is_refused():
+    with pytest.raises(UsageError, match="hides its operations"):
+        residuum.unravel(torch.jit.script(nn.Linear(8, 8)), X)
+
+
+MISTAKES = {
+    "4 inputs and 3 targets": lambda: Examples(torch.zeros(4, 8), torch.zeros(3).long()),
+    "depth: expected `?int`?, got `?str": lambda: resnet.cifar_resnet("20", 10),  # type: ignore
+    "a join: roads: .*at least 1": lambda: fractalnet.Join(0),
+    "item 0: width: .*at least 1": lambda: stacks.stack([stacks.Convolution(0)], []),
+    "item 1: stride: .*at least 1": lambda: stacks.stack(
+        [stacks.Convolution(4), stacks.Convolution(4, stride=0)], []
+    ),
+    "survival of the last unit: .*at most 1": lambda: stochastic.linear(1.5),
+    "survival: .*at least 0": lambda: stochastic.uniform(-0.5),
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_mistakes_are_told_in_a_message(words):
+    with pytest.raises(UsageError, match=words):
+        MISTAKES[words]()
