@@ -89,7 +89,7 @@ def preset_of(name: str) -> Origin:
 
     def make(classes: int | None, size: int | None) -> nn.Module:
         options = {"size": size} if sized and size is not None else {}
-        return build(name, row.classes if classes is None else classes, **options)
+        return build(name, row.classes if classes is None else classes, None, **options)
 
     return Origin(
         *(name, f"residuum {version('residuum')}", make, "image"),
@@ -108,7 +108,7 @@ def finished_run(folder: str) -> Origin:
         raise CheckpointError(f"{folder}: run.json does not name a preset, so nothing can build it")
 
     def make(classes: int | None, size: int | None) -> nn.Module:
-        return build(words.preset, words.classes, **words.options)
+        return build(words.preset, words.classes, None, **words.options)
 
     def load() -> nn.Module:
         return rebuild(run)
