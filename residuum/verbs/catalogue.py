@@ -231,13 +231,18 @@ def paths(
     if between is not None and between[0] > between[1]:
         first, last = between
         raise UsageError(f"between: the first length, {first}, is above the last, {last}")
-    expression = _expression(model, network, image_size, length)
+    return _counted(model, _expression(model, network, image_size, length), delete, between)
+
+
+def _counted(
+    name: str, expression: Series, delete: int | None, between: tuple[int, int] | None
+) -> PathCount:
     found = count_paths(expression)
     left = None
     if delete is not None:
         left = tuple(None if f is None else float(f) for f in remaining(expression, delete))
     return PathCount(
-        name=model,
+        name=name,
         units=found.units,
         total=str(found.total),
         counts=tuple(map(str, found.counts)),
