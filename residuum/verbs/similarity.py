@@ -74,17 +74,14 @@ def similarity(
     require_units(subject.view, subject.name)
     found = _scored(subject)
     ranks, joint = _agreement(subject, found, counts or (2,)) if agreement else ((), ())
-    values = [{name: getattr(unit, name) for name in NAMES} for unit in found]
     return Similarity(
         model=subject.name,
         data=subject.data,
         weights=subject.provenance["weights"],
         n=len(subject.train),
         names=tuple(unit.name for unit in subject.view.units),
-        scores=tuple({k: getattr(v, "value", v) for k, v in row.items()} for row in values),
-        intervals=tuple(
-            {k: (v.low, v.high) for k, v in row.items() if hasattr(v, "low")} for row in values
-        ),
+        scores=tuple(map(_scores, found)),
+        intervals=tuple(map(_intervals, found)),
         cka=_alike(subject),
         tested=len(subject.test) if agreement else 0,
         agreement=tuple(ranks),
@@ -98,6 +95,16 @@ def _scored(subject: "Subject") -> "list[Redundancy]":
 
     vectors = tokens if subject.example == "sequence" else whole
     return redundancy(subject.view, subject.train.inputs, vectors)
+
+
+def _scores(unit: "Redundancy") -> dict[str, float | None]:
+    found = {name: getattr(unit, name) for name in NAMES}
+    return {name: getattr(value, "value", value) for name, value in found.items()}
+
+
+def _intervals(unit: "Redundancy") -> dict[str, tuple[float, float]]:
+    found = {name: getattr(unit, name) for name in NAMES}
+    return {name: (v.low, v.high) for name, v in found.items() if hasattr(v, "low")}
 
 
 def _alike(subject: "Subject") -> tuple[tuple[float | None, ...], ...]:
