@@ -44,10 +44,12 @@ if TYPE_CHECKING:
         info,
         lesion,
         ls,
+        map_units,
         paths,
         plan,
         report,
         runs,
+        similarity,
         study,
         train,
     )
@@ -62,7 +64,8 @@ __getattr__, __dir__ = lazy(
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "cache diff evaluate export info lesion ls paths plan report runs study train",
+        ".verbs": "cache diff evaluate export info lesion ls map_units paths plan report runs"
+        " similarity study train",
         ".views": "discover unravel",
     },
     (

@@ -15,7 +15,7 @@ UNIT = ("unit", "shortcut", "terms", "nested", "in", "out", "parameters", "remov
 MOST = 60
 
 
-@command(verbs.discover)
+@command(verbs.map_units, name="discover")
 def discover(found: verbs.Discovered, *, csv: Csv = False) -> str:
     """The units, one a line, then what is no unit, and what was proven."""
     if csv:
@@ -84,7 +84,7 @@ def similarity(found: verbs.Similarity, *, csv: Csv = False) -> str:
 
 
 def _ranks(found: verbs.Similarity) -> str:
-    rows = [("score", "Kendall's tau", "Spearman's correlation")]
+    rows: list[tuple[str, ...]] = [("score", "Kendall's tau", "Spearman's correlation")]
     for each in found.agreement:
         both = (f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]" for e in (each.kendall, each.spearman))
         rows.append((each.score, *both))
