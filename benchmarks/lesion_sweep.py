@@ -28,7 +28,8 @@ from peak import peak
 import residuum
 from residuum.anatomy import Examples, delete_each, delete_each_early, intact, sweep, without
 from residuum.anatomy.betting import MARGIN
-from residuum.anatomy.sweeps import cost, naive
+from residuum.anatomy.sweeps import naive
+from residuum.anatomy.walk import cost
 from residuum.experiments.subject import open_subject
 from residuum.presets import preset, preset_cost
 from residuum.training import Run

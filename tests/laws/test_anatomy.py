@@ -33,7 +33,8 @@ from residuum.anatomy import (
     unravel,
     without,
 )
-from residuum.anatomy.sweeps import cost, naive
+from residuum.anatomy.sweeps import naive
+from residuum.anatomy.walk import cost
 from residuum.errors import UsageError
 from residuum.parts.shortcuts import Severed
 from residuum.units import ResidualNetwork, ResidualUnit, Row
