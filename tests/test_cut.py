@@ -7,7 +7,7 @@ from foreign import RUN, STEPS, VECTORS, Wide, ready
 from test_foreign import unraveled
 from torch import nn
 
-from residuum import anatomy, progress, unravel
+from residuum import anatomy, unravel
 from residuum.anatomy import intact, sweep, ways, without
 from residuum.anatomy.sweeps import naive
 from residuum.anatomy.walk import TILE
@@ -16,15 +16,6 @@ from residuum.views.inputs import take
 from residuum.views.marks import NotCut
 from residuum.views.view import DELETE, KEEP, Scale
 
-CUT = ("cnn", "vit", "decoder", "bert")
-
-
-@pytest.fixture
-def told(monkeypatch):
-    said = []
-    monkeypatch.setattr(progress, "say", said.append)
-    return said
-
 
 @pytest.fixture
 def worth(monkeypatch):
@@ -32,7 +23,7 @@ def worth(monkeypatch):
     monkeypatch.setattr(ways, "WORTH", 0)
 
 
-@pytest.mark.parametrize("name", CUT)
+@pytest.mark.parametrize("name", RUN)
 def test_a_cut_model_gives_the_numbers_of_plain_passes(name, told, worth, monkeypatch):
     """In batches of two, so that variants are joined to larger ones than it was traced with."""
     monkeypatch.setitem(TILE, "cpu", 2)
@@ -147,4 +138,3 @@ def test_deletions_on_a_cut_model(worth):
     base, found = anatomy.delete_each(unravel(model, x), examples)
     assert base.n == 4
     assert len(found) == len(unravel(model, x).units)
-    assert set(CUT) <= set(RUN)

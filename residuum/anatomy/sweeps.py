@@ -130,10 +130,11 @@ class _Batch:
         with known.batch(self.inputs, self.at, edited) as found:
             todo = [number for number in range(len(variants)) if number not in found]
             advance(size * (len(variants) - len(todo)))
-            if todo:
-                some = [variants[number] for number in todo]
-                outputs = way.outputs(self.inputs, some, self.at, self.n)
-                for number, output in zip(todo, outputs, strict=True):
+            some = range(len(variants)) if way.joins and todo else todo
+            chosen = [variants[number] for number in some]
+            outputs = way.outputs(self.inputs, chosen, self.at, self.n) if chosen else ()
+            for number, output in zip(some, outputs, strict=True):
+                if number not in found:
                     found[number] = self._kept(output, size, advance)
             return [found[number] for number in range(len(variants))]
 

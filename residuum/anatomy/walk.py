@@ -53,6 +53,7 @@ class Walk:
 
     stages: Stages
     device: torch.device
+    joins = True
 
     @property
     def most(self) -> int:

@@ -30,6 +30,11 @@ class Way(Protocol):
         """Examples in one batch."""
         ...
 
+    @property
+    def joins(self) -> bool:
+        """Whether variants run together, so that rounding depends on which they are."""
+        ...
+
     def held(self, example: Inputs, variants: Sequence[Variant]) -> int:
         """Bytes that one example takes."""
         ...
@@ -44,7 +49,7 @@ class Way(Protocol):
 class Whole:
     """One forward pass of the edited model a variant."""
 
-    most = MOST
+    most, joins = MOST, False
 
     def __init__(self, view: View):
         self.view = view
@@ -64,7 +69,7 @@ class Whole:
 class Replayed:
     """By suffix replay: every batch is recorded once and each variant begins at its first edit."""
 
-    most = MOST
+    most, joins = MOST, False
 
     def __init__(self, view: View):
         self.replay = view.replay()
