@@ -97,8 +97,8 @@ def sweeping(model: Any, inputs: Inputs, memory: int = MEMORY) -> Iterator[Calla
                 for start in range(0, n, size):
                     at = slice(start, min(start + size, n))
                     batch = _Batch(take(inputs, at), at, n, keep)
-                    rows = batch.measured(way, variants, advance, known)
-                    for row, found in zip(kept, rows, strict=True):
+                    measured = batch.measured(way, variants, advance, known)
+                    for row, found in zip(kept, measured, strict=True):
                         row.append(found)
             return torch.stack([torch.cat(row) for row in kept])
 
