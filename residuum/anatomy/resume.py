@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import CellType
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor, fx, nn
@@ -23,6 +25,7 @@ from ..views.view import Edit, View
 LOGITS = "logits"
 OFTEN = 1.0  # seconds between two files of one batch
 PLAIN = (bool, int, str, type(None))
+EVERY_MODULE = frozenset(vars(nn.Module()))  # attributes: mode, parameters, hooks
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,14 @@ class Measured:
 
 
 def described(value: Any, inside: tuple[int, ...] = ()) -> Any:
-    """A JSON value, the same for the same content. Of an object that only its address tells from
-    others it is never the same, so that what depends on it is measured anew."""
+    """A JSON value, the same for the same content. Of an object that does not tell what it is made
+    of it is never the same, so that what depends on it is measured anew."""
     if isinstance(value, PLAIN):
         return value
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, bytes):
+        return sha256(value)
     if id(value) in inside:
         return "itself"
     inside = (*inside, id(value))
@@ -130,21 +137,34 @@ def described(value: Any, inside: tuple[int, ...] = ()) -> Any:
         parts = value.named_modules(remove_duplicate=False)
         return [_module(name, part, inside) for name, part in parts]
     if inspect.isfunction(value):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return [value.__qualname__, _source(value), described(cells, inside)]
+        empty = CellType()
+        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != empty]
+        parts = (value.__defaults__, value.__kwdefaults__, cells)
+        return [value.__qualname__, _source(value), described(parts, inside)]
     if isinstance(value, type):
         return [value.__qualname__, _source(value)]
-    if hasattr(value, "__dict__"):
-        return [described(type(value)), described(vars(value), inside)]
-    return repr(value)
+    return _state(value, inside)
+
+
+def _state(value: Any, inside: tuple[int, ...]) -> Any:
+    """What a copy of the object would be made of."""
+    try:
+        state = value.__reduce_ex__(4)
+    except Exception:  # not made to be copied; whatever its class raises
+        return uuid4().hex
+    if isinstance(state, str):
+        return [type(value).__qualname__, state]
+    parts = [list(part) if isinstance(part, Iterator) else part for part in state]
+    return [described(part, inside) for part in parts]
 
 
 def _module(name: str, module: nn.Module, inside: tuple[int, ...]) -> Any:
-    own = {k: v for k, v in vars(module).items() if k[0] != "_" and k != "training"}
+    own = {key: part for key, part in vars(module).items() if key not in EVERY_MODULE}
+    hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     code = module.code if isinstance(module, fx.GraphModule) else ""
     kinds = [_source(kind) for kind in type(module).__mro__ if _outside(kind)]
-    content = [described(own, inside), described(tensors)]
+    content = [described(own, inside), described(hooks, inside), described(tensors)]
     return [name, type(module).__qualname__, kinds, code, *content]
 
 

@@ -123,12 +123,12 @@ def operations(view: View, example: Inputs) -> float:
 
 
 def trusted(view: View, inputs: Inputs) -> Stages | None:
-    """The model cut at its units, if on up to three examples the outputs are those of plain passes:
+    """The model cut at its units, if on up to two examples the outputs are those of plain passes:
     intact, without every other unit, and without the others."""
-    stages = view.stages(take(inputs, slice(2)))
+    few, n = take(inputs, slice(2)), len(view.units)
+    stages = view.stages(few)
     if stages is None:
         return None
-    few, n = take(inputs, slice(3)), len(view.units)
     variants = [intact(view), without(view, range(0, n, 2)), without(view, range(1, n, 2))]
     at = slice(0, count(few))
     walk = Walk(stages, device_of(view.model))

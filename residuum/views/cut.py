@@ -41,6 +41,8 @@ class ForeignStages:
     def __init__(self, view: ForeignView, inputs: Inputs):
         if any(p.dtype.itemsize < 4 for p in view.model.parameters() if p.is_floating_point()):
             raise NotCut("in half precision, rounding would be too coarse")
+        if not view.units:
+            raise NotCut("it has no units")
         self.device = device_of(view.model)
         self.module, self.given, self.gives = marked(view, *_call(inputs))
         if tree_structure(_call(inputs)) != self.given:
@@ -56,9 +58,10 @@ class ForeignStages:
 
     def begin(self, inputs: Inputs) -> Signal:
         given = _call(to_device(inputs, self.device))
-        if tree_structure(given) != self.given:
-            raise UsageError("these inputs are not like those that the model was cut with")
         found = [leaf for leaf in tree_flatten(given)[0] if isinstance(leaf, Tensor)]
+        shapes = [tuple(tensor.shape[1:]) for tensor in found]
+        if tree_structure(given) != self.given or shapes != self.pieces.shapes:
+            raise UsageError("these inputs are not like those that the model was cut with")
         if self.images:
             found = [fold.channels_last(tensor) for tensor in found]
         return tuple(self._function(-1, False)(*found))
@@ -99,6 +102,7 @@ class _Pieces:
         self.inputs = [
             n for n in nodes if n.op == "placeholder" and isinstance(n.meta.get("val"), Tensor)
         ]
+        self.shapes = [tuple(node.meta["val"].shape[1:]) for node in self.inputs]
         self.batch = {str(n.meta["val"].shape[0]) for n in self.inputs if n.meta["val"].ndim}
         self.moving = set[fx.Node]()
         for node in nodes:

@@ -105,7 +105,7 @@ def test_tape_sweep_step_and_unit_agree(specimen):
         for row in {u.name.rpartition(".")[0] for u in view.units}
     }
     last |= {n: len(m) - 1 for n, m in specimen.named_modules() if isinstance(m, Row)}
-    stages = view.stages()
+    stages = view.stages(x)
     for gone in [None, *range(len(view.units))]:
         edits = {} if gone is None else {gone: DELETE}
         with view.edited(edits):
