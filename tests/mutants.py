@@ -324,8 +324,8 @@ MUTANTS = [
     ),
     Mutant(
         "anatomy/walk.py",
-        "(tree_unflatten(found[end], forms[0]) for end in ends)",
-        "(tree_unflatten(found[i % len(found)], forms[0]) for i, _ in enumerate(ends))",
+        "yield self.stages.finish(signals[end])",
+        "yield self.stages.finish(signals[-1])",
         LAWS,
     ),
     Mutant("anatomy/deletions.py", "return ~right", "return right", LAWS),

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..views.inputs import Inputs, to_device
 from ..views.view import Delete, Edit, Repeat, Signal, Stages, Value
@@ -75,18 +74,12 @@ class Walk:
     def outputs(
         self, inputs: Inputs, variants: Sequence[Variant], at: slice, n: int
     ) -> Iterator[Any]:
-        """Of each variant; the inputs are those of the examples `at`, of n."""
+        """Of each variant; the inputs are those of the examples `at`, of n. One at a time: a
+        language model's outputs are larger than all its signals."""
         levels, ends = tree(variants)
         signals = self._signals(to_device(inputs, self.device), levels, at, n)
-        forms = []
-
-        def finish(signal: Signal) -> Signal:
-            flat, form = tree_flatten(self.stages.finish(signal))
-            forms[:] = [form]
-            return tuple(flat)
-
-        found = self._many(finish, signals)
-        return (tree_unflatten(found[end], forms[0]) for end in ends)
+        for end in ends:
+            yield self.stages.finish(signals[end])
 
     def _signals(self, inputs: Inputs, levels: Sequence[Level], at: slice, n: int) -> list[Signal]:
         """The signals behind the last unit, one a node of the last level."""

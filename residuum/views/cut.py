@@ -129,7 +129,7 @@ class _Pieces:
             if node.target is MEETING:
                 copies[node] = copies[node.args[deleted]]  # type: ignore[index]
             elif self._size(node) and node.target is aten.sym_size.int:
-                copies[node] = graph.call_function(node.target, (copies[given[0]], 0))
+                copies[node] = graph.call_function(aten.sym_size.int, (copies[given[0]], 0))
             else:
                 copies[node] = graph.node_copy(node, copies.__getitem__)
         fold.in_place(graph, {copies[node] for node in wanted})

@@ -126,7 +126,8 @@ def _constant(module: fx.GraphModule, node: fx.Node | None) -> Any:
 
 
 def _fold_node(module: fx.GraphModule, node: fx.Node, name: str) -> None:
-    convolution, scale, shift, mean, variance, training, _, eps = node.args[:8]
+    arguments: Any = node.args
+    convolution, scale, shift, mean, variance, training, _, eps = arguments[:8]
     if convolution.target not in CONVOLUTIONS or len(convolution.users) > 1 or training:
         return
     source, weight, bias, *others = (*convolution.args, None)[: max(3, len(convolution.args))]
