@@ -123,9 +123,10 @@ def operations(view: View, example: Inputs) -> float:
 
 
 def trusted(view: View, inputs: Inputs) -> Stages | None:
-    """The model cut at its units, if on one example the outputs are those of plain passes: intact,
-    without every other unit, and without the others, which are joined to larger batches."""
-    few, n = take(inputs, slice(1)), len(view.units)
+    """The model cut at its units, if on two examples the outputs are those of plain passes: intact,
+    without every other unit, and without the others, which are joined to larger batches. One would
+    not show that examples depend on each other."""
+    few, n = take(inputs, slice(2)), len(view.units)
     stages = view.stages(few)
     if stages is None:
         return None
