@@ -12,6 +12,8 @@ from .variants import Variant, rows_of
 
 TILE = {"cpu": 32}  # examples in one call: on a CPU as many as its cache holds
 LARGE_TILE = 8192
+JOINED = {"cpu": 2 << 20}  # bytes of the signal up to which variants are joined, likewise
+LARGE_JOINED = 1 << 30
 
 
 class Level(NamedTuple):
@@ -100,7 +102,9 @@ class Walk:
     def _many(self, function: Callable[[Signal], Signal], signals: list[Signal]) -> list[Signal]:
         """The function of each signal; signals smaller than a tile are joined to one."""
         size = len(signals[0][0])
-        together, found = max(1, self.most // size), []
+        held = max(1, sum(tensor.nbytes for tensor in signals[0]))
+        most = JOINED.get(self.device.type, LARGE_JOINED)
+        together, found = max(1, min(self.most // size, most // held)), []
         for start in range(0, len(signals), together):
             some = signals[start : start + together]
             if len(some) == 1:
