@@ -14,6 +14,12 @@ The sweep that stops early against the full one, on a trained network: seconds, 
 examples that each unit took, and whether every decision (worse than 2 points, 5 % over all units)
 is the full sweep's. Without a run: preresnet20, trained here on the digits for ten epochs; on noisy
 copies of all digits, since there are only 1,797.
+
+    python benchmarks/lesion_sweep.py --models tv:resnet50 tv:vit_b_16 gpt2 --images 16
+
+Models that nobody prepared, random weights, images of 224 pixels or 128 tokens: processor seconds,
+and ratios in alternating pairs, of the clock too; discovery, tracing and recording are
+paid for in each. What is kept of a text is the last token's logits.
 """
 
 import argparse
@@ -21,17 +27,33 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from peak import peak
 
 import residuum
-from residuum.anatomy import Examples, delete_each, delete_each_early, intact, sweep, without
+from residuum.anatomy import (
+    Examples,
+    delete_each,
+    delete_each_early,
+    intact,
+    sweep,
+    unravel,
+    ways,
+    without,
+)
 from residuum.anatomy.betting import MARGIN
-from residuum.anatomy.sweeps import cost, naive
+from residuum.anatomy.sweeps import naive
+from residuum.anatomy.walk import cost
 from residuum.presets import preset, preset_cost
 from residuum.subjects.trained import open_trained
+from residuum.task import logits
 from residuum.training import Run
+from residuum.views.inputs import take
+
+TOKENS = 128
 
 
 def lively(network: torch.nn.Module) -> torch.nn.Module:
@@ -94,6 +116,79 @@ def until_decided(options: argparse.Namespace) -> None:
     print(json.dumps(result))
 
 
+def foreign(name: str, n: int, size: int) -> tuple[torch.nn.Module, Any]:
+    """The model with nothing at zero, and n inputs."""
+    source = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    if name == "gpt2":
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        inputs = {"input_ids": torch.randint(0, 50257, (n, TOKENS), generator=source)}
+        model = GPT2LMHeadModel(GPT2Config(use_cache=False))
+    else:
+        import torchvision
+
+        model = torchvision.models.get_model(name.removeprefix("tv:"), weights=None)
+        inputs = torch.randn(n, 3, size, size, generator=source)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.05, generator=source)
+    return lively(model), inputs
+
+
+def last_token(output: Any, at: slice) -> torch.Tensor:
+    found = logits(output)
+    return found[:, -1] if found.ndim == 3 else found
+
+
+def clocks(function: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float, float]:
+    """The value, seconds by the clock, seconds of the processor."""
+    clock, processor = time.perf_counter(), time.process_time()
+    value = function()
+    return value, time.perf_counter() - clock, time.process_time() - processor
+
+
+def one_foreign(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    model, inputs = foreign(name, options.images, options.size)
+    few = take(inputs, slice(2))
+
+    def view() -> Any:
+        return unravel(model, few) if torch.is_tensor(few) else unravel(model, **few)
+
+    known = view()
+    n = len(known.units)
+    variants = [intact(known), *(without(known, [unit]) for unit in range(n))]
+    slow, fast = [], []
+    for _ in range(options.repeats):
+        base, *seconds = clocks(lambda: naive(known, inputs, variants, options.images, last_token))
+        slow.append(seconds)
+        found, *seconds = clocks(lambda: sweep(view(), inputs, variants, keep=last_token))
+        fast.append(seconds)
+    pairs = list(zip(slow, fast, strict=True))
+    return {
+        "units": n, "inputs": options.images,
+        "processor seconds": {
+            "naive": [round(each[1], 1) for each in slow],
+            "sweep": [round(each[1], 1) for each in fast],
+        },
+        "ratios of processor seconds": [round(a[1] / b[1], 2) for a, b in pairs],
+        "ratios of clock seconds": [round(a[0] / b[0], 2) for a, b in pairs],
+        "limit of single deletions by suffix": round(2 * n / (n + 1), 2),
+        "relative difference of logits": ((found - base).norm() / base.norm()).item(),
+        "same predictions": bool(torch.equal(found.argmax(-1), base.argmax(-1))),
+    }  # fmt: skip
+
+
+def foreign_models(options: argparse.Namespace) -> None:
+    found = {name: one_foreign(name, options) for name in options.models}
+    result = {"threads": options.threads, "size": options.size, "models": found}
+    print(json.dumps(result | {"torch": torch.__version__}))
+    for name, each in found.items():
+        if each["relative difference of logits"] > ways.CLOSE:
+            raise SystemExit(f"{name}: the fast sweep differs from the naive one")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="preresnet110")
@@ -105,8 +200,12 @@ def main() -> None:
     parser.add_argument("--until-decided", action="store_true", help="against the full sweep")
     parser.add_argument("--run", help="a finished run, with --until-decided")
     parser.add_argument("--data", help="its data, as for `residuum train`")
+    parser.add_argument("--models", nargs="+", help="tv:NAME or gpt2, instead of a preset")
+    parser.add_argument("--size", type=int, default=224, help="pixels, with --models")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.models:
+        return foreign_models(options)
     if options.until_decided:
         return until_decided(options)
     network = lively(preset(options.preset, 10, seed=0))

@@ -119,7 +119,9 @@ def test_early_decisions_are_those_of_the_full_sweep(name, monkeypatch):
     for ours, row in zip(found, differences, strict=True):
         rate = 0.05 / len(full)
         assert ours.interval == betting.interval(row[: ours.change.n], n, rate)
-    monkeypatch.setattr(NetworkView, "stages", lambda self: None)  # one forward pass a variant
+    monkeypatch.setattr(
+        NetworkView, "stages", lambda self, inputs: None
+    )  # one forward pass a variant
     assert anatomy.delete_each_early(network, examples, margin, seed=3) == (base, found)
     assert anatomy.delete_each_early(network, examples, margin, seed=4) != (base, found)
 

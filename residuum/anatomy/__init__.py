@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .removal import agreement, cheap_scores
     from .reorder import reorder_random, shapes
     from .responses import layer_responses
+    from .resume import SweepLog
     from .scoring import effects, interactions, scores
     from .similarity import Redundancy, cka, redundancy
     from .splitting import path_gradients
@@ -48,6 +49,7 @@ __getattr__, __dir__ = lazy(
         ".paths": "Paths count_paths polynomial",
         ".removal": "agreement cheap_scores",
         ".reorder": "reorder_random shapes",
+        ".resume": "SweepLog",
         ".responses": "layer_responses",
         ".scoring": "effects interactions scores",
         ".similarity": "Redundancy cka redundancy",

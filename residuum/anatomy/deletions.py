@@ -13,6 +13,7 @@ from ..task import CLASSIFICATION, Task
 from ..views import unravel
 from ..views.inputs import Inputs, count, take
 from .measures import Deletion
+from .resume import SweepLog
 from .statistics import Change, Estimate, Rate, student_mean
 from .sweeps import MEMORY, sweep
 from .variants import Variant, intact, without
@@ -68,15 +69,23 @@ def spread_out(size: int, n: int) -> Tensor:
 
 
 def compare(
-    model: Any, examples: Examples, variants: Sequence[Variant], title: str, memory: int = MEMORY
+    model: Any,
+    examples: Examples,
+    variants: Sequence[Variant],
+    title: str,
+    memory: int = MEMORY,
+    log: SweepLog | None = None,
 ) -> tuple[Rate, list[tuple[Rate, Change]]]:
-    """The intact error, and for every variant its error and the change, on the same examples.
+    """The intact error, and for every variant its error and the change, on the same examples. With
+    a `log`, one that was killed goes on where it was.
 
     UsageError: a task that knows no right and wrong.
     """
     view = unravel(model)
     everything = [intact(view), *variants]
-    base, *rows = sweep(view, examples.inputs, everything, memory, title, keep=examples.wrong)
+    if log is not None:
+        log = log.keeping("wrong", examples.targets, examples.task)
+    base, *rows = sweep(view, examples.inputs, everything, memory, title, examples.wrong, log)
     n, found = len(examples), []
     for row in rows:
         change = Change(int((row & ~base).sum()), int((~row & base).sum()), n)
@@ -85,36 +94,48 @@ def compare(
 
 
 def delete(
-    model: Any, examples: Examples, sets: Iterable[Iterable[int]], title: str = "deleting sets"
+    model: Any,
+    examples: Examples,
+    sets: Iterable[Iterable[int]],
+    title: str = "deleting sets",
+    log: SweepLog | None = None,
 ) -> tuple[Rate, list[Deletion]]:
     """The intact error, and one `Deletion` for each given set of unit numbers (counted from 0 in
-    signal order)."""
+    signal order). With a `log`, one that was killed goes on where it was."""
     chosen = [tuple(sorted(s)) for s in sets]
     view = unravel(model)
-    intact_error, found = compare(view, examples, [without(view, s) for s in chosen], title)
+    variants = [without(view, s) for s in chosen]
+    intact_error, found = compare(view, examples, variants, title, log=log)
     return intact_error, [
         Deletion(s, error, change) for s, (error, change) in zip(chosen, found, strict=True)
     ]
 
 
-def delete_each(model: Any, examples: Examples) -> tuple[Rate, list[Deletion]]:
-    """Every unit on its own (Veit et al. 2016, fig. 3)."""
+def delete_each(
+    model: Any, examples: Examples, log: SweepLog | None = None
+) -> tuple[Rate, list[Deletion]]:
+    """Every unit on its own (Veit et al. 2016, fig. 3). `log` as for `delete`."""
     view = unravel(model)
     n = len(view.units)
-    return delete(view, examples, ([u] for u in range(n)), "deleting each unit")
+    return delete(view, examples, ([u] for u in range(n)), "deleting each unit", log)
 
 
 def delete_random(
-    model: Any, examples: Examples, counts: Sequence[int], repeats: int = 10, seed: int = 0
+    model: Any,
+    examples: Examples,
+    counts: Sequence[int],
+    repeats: int = 10,
+    seed: int = 0,
+    log: SweepLog | None = None,
 ) -> tuple[Rate, dict[int, list[Deletion]], dict[int, Estimate]]:
     """k units at random, `repeats` times for each k (Veit et al. 2016, fig. 5a): every deletion,
     and their mean error with Student's interval.
 
-    The draws are a function of (seed, k, repeat).
+    The draws are a function of (seed, k, repeat). `log` as for `delete`.
     """
     view = unravel(model)
     sets = random_sets(len(view.units), counts, repeats, seed)
-    base, deletions = delete(view, examples, sets, "deleting k units")
+    base, deletions = delete(view, examples, sets, "deleting k units", log)
     grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
     return base, grouped, {k: student_mean([d.error.value for d in g]) for k, g in grouped.items()}
 

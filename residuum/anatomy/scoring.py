@@ -12,6 +12,7 @@ from ..views import unravel
 from . import comparisons
 from .comparisons import Effect, Interaction
 from .deletions import Examples
+from .resume import SweepLog
 from .statistics import Estimate, student_mean
 from .sweeps import MEMORY, sweep
 from .variants import Variant, intact, without
@@ -23,8 +24,10 @@ def scores(
     variants: Sequence[Variant],
     memory: int = MEMORY,
     title: str = "scores",
+    log: SweepLog | None = None,
 ) -> np.ndarray:
-    """The task's loss of every variant on every example, (V, N) in float64.
+    """The task's loss of every variant on every example, (V, N) in float64. With a `log`, one that
+    was killed goes on where it was.
 
     NumericError: a loss that is not finite (an edit may do that; it has no mean).
     """
@@ -32,7 +35,9 @@ def scores(
     def keep(output: Any, at: slice) -> Tensor:
         return examples.task.loss(output, examples.targets[at].cpu()).double()
 
-    found = sweep(unravel(model), examples.inputs, variants, memory, title, keep).numpy()
+    if log is not None:
+        log = log.keeping("loss", examples.targets, examples.task)
+    found = sweep(unravel(model), examples.inputs, variants, memory, title, keep, log).numpy()
     if not np.isfinite(found).all():
         variant, example = np.argwhere(~np.isfinite(found))[0]
         raise NumericError(f"the loss of variant {variant} on example {example} is not finite")
@@ -45,13 +50,15 @@ def effects(
     variants: Sequence[Variant],
     memory: int = MEMORY,
     title: str = "effects",
+    log: SweepLog | None = None,
 ) -> tuple[Estimate, list[Effect]]:
     """The intact model's mean loss, and what each variant does to it, on the same examples.
 
     When to use: for losses, perplexities and metrics of yours; `delete` compares error rates.
+    `log` as for `scores`.
     """
     view = unravel(model)
-    base, *rows = scores(view, examples, [intact(view), *variants], memory, title)
+    base, *rows = scores(view, examples, [intact(view), *variants], memory, title, log)
     return student_mean(base), comparisons.effects(base, np.reshape(rows, (len(rows), -1)))
 
 

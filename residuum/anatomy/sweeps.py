@@ -8,7 +8,7 @@ instead of n*n, whole subsets share as far as they agree.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,16 +17,13 @@ from .. import progress
 from ..errors import UsageError
 from ..task import logits
 from ..views import unravel
-from ..views.edits import at_rest, device_of
-from ..views.inputs import Inputs, call, changed, count, require_weights, take
-from ..views.replay import Replay
-from ..views.view import Delete, Edit, Repeat, Signal, Stages, Value
-from .variants import Variant, applied, edits_of, require_some, rows_of
+from ..views.edits import at_rest
+from ..views.inputs import Inputs, count, require_weights, take
+from .resume import LOGITS, Known, SweepLog
+from .variants import Variant, edits_of, require_some
+from .ways import MOST, Way, Ways, Whole, plain, rows
 
 MEMORY = 1 << 30
-TILE = {"cpu": 32}  # examples in one call: on a CPU as many as its cache holds
-LARGE_TILE = 8192
-NAIVE = 500  # examples in one pass of `naive`
 Keeping = Callable[[Any, slice], Tensor]
 
 
@@ -41,38 +38,6 @@ def answers(output: Any, at: slice) -> Tensor:
     return answer
 
 
-class Level(NamedTuple):
-    """One depth of the tree: for each node alive behind it, its parent and the edit between."""
-
-    parents: list[int]
-    edits: list[Edit]
-
-
-def tree(variants: Sequence[Variant]) -> tuple[list[Level], list[int]]:
-    """The prefix tree of the variants, level by level, and the node of the last level that each
-    variant ends in."""
-    levels, nodes = [], [0] * len(variants)
-    for depth in range(len(variants[0])):
-        found: dict[tuple[int, Edit], int] = {}
-        nodes = [
-            found.setdefault((node, v[depth]), len(found))
-            for node, v in zip(nodes, variants, strict=True)
-        ]
-        levels.append(Level([parent for parent, _ in found], [edit for _, edit in found]))
-    return levels, nodes
-
-
-def cost(variants: Sequence[Variant]) -> tuple[int, int]:
-    """Branch evaluations per example: with the tree, and one forward pass at a time."""
-
-    def branches(edits: Sequence[Edit]) -> int:
-        run = [edit for edit in edits if not isinstance(edit, Delete | Value)]
-        return sum(edit.times if isinstance(edit, Repeat) else 1 for edit in run)
-
-    levels, _ = tree(variants)
-    return sum(branches(level.edits) for level in levels), sum(map(branches, variants))
-
-
 def sweep(
     model: Any,
     inputs: Inputs,
@@ -80,6 +45,7 @@ def sweep(
     memory: int = MEMORY,
     title: str = "sweep",
     keep: Keeping = answers,
+    log: SweepLog | None = None,
 ) -> Tensor:
     """Outputs (V, N, ...) of every variant on inputs (N, ...), on the CPU; or what `keep` makes of
     each batch of them. Several inputs stand in a tuple, or by keyword in a mapping.
@@ -90,7 +56,8 @@ def sweep(
     the activations held, in bytes: inputs are taken in batches so small that all variants alive at
     one depth, of one batch, fit in it (at least one example is taken). A model that cannot be cut
     is run once a variant, from behind what the variant leaves unchanged (`views.replay`), or whole
-    where that cannot be done; it is said which. The model is left as it was.
+    where that cannot be done; it is said which. With a `log`, a sweep that was killed goes on where
+    it was. The model is left as it was.
 
     UsageError: no variants, a variant of another length, a merge that is not linear.
     """
@@ -101,54 +68,86 @@ def sweep(
         raise UsageError(
             f"a variant says what happens at each of the {n} units; one of these has another length"
         )
+    if log is not None and log.kept == LOGITS and keep is not answers:
+        raise UsageError(
+            "a log of what another `keep` than the logits makes needs a word for it: "
+            'SweepLog(folder, kept="predictions")'
+        )
     with sweeping(model, inputs, memory) as part:
-        return part(inputs, variants, title, keep)
+        return part(inputs, variants, title, keep, log)
 
 
 @contextmanager
 def sweeping(model: Any, inputs: Inputs, memory: int = MEMORY) -> Iterator[Callable[..., Tensor]]:
-    """For several sweeps over one model, cut only once: gives `part(inputs, variants, title, keep)`
-    as `sweep` has them. `inputs` are like those to come."""
+    """For several sweeps over one model, cut only once: gives `part(inputs, variants, title, keep,
+    log=None)` as `sweep` has them. `inputs` are like those to come."""
     view = unravel(model)
     require_some(inputs)
     require_weights(view.model)
     with torch.no_grad(), at_rest(view.model):
         view.tape(take(inputs, slice(1)))  # refuses a merge that is not linear
-        stages, device = view.stages(), device_of(view.model)
-        replay = view.replay() if stages is None else None
+        ways = Ways(view, inputs)
 
-        def part(inputs: Any, variants: Sequence[Variant], title: str, keep: Keeping) -> Tensor:
-            if stages is not None:
-                return _Walk(stages, *tree(variants), device, memory).over(inputs, title, keep)
-            if replay is not None:
-                return replayed(replay, inputs, variants, memory, title, keep)
-            progress.say("the model cannot be cut at its units; one forward pass a variant")
-            return naive(view, inputs, variants, keep=keep)
+        def part(
+            inputs: Any,
+            variants: Sequence[Variant],
+            title: str,
+            keep: Keeping,
+            log: SweepLog | None = None,
+        ) -> Tensor:
+            way, n = ways.best(inputs, variants), count(inputs)
+            held = way.held(take(inputs, slice(1)), variants)
+            size = max(1, min(n, way.most, memory // held))
+            known = None if log is None else log.of(view)
+            kept: list[list[Tensor]] = [[] for _ in variants]
+            with progress.bar(title, n * len(variants)) as advance:
+                for start in range(0, n, size):
+                    at = slice(start, min(start + size, n))
+                    batch = _Batch(take(inputs, at), at, n, keep)
+                    measured = batch.measured(way, variants, advance, known)
+                    for row, found in zip(kept, measured, strict=True):
+                        row.append(found)
+            return torch.stack([torch.cat(row) for row in kept])
 
         yield part
 
 
-def replayed(
-    replay: Replay,
-    inputs: Inputs,
-    variants: Sequence[Variant],
-    memory: int,
-    title: str,
-    keep: Keeping,
-) -> Tensor:
-    """By suffix replay: every batch is recorded once and each variant begins at its first edit."""
-    progress.say("the model cannot be cut at its units; each pass begins at its first edit")
-    n, rows = count(inputs), [[] for _ in variants]
-    size = max(1, min(n, NAIVE, memory // replay.held(take(inputs, slice(1)))))
-    with progress.bar(title, n * len(variants)) as advance:
-        for start in range(0, n, size):
-            at = slice(start, min(start + size, n))
-            edits = [edits_of(_rows(variant, at, n)) for variant in variants]
-            outputs = replay.outputs(take(inputs, at), edits)
-            for row, output in zip(rows, outputs, strict=True):
-                row.append(keep(_plain(output), at))
-                advance(at.stop - at.start)
-    return torch.stack([torch.cat(row) for row in rows])
+@dataclass(frozen=True)
+class _Batch:
+    """Some of the examples, `at` of n."""
+
+    inputs: Any
+    at: slice
+    n: int
+    keep: Keeping
+
+    def measured(
+        self,
+        way: Way,
+        variants: Sequence[Variant],
+        advance: Callable[[int], None],
+        known: Known | None,
+    ) -> list[Tensor]:
+        """What is kept of every variant; what a log knows is not measured again."""
+        size = self.at.stop - self.at.start
+        if known is None:
+            outputs = way.outputs(self.inputs, variants, self.at, self.n)
+            return [self._kept(output, size, advance) for output in outputs]
+        edited = [edits_of(rows(variant, self.at, self.n)) for variant in variants]
+        with known.batch(self.inputs, self.at, edited) as found:
+            todo = [number for number in range(len(variants)) if number not in found]
+            advance(size * (len(variants) - len(todo)))
+            some = range(len(variants)) if way.joins and todo else todo
+            chosen = [variants[number] for number in some]
+            outputs = way.outputs(self.inputs, chosen, self.at, self.n) if chosen else ()
+            for number, output in zip(some, outputs, strict=True):
+                if number not in found:
+                    found[number] = self._kept(output, size, advance)
+            return [found[number] for number in range(len(variants))]
+
+    def _kept(self, output: Any, size: int, advance: Callable[[int], None]) -> Tensor:
+        advance(size)
+        return self.keep(plain(output), self.at)
 
 
 @torch.no_grad()
@@ -156,103 +155,17 @@ def naive(
     model: Any,
     inputs: Inputs,
     variants: Sequence[Variant],
-    batch: int = NAIVE,
+    batch: int = MOST,
     keep: Keeping = answers,
 ) -> Tensor:
     """What `sweep` computes, by one forward pass of the edited model a variant."""
     require_some(inputs)
-    view, n, found = unravel(model), count(inputs), []
+    view, n = unravel(model), count(inputs)
+    found: list[list[Tensor]] = [[] for _ in variants]
     with at_rest(view.model):
-        for variant in variants:
-            parts = []
-            for start in range(0, n, batch):
-                at = slice(start, start + batch)
-                with applied(view, _rows(variant, at, n)):
-                    parts.append(keep(_plain(call(view.model, take(inputs, at))), at))
-            found.append(torch.cat(parts))
-    return torch.stack(found)
-
-
-def _rows(variant: Variant, at: slice, n: int) -> Variant:
-    return tuple(rows_of(edit, at, n) for edit in variant)
-
-
-def _plain(output: Any) -> Any:
-    """On the CPU, in at least float32."""
-
-    def plain(tensor: Tensor) -> Tensor:
-        narrow = tensor.is_floating_point() and tensor.dtype != torch.float64
-        return tensor.cpu().float() if narrow else tensor.cpu()
-
-    return changed(output, plain)
-
-
-@dataclass(frozen=True)
-class _Walk:
-    """The tree of variants, walked for one batch of inputs after the other."""
-
-    stages: Stages
-    levels: list[Level]
-    ends: list[int]
-    device: torch.device
-    memory: int
-
-    @property
-    def tile(self) -> int:
-        return TILE.get(self.device.type, LARGE_TILE)
-
-    def over(self, inputs: Tensor, title: str, keep: Keeping) -> Tensor:
-        kept = torch.empty(0)
-        batch = max(1, min(len(inputs), self.tile, self.memory // self._held(inputs[:1])))
-        with progress.bar(title, len(inputs)) as advance:
-            for start in range(0, len(inputs), batch):
-                at = slice(start, min(start + batch, len(inputs)))
-                signals = self._signals(inputs[at].to(self.device), at, len(inputs))
-                outputs = self._many(lambda s: (self.stages.finish(s),), signals)
-                found = [keep(_plain(output), at) for (output,) in outputs]
-                if not start:
-                    kept = found[0].new_empty((len(self.ends), len(inputs), *found[0].shape[1:]))
-                for variant, end in enumerate(self.ends):
-                    kept[variant, at] = found[end]
-                advance(at.stop - at.start)
-        return kept
-
-    def _held(self, example: Tensor) -> int:
-        """Bytes that one example takes at the depth where most is held: parents and children at
-        once."""
-        signal, before, most = self.stages.begin(example.to(self.device)), 1, 1
-        for place, level in enumerate(self.levels):
-            signal = self.stages.step(place, signal)
-            after = len(level.parents)
-            most = max(most, (before + after) * sum(t.nbytes for t in signal))
-            before = after
-        return most
-
-    def _signals(self, inputs: Tensor, at: slice, n: int) -> list[Signal]:
-        """The signals behind the last unit, one a node of the last level."""
-        signals = [self.stages.begin(inputs)]
-        for place, level in enumerate(self.levels):
-            by_edit: dict[Edit, list[int]] = {}
-            for child, edit in enumerate(level.edits):
-                by_edit.setdefault(edit, []).append(child)
-            following: dict[int, Signal] = {}
-            for edit, children in by_edit.items():
-                parents = [signals[level.parents[c]] for c in children]
-                some = rows_of(edit, at, n)
-                found = self._many(lambda s, p=place, e=some: self.stages.step(p, s, e), parents)
-                following.update(zip(children, found, strict=True))
-            signals = [following[child] for child in range(len(level.edits))]
-        return signals
-
-    def _many(self, function: Callable[[Signal], Signal], signals: list[Signal]) -> list[Signal]:
-        """The function of each signal; signals smaller than a tile are joined to one."""
-        size = len(signals[0][0])
-        together, found = max(1, self.tile // size), []
-        for start in range(0, len(signals), together):
-            some = signals[start : start + together]
-            if len(some) == 1:
-                found.append(function(some[0]))
-                continue
-            joined = function(tuple(torch.cat(tensors) for tensors in zip(*some, strict=True)))
-            found += list(zip(*(tensor.split(size) for tensor in joined), strict=True))
-        return found
+        for start in range(0, n, batch):
+            at = slice(start, min(start + batch, n))
+            outputs = Whole(view).outputs(take(inputs, at), variants, at, n)
+            for row, output in zip(found, outputs, strict=True):
+                row.append(keep(plain(output), at))
+    return torch.stack([torch.cat(row) for row in found])

@@ -18,8 +18,8 @@ from ..anatomy.deletions import Examples
 from ..anatomy.statistics import Estimate, Rate, geometric_mean, student_mean
 from ..results import Table
 from ..views.edits import at_rest, device_of
+from ..views.export import without_cache
 from ..views.inputs import call, count, take, tensors
-from .graph import without_cache
 
 BATCH = 500  # examples in one pass
 

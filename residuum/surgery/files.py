@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, ResourceError, UsageError, out_of_memory
 from ..storage import make_folder, sha256, write_bytes
 from ..views.edits import at_rest, device_of
+from ..views.export import of_two, said, without_cache
 from ..views.inputs import changed, count, tensors, to_device
 from ..views.trace import results, untouched
-from .graph import exported, of_two, said, without_cache
+from .graph import exported
 
 TOLERANCE = 1e-4  # of the largest output: other orders of summing round otherwise
 BATCHES = (1, 2, 5)

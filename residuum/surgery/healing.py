@@ -20,8 +20,8 @@ from ..reader import Count, NotNegative, Positive, Seed, check
 from ..task import logits
 from ..training.randomness import drawing
 from ..views.edits import at_rest, device_of
+from ..views.export import without_cache
 from ..views.inputs import call, take
-from .graph import without_cache
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from torch import nn
 from ..errors import UsageError, out_of_memory
 from ..units import ResidualNetwork
 from ..views.edits import at_rest, device_of
+from ..views.export import without_cache
 from ..views.foreign import ForeignView, unravel
 from ..views.inputs import to_device
 from ..views.trace import results, untouched
 from ..views.verify import close
 from ..views.view import DELETE, View
 from .elements import without_elements
-from .graph import exported, pruned, without_cache
+from .graph import exported, pruned
 from .own import without_units
 
 if TYPE_CHECKING:

@@ -7,13 +7,21 @@ plain forward pass to float rounding, not to the bit.
 """
 
 import copy
+from collections.abc import Collection
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
 from ..parts.merges import Road, Sum
 from ..units import ResidualNetwork, ResidualUnit
+
+aten = torch.ops.aten
+CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
+# operations that give a tensor of their own, which what comes next may write into
+FRESH = (*CONVOLUTIONS, aten.batch_norm.default, aten.linear.default)
+IN_PLACE = {aten.relu.default: aten.relu_.default, aten.add.Tensor: aten.add_.Tensor}
 
 
 class SumInPlace(Sum):
@@ -29,9 +37,13 @@ class ChannelsLast(nn.Module):
     """The images in channels-last memory, in which convolutions are fastest."""
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.ndim != 4:
-            return images
-        return images.contiguous(memory_format=torch.channels_last)
+        return channels_last(images)
+
+
+def channels_last(images: Tensor) -> Tensor:
+    if images.ndim != 4:
+        return images
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def prepared(network: ResidualNetwork) -> ResidualNetwork:
@@ -85,3 +97,72 @@ def _fold(sequence: nn.Sequential) -> None:
         del sequence._modules[name]
     for module in kept:
         sequence.append(module)
+
+
+# ---- the same in a graph of operations ----
+
+
+def graph(module: fx.GraphModule) -> bool:
+    """In place, on buffers of its own; gives whether it has convolutions over images."""
+    for number, node in enumerate(list(module.graph.nodes)):
+        if node.target is aten.batch_norm.default:
+            _fold_node(module, node, f"folded{number}")
+    found = [n for n in module.graph.nodes if n.target is aten.conv2d.default]
+    for node in found:
+        weight = node.args[1]
+        if weight.op == "get_attr":
+            turned = channels_last(_constant(module, weight).detach())
+            module.register_buffer(f"turned_{node.name}", turned)
+            with module.graph.inserting_before(node):
+                node.update_arg(1, module.graph.get_attr(f"turned_{node.name}"))
+    return bool(found)
+
+
+def _constant(module: fx.GraphModule, node: fx.Node | None) -> Any:
+    if node is None:
+        return None
+    owner, _, name = str(node.target).rpartition(".")
+    return getattr(module.get_submodule(owner), name)
+
+
+def _fold_node(module: fx.GraphModule, node: fx.Node, name: str) -> None:
+    arguments: Any = node.args
+    convolution, scale, shift, mean, variance, training, _, eps = arguments[:8]
+    if convolution.target not in CONVOLUTIONS or len(convolution.users) > 1 or training:
+        return
+    source, weight, bias, *others = (*convolution.args, None)[: max(3, len(convolution.args))]
+    parts = (weight, bias, mean, variance, scale, shift)
+    if any(part is not None and part.op != "get_attr" for part in parts):
+        return
+    weight, bias, mean, variance, scale, shift = (_constant(module, part) for part in parts)
+    folded = fuse_conv_bn_weights(weight, bias, mean, variance, eps, scale, shift)
+    made = []
+    for part, tensor in zip(("weight", "bias"), folded, strict=True):
+        module.register_buffer(f"{name}_{part}", tensor.detach())
+        with module.graph.inserting_before(convolution):
+            made.append(module.graph.get_attr(f"{name}_{part}"))
+    convolution.args = (source, *made, *others)
+    node.replace_all_uses_with(convolution)
+
+
+def in_place(graph: fx.Graph, kept: Collection[fx.Node]) -> None:
+    """ReLUs and sums write into what they are given, where nobody else reads it and it is not
+    kept."""
+    own = set[fx.Node]()
+    for node in graph.nodes:
+        if node.target in FRESH or node.target in IN_PLACE:
+            own.add(node)
+        given = [n for n in node.args if isinstance(n, fx.Node)]
+        if node.target not in IN_PLACE or node.kwargs or len(given) < len(node.args):
+            continue
+        if given[0] not in own:
+            given.reverse()  # a sum is the same either way round
+        first = given[0]
+        if first in own and len(first.users) == 1 and first not in kept and _alike(first, node):
+            node.target, node.args = IN_PLACE[node.target], tuple(given)
+
+
+def _alike(a: fx.Node, b: fx.Node) -> bool:
+    """Of one shape and type."""
+    x, y = a.meta["val"], b.meta["val"]
+    return x.dtype == y.dtype and str(x.shape) == str(y.shape)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from .. import progress
 from ..errors import UsageError
 from ..units import ResidualNetwork
 from .discovery import Units, discover
 from .edits import Replacement, fitting, replace
-from .inputs import count
+from .inputs import Inputs, count
 from .own import MemoryView, NetworkView
 from .repeat import repeated
 from .sums import Call, Place, Sum, answered
@@ -33,6 +34,7 @@ from .view import (
 )
 
 if TYPE_CHECKING:
+    from .cut import ForeignStages
     from .replay import Replay
     from .verify import Verification
 
@@ -158,9 +160,16 @@ class ForeignView:
             moved.append((module, leaf, _named(self.model, other)))  # type: ignore[arg-type]
         return moved
 
-    def stages(self) -> None:
-        """A foreign model is not cut: its code is its own."""
-        return None
+    def stages(self, inputs: Inputs) -> ForeignStages | None:
+        """The model cut at its units, where torch.export can follow it; else it is said why not."""
+        from .cut import ForeignStages
+        from .marks import NotCut
+
+        try:
+            return ForeignStages(self, inputs)
+        except (NotCut, UsageError) as error:
+            progress.say(f"the model cannot be cut at its units: {error}")
+            return None
 
     def replay(self) -> Replay:
         from .replay import Replay

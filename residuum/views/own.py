@@ -156,7 +156,7 @@ class NetworkView:
         with replace(watched):
             yield
 
-    def stages(self) -> "NetworkStages":
+    def stages(self, inputs: Any = None) -> "NetworkStages":
         return NetworkStages(fold.prepared(self.model), writes(self.model))
 
     def replay(self) -> None:
@@ -175,6 +175,9 @@ class NetworkStages:
         self.network, self.writes = network, writes
         self.slots = list(slots(network.units))
         self.units = [slot.unit for slot in self.slots]
+
+    def allows(self, edit: Edit) -> bool:
+        return True
 
     def begin(self, inputs: Tensor) -> Signal:
         return (self.network.stem(self._own(inputs)),)
@@ -208,7 +211,7 @@ class NetworkStages:
 class MemoryView(NetworkView):
     """A network whose units a memory reads (networks/crmn.py): see there why it has no tape."""
 
-    def stages(self) -> "MemoryStages":
+    def stages(self, inputs: Any = None) -> "MemoryStages":
         return MemoryStages(fold.prepared(self.model), writes(self.model))
 
     def tape(self, inputs: Tensor) -> None:

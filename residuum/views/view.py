@@ -208,7 +208,11 @@ class Stages(Protocol):
     No step changes a tensor that it was given, so that prefixes can be kept and shared.
     """
 
-    def begin(self, inputs: Tensor) -> Signal:
+    def allows(self, edit: Edit) -> bool:
+        """Whether `step` knows this edit."""
+        ...
+
+    def begin(self, inputs: Any) -> Signal:
         """The signal ahead of the first unit."""
         ...
 
@@ -216,7 +220,7 @@ class Stages(Protocol):
         """The signal behind the unit at this place."""
         ...
 
-    def finish(self, signal: Signal) -> Tensor:
+    def finish(self, signal: Signal) -> Any:
         """The model's own output."""
         ...
 
@@ -241,8 +245,8 @@ class View(Protocol):
         """Passes of the model that show what meets at the sum of every unit, in signal order."""
         ...
 
-    def stages(self) -> Stages | None:
-        """None where the model cannot be cut."""
+    def stages(self, inputs: Any) -> Stages | None:
+        """For inputs like these; None where the model cannot be cut."""
         ...
 
     def replay(self) -> Replay | None:

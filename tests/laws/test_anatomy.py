@@ -33,7 +33,8 @@ from residuum.anatomy import (
     unravel,
     without,
 )
-from residuum.anatomy.sweeps import cost, naive
+from residuum.anatomy.sweeps import naive
+from residuum.anatomy.walk import cost
 from residuum.errors import UsageError
 from residuum.parts.shortcuts import Severed
 from residuum.units import ResidualNetwork, ResidualUnit, Row
@@ -104,7 +105,7 @@ def test_tape_sweep_step_and_unit_agree(specimen):
         for row in {u.name.rpartition(".")[0] for u in view.units}
     }
     last |= {n: len(m) - 1 for n, m in specimen.named_modules() if isinstance(m, Row)}
-    stages = view.stages()
+    stages = view.stages(x)
     for gone in [None, *range(len(view.units))]:
         edits = {} if gone is None else {gone: DELETE}
         with view.edited(edits):

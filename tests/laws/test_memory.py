@@ -45,7 +45,7 @@ def test_forward_lesion_sweep_and_steps_agree(gone):
         expected = by_hand(network, x, gone)
         with view.edited(dict.fromkeys(gone, DELETE)):
             torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-6)
-        stages = view.stages()
+        stages = view.stages(x)
         signal = stages.begin(x)
         for place in range(3):
             signal = stages.step(place, signal, DELETE if place in gone else KEEP)

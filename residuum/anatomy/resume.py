@@ -1,0 +1,187 @@
+"""A sweep that was killed goes on where it was: what it measured stands in a folder, by content."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from types import CellType
+from typing import Any
+from uuid import uuid4
+
+import torch
+from torch import Tensor, fx, nn
+
+from .. import progress
+from ..errors import CheckpointError
+from ..storage import Entry, json_digest, make_folder, read_tensors, remove, sha256, write_tensors
+from ..views.view import Edit, View
+
+LOGITS = "logits"
+OFTEN = 1.0  # seconds between two files of one batch
+PLAIN = (bool, int, str, type(None))
+EVERY_MODULE = frozenset(vars(nn.Module()))  # attributes: mode, parameters, hooks
+
+
+@dataclass(frozen=True)
+class SweepLog:
+    """Where a sweep keeps what it measured, for the same sweep begun again.
+
+    `folder` is made if it is not there; several sweeps, and several processes, may share one.
+    `kept` is a word for what the sweep's `keep` gives. A value is found again by the digests of
+    parameters and buffers, of the model's modules (their classes' source, their attributes), its
+    units, the inputs of the batch, the edits and `kept`: where one of them is another, it is
+    measured anew. Not seen is what a forward reads elsewhere, a global variable say.
+    """
+
+    folder: Path | str
+    kept: str = LOGITS
+
+    def keeping(self, *what: Any) -> SweepLog:
+        """For values that depend on these too: targets, a task."""
+        return replace(self, kept=json_digest([self.kept, described(what)]))
+
+    def of(self, view: View) -> Known:
+        """UsageError: a folder that cannot be made."""
+        units = [described(vars(unit) | {"tail": None}) for unit in view.units]
+        software = [torch.__version__, version("residuum")]
+        key = json_digest([self.kept, software, described(view.model), units])
+        return Known(make_folder(Path(self.folder)), key)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The measured values of one model, by batch and edits."""
+
+    folder: Path
+    key: str
+
+    @contextmanager
+    def batch(
+        self, inputs: Any, at: slice, edited: Sequence[Mapping[int, Edit]]
+    ) -> Iterator[Measured]:
+        """By the numbers of the edits given; what is added is written at the end, an error's too.
+
+        A damaged file is told and deleted.
+        """
+        key = json_digest([self.key, at.start, at.stop, described(inputs)])
+        names = [json_digest(described(edits)) for edits in edited]
+        found = Measured(self.folder, key, names)
+        try:
+            yield found
+        finally:
+            found.write()
+
+
+class Measured:
+    """What is known of one batch, by the number of the variant."""
+
+    def __init__(self, folder: Path, key: str, names: Sequence[str]):
+        self.folder, self.key, self.names = folder, key, names
+        self.known: dict[str, Tensor] = {}
+        self.new: dict[str, Tensor] = {}
+        self.written = time.monotonic()
+        for path in sorted(folder.glob(f"{key}.*.safetensors")):
+            try:
+                self.known |= read_tensors(path, Entry(path.name, path.name.split(".")[1])).tensors
+            except CheckpointError as error:
+                progress.say(f"warning: {error}. It is deleted; what it held is measured again")
+                remove(path)
+
+    def __contains__(self, number: int) -> bool:
+        return self.names[number] in self.known
+
+    def __getitem__(self, number: int) -> Tensor:
+        return self.known[self.names[number]]
+
+    def __setitem__(self, number: int, value: Tensor) -> None:
+        self.known[self.names[number]] = self.new[self.names[number]] = value
+        if time.monotonic() - self.written > OFTEN:
+            self.write()
+
+    def write(self) -> None:
+        """One more file. ResourceError: the disk is full; what was written before still stands."""
+        if self.new:
+            write_tensors(self.folder, f"{self.key}.{{digest}}.safetensors", self.new)
+        self.new, self.written = {}, time.monotonic()
+
+
+# ---- content ----
+
+
+def described(value: Any, inside: tuple[int, ...] = ()) -> Any:
+    """A JSON value, the same for the same content. Of an object that does not tell what it is made
+    of it is never the same, so that what depends on it is measured anew."""
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, bytes):
+        return sha256(value)
+    if id(value) in inside:
+        return "itself"
+    inside = (*inside, id(value))
+    if isinstance(value, Tensor):
+        return ["tensor", str(value.dtype), list(value.shape), _bytes(value)]
+    if isinstance(value, Mapping):
+        return {str(key): described(part, inside) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        return [described(part, inside) for part in parts]
+    if isinstance(value, nn.Module):
+        parts = value.named_modules(remove_duplicate=False)
+        return [_module(name, part, inside) for name, part in parts]
+    if inspect.isfunction(value):
+        empty = CellType()
+        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != empty]
+        parts = (value.__defaults__, value.__kwdefaults__, cells)
+        return [value.__qualname__, _source(value), described(parts, inside)]
+    if isinstance(value, type):
+        return [value.__qualname__, _source(value)]
+    return _state(value, inside)
+
+
+def _state(value: Any, inside: tuple[int, ...]) -> Any:
+    """What a copy of the object would be made of."""
+    try:
+        state = value.__reduce_ex__(4)
+    except Exception:  # not made to be copied; whatever its class raises
+        return uuid4().hex
+    if isinstance(state, str):
+        return [type(value).__qualname__, state]
+    parts = [list(part) if isinstance(part, Iterator) else part for part in state]
+    return [described(part, inside) for part in parts]
+
+
+def _module(name: str, module: nn.Module, inside: tuple[int, ...]) -> Any:
+    own = {key: part for key, part in vars(module).items() if key not in EVERY_MODULE}
+    hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    code = module.code if isinstance(module, fx.GraphModule) else ""
+    kinds = [_source(kind) for kind in type(module).__mro__ if _outside(kind)]
+    content = [described(own, inside), described(hooks, inside), described(tensors)]
+    return [name, type(module).__qualname__, kinds, code, *content]
+
+
+def _outside(kind: type) -> bool:
+    """Of torch and Python: those have versions."""
+    return kind.__module__.partition(".")[0] not in ("torch", "builtins", "typing", "abc")
+
+
+def _bytes(tensor: Tensor) -> str:
+    if tensor.is_meta:
+        return "meta"
+    return sha256(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+
+
+@cache
+def _source(value: Any) -> str:
+    try:
+        return sha256(inspect.getsource(value).encode())
+    except (OSError, TypeError):
+        return value.__module__

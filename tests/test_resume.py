@@ -1,0 +1,195 @@
+"""A sweep that was killed goes on where it was, and measures anew what has changed."""
+
+import copy
+import functools
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import image_batch, labels
+from foreign import ready
+
+from residuum import anatomy, unravel
+from residuum.anatomy import SweepLog, intact, resume, sweep, without
+from residuum.anatomy.resume import described
+from residuum.anatomy.walk import TILE
+from residuum.errors import UsageError
+from residuum.presets import preset
+
+
+@pytest.fixture(params=["own", "foreign"])
+def subject(request, monkeypatch):
+    """A model, inputs and variants; our own takes five examples in three batches."""
+    monkeypatch.setitem(TILE, "cpu", 2)
+    monkeypatch.setattr(resume, "OFTEN", 0)
+    if request.param == "own":
+        model, x = preset("preresnet8", seed=0).eval(), image_batch(5)
+        view = unravel(model, x)
+    else:
+        model, x = ready("cnn", 5)
+        view = unravel(model, x)
+    n = len(view.units)
+    return view, x, [intact(view), *(without(view, [unit]) for unit in range(n))]
+
+
+class Stopped(Exception):
+    pass
+
+
+def counting(most: int, seen: list[slice]):
+    """What a sweep keeps, `most` times."""
+
+    def keep(output, at):
+        if len(seen) == most:
+            raise Stopped
+        seen.append(at)
+        return output
+
+    return keep
+
+
+def logged(subject, folder, seen, most=1000, memory=1 << 30):
+    log = SweepLog(folder, "outputs")
+    return sweep(*subject, memory, keep=counting(most, seen), log=log)
+
+
+def test_what_was_measured_is_not_measured_again(subject, tmp_path):
+    view, x, variants = subject
+    expected = sweep(view, x, variants)
+    first, second, third = [], [], []
+    with pytest.raises(Stopped):
+        logged(subject, tmp_path / "log", first, most=3)
+    assert torch.equal(logged(subject, tmp_path / "log", second), expected)
+    batches = 3 if len({at.start for at in second}) > 1 else 1
+    assert len(first) == 3
+    assert len(first) + len(second) == batches * len(variants)
+    assert torch.equal(logged(subject, tmp_path / "log", third), expected)
+    assert third == []
+    more = [*variants, without(view, [0, 1])]  # only the new one
+    assert torch.equal(logged((view, x, more), tmp_path / "log", third)[:-1], expected)
+    assert len(third) == batches
+
+
+def test_a_changed_key_measures_anew(tmp_path):
+    model, x = preset("preresnet8", seed=0).eval(), image_batch(3)
+    view = unravel(model)
+    variants = [intact(view), without(view, [0])]
+
+    def measured(model, x, kept="outputs") -> int:
+        seen: list[slice] = []
+        keep = counting(9, seen)
+        found = sweep(model, x, variants, keep=keep, log=SweepLog(tmp_path, kept))
+        torch.testing.assert_close(found, sweep(model, x, variants), rtol=0, atol=0)
+        return len(seen)
+
+    assert measured(model, x) == 2
+    assert measured(copy.deepcopy(model), x.clone()) == 0
+    twin = copy.deepcopy(model)
+    twin.head[-1].bias.data[0] += 1e-3
+    assert measured(twin, x) == 2
+    twin = copy.deepcopy(model)
+    next(b for n, b in twin.named_buffers() if "running_mean" in n).add_(1e-3)
+    assert measured(twin, x) == 2
+    twin = copy.deepcopy(model)
+    next(m for m in twin.modules() if isinstance(m, torch.nn.BatchNorm2d)).eps = 0.1
+    assert measured(twin, x) == 2
+    assert measured(model, x + 1e-3) == 2
+    assert measured(model, x, "something else") == 2
+    assert measured(model, x) == 0
+
+
+def scaled(factor):
+    return lambda x: factor * x
+
+
+class Keeping:
+    def __init__(self, value):
+        self._value = value
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (scaled(2), scaled(3)),
+        (functools.partial(scaled, 2), functools.partial(scaled, 3)),
+        (Keeping(1.5), Keeping(2.5)),
+        (np.arange(5000), np.arange(5000) + (np.arange(5000) == 2000)),
+        (torch.relu, torch.sigmoid),
+        ({"a": torch.zeros(2)}, {"a": torch.zeros(3)}),
+    ],
+)
+def test_content_tells_what_differs(one, other):
+    assert described(one) == described(copy.deepcopy(one))
+    assert described(one) != described(other)
+    json.dumps(described(one))
+
+
+def test_an_object_that_tells_nothing_is_never_the_same():
+    lock = threading.Lock()
+    assert described(lock) != described(lock)
+
+
+def test_deletions_depend_on_targets(tmp_path):
+    model, x = preset("preresnet8", seed=0).eval(), image_batch(4)
+    log = SweepLog(tmp_path)
+    for targets in (labels(4), labels(4) + 1):
+        examples = anatomy.Examples(x, targets)
+        expected = anatomy.delete_each(model, examples)
+        files = len(list(tmp_path.iterdir()))
+        assert anatomy.delete_each(model, examples, log) == expected
+        assert len(list(tmp_path.iterdir())) == files + 1
+        assert anatomy.delete_each(model, examples, log) == expected
+        assert len(list(tmp_path.iterdir())) == files + 1
+
+
+def test_a_damaged_file_is_told_and_measured_again(subject, tmp_path, told):
+    expected = logged(subject, tmp_path, [])
+    files = sorted(tmp_path.iterdir())
+    data = bytearray(files[0].read_bytes())
+    data[-1] ^= 1
+    files[0].write_bytes(data)
+    files[1].write_bytes(files[1].read_bytes()[:40])
+    seen: list[slice] = []
+    told.clear()
+    assert torch.equal(logged(subject, tmp_path, seen), expected)
+    assert len(seen) == 2  # with OFTEN = 0 every value has a file of its own
+    warnings = [line for line in told if "measured again" in line]
+    assert len(warnings) == 2
+    assert {name for name in files[:2] if str(name) in " ".join(warnings)} == set(files[:2])
+
+
+def test_a_log_of_something_else_needs_a_word(tmp_path):
+    model, x = preset("preresnet8", seed=0), image_batch(2)
+    with pytest.raises(UsageError, match="kept="):
+        sweep(model, x, [intact(model)], keep=lambda o, at: o, log=SweepLog(tmp_path))
+
+
+def test_killed_at_any_moment(subject, tmp_path):
+    view, x, variants = subject
+    expected, done = sweep(view, x, variants), tmp_path / "done"
+    folder, source = tmp_path / "log", np.random.default_rng(0)
+
+    def run():
+        found = sweep(view, x, variants, log=SweepLog(folder))
+        done.write_bytes(b"equal" if torch.equal(found, expected) else b"other")
+        os._exit(0)
+
+    kills = 0
+    for _ in range(60):  # the longest wait grows, so that a slow machine gets there too
+        child = multiprocessing.get_context("fork").Process(target=run)
+        child.start()
+        time.sleep(source.uniform(0, 0.02 * 1.2**kills))
+        if child.is_alive():
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+        child.join()
+        if done.exists():
+            break
+    assert done.read_bytes() == b"equal"
+    assert kills
