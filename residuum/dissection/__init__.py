@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy
 
 if TYPE_CHECKING:
-    from .whole import dissect
     from .effort import Effort
+    from .whole import dissect
 
 __getattr__, __dir__ = lazy(__name__, {".whole": "dissect", ".effort": "Effort"})

@@ -12,9 +12,9 @@ from .words import PAIRED, curve, interval, many, numbers, percent, points, trip
 
 HOW = (
     "Greedy: one unit a step, always the one without which the mean loss over other examples is "
-    "smallest, given those that are gone. By score: the smallest values of one cheap score first. "
-    "Both are shown on test examples that chose nothing; parameters are those that no output depends "
-    f"on any more. {PAIRED}"
+    "smallest, given those that are gone. By score: the smallest values of one cheap score first."
+    " Both are shown on test examples that chose nothing; parameters are those that no output "
+    "depends on any more. " + PAIRED
 )
 
 
@@ -148,6 +148,7 @@ def finding(found: Frontier) -> str:
 
 def _error_finding(found: Frontier) -> str:
     first, last = found.greedy[0].error, found.greedy[-1].error
-    assert first is not None and last is not None
+    assert first is not None
+    assert last is not None
     gone = many(len(found.greedy[-1].removed), "unit")
     return f"From {100 * first.value:.2f} % intact to {100 * last.value:.2f} % without {gone}."

@@ -22,16 +22,16 @@ COUNTED = (
     "branches, 1 + P for a nest. The coefficient of t^k counts the paths through k branches."
 )
 ARRIVES = (
-    "G_k, what arrives at the input by all c_k paths of length k together: the coefficient of t^k in "
-    "the gradient of the model whose branches are multiplied by t. Its sum over k is the ordinary "
-    "gradient. Geometric means over examples, Student's 95 % intervals on logarithms. At right "
-    "angles: sqrt(c_k) times the root mean square of one path, what would arrive if paths had nothing "
-    "to do with each other. The model is linearised at its activations."
+    "G_k, what arrives at the input by all c_k paths of length k together: the coefficient of t^k"
+    " in the gradient of the model whose branches are multiplied by t. Its sum over k is the "
+    "ordinary gradient. Geometric means over examples, Student's 95 % intervals on logarithms. At"
+    " right angles: sqrt(c_k) times the root mean square of one path, what would arrive if paths "
+    "had nothing to do with each other. The model is linearised at its activations."
 )
 ONE = (
-    "The mean gradient of a path, |G_k| / c_k, is what directions leave of it; the root mean square "
-    "of one path, sqrt(sum |g|^2 / c_k), knows no directions (estimated by random signs of branches). "
-    "The times c_k of the first is the figure below."
+    "The mean gradient of a path, |G_k| / c_k, is what directions leave of it; the root mean "
+    "square of one path, sqrt(sum |g|^2 / c_k), knows no directions (estimated by random signs of"
+    " branches). The times c_k of the first is the figure below."
 )
 
 

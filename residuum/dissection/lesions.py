@@ -11,8 +11,12 @@ from .bench import Part
 from .words import PAIRED, curve, interval, percent, points, triple
 
 HOW = (
-    "A unit is deleted by leaving its shortcut alone: x' = h(x) in place of h(x) + F(x). Shown is the "
-    "mean loss without it minus the intact model's. Zero: the others do without it. " + PAIRED
+    "A unit is deleted by leaving its shortcut alone: x' = h(x) in place of h(x) + F(x). Shown is"
+    " the mean loss without it minus the intact model's. Zero: the others do without it. " + PAIRED
+)
+ERRORS = (
+    "Wilson 95 % intervals of each error on its own. Changes with paired intervals stand in the "
+    "table of the first figure."
 )
 
 
@@ -103,8 +107,7 @@ def _errors(found: Sequence[Candidate], labels: Mapping[int, str], n: str) -> li
                 (curve("one unit deleted", x, errors, [labels[u] for u in x], "points"), level),
             ),
             n=n,
-            how="Wilson 95 % intervals of each error on its own. Changes with paired intervals stand "
-            "in the table of the first figure.",
+            how=ERRORS,
         )
     ]
 

@@ -16,16 +16,17 @@ from .words import interval, triple
 
 Scores = Mapping[str, Sequence[float]]
 FORMULAS = (
-    "x ahead of the sum, y behind it, F the branch. influence: 1 - cos(x, y). angle: arccos(cos(x, "
-    "y)) / pi. ratio: |F| / |x|. distance: 1 - CKA(x, y). response: the standard deviation of F. "
-    "Small: the unit changes little. Each is drawn as a share of its largest value."
+    "x ahead of the sum, y behind it, F the branch. influence: 1 - cos(x, y). angle: "
+    "arccos(cos(x, y)) / pi. ratio: |F| / |x|. distance: 1 - CKA(x, y). response: the standard "
+    "deviation of F. Small: the unit changes little. Each is drawn as a share of its largest "
+    "value."
 )
 RANKED = (
-    "Units from left to right in the order in which a score would take them; how high a point lies "
-    "is the measured harm. A perfect score would lie on the line, the measured order. tau: Kendall's "
-    "tau-b over all units, bootstrap over examples. Together: the rank correlation of the summed "
-    "score with the harm of random sets of k units, bootstrap over sets; and what the k units do that "
-    "the score would take."
+    "Units from left to right in the order in which a score would take them; how high a point "
+    "lies is the measured harm. A perfect score would lie on the line, the measured order. tau: "
+    "Kendall's tau-b over all units, bootstrap over examples. Together: the rank correlation of "
+    "the summed score with the harm of random sets of k units, bootstrap over sets; and what the "
+    "k units do that the score would take."
 )
 
 
@@ -98,6 +99,7 @@ def best(found: Agreements) -> Agreement:
 def agreement_section(
     subject: Subject, scores: Scores, found: Agreements, lesions: Sequence[Candidate], loss: str
 ) -> Section:
+    here, there = len(subject.test), len(subject.train)
     harm = {each.removed[0]: each.loss_change.value for each in lesions[1:]}
     first = best(found)
     text = f"The score that ranks units most like their deletion is {first.score}: tau "
@@ -115,7 +117,7 @@ def agreement_section(
             near_zero=near_zero([*harm.values()]),
         ),
         _table(found),
-        f"harm on {len(subject.test)} test {subject.example}s, scores on {len(subject.train)} others",
+        f"harm on {here} test {subject.example}s, scores of {there} others",
         RANKED,
     )
 

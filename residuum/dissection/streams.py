@@ -15,8 +15,8 @@ from .words import curve, interval, triple, wide_range
 
 HOW = (
     "The root mean square over places and channels, its mean over examples with Student's 95 % "
-    "interval: of what the shortcut brings to the sum, of what the branch adds there, and of the sum "
-    "(ahead of an activation behind it). A branch far below its stream changes it little."
+    "interval: of what the shortcut brings to the sum, of what the branch adds there, and of the "
+    "sum (ahead of an activation behind it). A branch far below its stream changes it little."
 )
 
 

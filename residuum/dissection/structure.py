@@ -12,10 +12,10 @@ from .bench import Part
 from .words import many
 
 HOW = (
-    "Every sum of two activations is followed back to the tensor that both operands were made from; "
-    "with a layer on one way only, that is a unit. Proven: the sum is shortcut plus branch; deleting "
-    "the branch at the sum equals silencing the submodule that ends it; the removable parameters do "
-    "not reach the lesioned output; deleting changes the output."
+    "Every sum of two activations is followed back to the tensor that both operands were made "
+    "from; with a layer on one way only, that is a unit. Proven: the sum is shortcut plus branch;"
+    " deleting the branch at the sum equals silencing the submodule that ends it; the removable "
+    "parameters do not reach the lesioned output; deleting changes the output."
 )
 BUILT = "Built by this library from units: nothing had to be found."
 

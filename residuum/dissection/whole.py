@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..anatomy.paths import count_paths
 from ..anatomy.statistics import exponential
+from ..errors import UsageError
 from ..results import Dissection, Section
 from ..subjects import Subject
 from ..surgery import Candidate
@@ -31,11 +32,11 @@ def dissect(subject: Subject, effort: Effort = EFFORT, folder: Path | None = Non
     UsageError: fewer than two examples. NumericError: the intact model's loss is not finite.
     ResourceError, CheckpointError: memory or disk are full; a damaged log.
     """
-    chosen = replace(
-        subject,
-        train=subject.train.spread(effort.search_examples),
-        test=subject.test.spread(effort.examples),
-    )
+    for name, examples in (("training", subject.train), ("test", subject.test)):
+        if len(examples) < 2:
+            few = f"{len(examples)} {name} {subject.example}(s)"
+            raise UsageError(f"{subject.name}: {few}: an interval needs two or more")
+    chosen = replace(subject, train=subject.train.spread(effort.search_examples))
     return _Dissecting(chosen, effort, Bench(chosen, folder)).whole()
 
 

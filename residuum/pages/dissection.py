@@ -83,7 +83,7 @@ def most_harm(units: Sequence[Unit]) -> float:
 
 
 def cell(unit: Unit, most: float) -> str:
-    """A cell's classes. The root of its harm's share of the largest, in steps of the colour, so that
+    """A cell's classes. The root of its harm over the largest, in steps of the colour, so that
     small harms are seen beside a large one; "quiet" where no change can be told from none."""
     several = " several" if unit.terms > 1 else ""
     if unit.change is None:

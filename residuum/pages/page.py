@@ -35,10 +35,7 @@ def write_report(study: Study, folder: Path) -> Path:
 
 
 def write_figures(
-    parts: Sequence[Result] | Sequence[Section],
-    folder: Path,
-    name: str,
-    words: Mapping[str, int],
+    parts: Sequence[Result] | Sequence[Section], folder: Path, name: str, words: Mapping[str, int]
 ) -> None:
     """UsageError: numbers that cannot be drawn."""
     figures = make_folder(make_folder(folder) / "figures")
