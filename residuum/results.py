@@ -215,7 +215,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Dissection:
-    """A model taken apart. `loss`: its mean over the n test examples, `loss_name`: what it is called
+    """A model taken apart. `loss`: its mean over n test examples; `loss_name`: what it is called,
     and its unit. `error`, in percent, of what is right or wrong; `perplexity` of tokens."""
 
     model: str
