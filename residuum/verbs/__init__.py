@@ -8,6 +8,7 @@ Importing this loads no torch; carrying a verb out may.
 from .cache import CachedFile, CacheState, cache
 from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
+from .dissecting import Dissected, dissect
 from .dissection import Decided, Lesioned, Lesions, lesion
 from .evaluation import Evaluation, Member, evaluate
 from .exporting import Exported, export
@@ -17,8 +18,9 @@ from .studies import plan, report, study
 from .training import train
 
 __all__ = [
-    "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Entry", "Evaluation",
-    "Exported", "Info", "Lesioned", "Lesions", "Looking", "Member", "NetworkOptions", "PathCount",
-    "RunEntry", "Scope", "Source", "Training", "cache", "diff", "evaluate", "export", "info",
-    "lesion", "ls", "paths", "plan", "report", "runs", "study", "train",
+    "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Dissected", "Entry",
+    "Evaluation", "Exported", "Info", "Lesioned", "Lesions", "Looking", "Member",
+    "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source", "Training", "cache", "diff",
+    "dissect", "evaluate", "export", "info", "lesion", "ls", "paths", "plan", "report", "runs",
+    "study", "train",
 ]  # fmt: skip
