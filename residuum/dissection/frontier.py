@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from ..results import Figure, Interval, Section, Series, Table
 from ..subjects import Subject
-from ..surgery import Candidate, Target, greedy, lost
+from ..surgery import Candidate, Target, greedy
 from ..surgery.search import removable
 from .bench import Part
+from .lesions import without
 from .words import PAIRED, curve, interval, many, numbers, percent, points, triple, wide_range
 
 HOW = (
@@ -34,7 +35,7 @@ def measure(subject: Subject, steps: int, score: str, values: Sequence[float]) -
     chosen = [step.removed for step in greedy(view, subject.train, Target(units=steps))]
     order = sorted(removable(view), key=lambda unit: values[unit]) if values else []
     scored = [tuple(order[: k + 1]) for k in range(len(chosen))] if values else []
-    intact, *found = lost(view, subject.test, [(), *chosen, *scored])
+    intact, *found = without(subject, [(), *chosen, *scored])
     here, there = found[: len(chosen)], found[len(chosen) :]
     whole = sum(p.numel() for p in view.model.parameters())
     return Frontier(whole, score, (intact, *here), (intact, *there) if there else ())
@@ -115,14 +116,15 @@ def _label(name: str, each: Candidate, whole: int) -> str:
 
 
 def _table(found: Frontier, among: int) -> Table:
-    columns = ["removed by greedy search", "parameters left", "change of the loss"]
+    columns = ["units gone", "the last to go", "parameters left", "change of the loss"]
     known = found.greedy[0].error is not None
     columns += ["error", "change of the error (points)"] if known else []
     rows = []
     for each in found.greedy:
         left = f"{100 * each.parameters / found.whole:.1f} %"
-        gone = " ".join(map(str, each.removed)) or "none"
-        row = [gone, left, interval(triple(each.loss_change), "+") if each.removed else ""]
+        last = f"unit {each.removed[-1]}" if each.removed else ""
+        change = interval(triple(each.loss_change), "+") if each.removed else ""
+        row: list[str | int] = [len(each.removed), last, left, change]
         if each.error is not None and each.error_change is not None:
             row += ["{:.2f} % [{:.2f}, {:.2f}]".format(*percent(each.error))]
             row += [interval(points(each.error_change, among), "+") if each.removed else ""]

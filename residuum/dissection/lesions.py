@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..results import Figure, Interval, Section, Series, Table
 from ..subjects import Subject
@@ -23,7 +24,16 @@ ERRORS = (
 def measure(subject: Subject) -> tuple[Candidate, ...]:
     """The intact model, then every unit that can be deleted."""
     singles = [(unit,) for unit in removable(subject.view)] if len(subject.view.units) else []
-    return tuple(lost(subject.view, subject.test, [(), *singles]))
+    return without(subject, [(), *singles])
+
+
+def without(subject: Subject, sets: Sequence[tuple[int, ...]]) -> tuple[Candidate, ...]:
+    """What is lost without these sets, on the test examples. Of text by the loss alone: whether the
+    last token of a sequence was right is no error of the text."""
+    found = lost(subject.view, subject.test, sets)
+    if subject.example == "sequence":
+        found = [replace(each, error=None, error_change=None) for each in found]
+    return tuple(found)
 
 
 LESIONS = Part("lesions", 1, tuple[Candidate, ...], measure)
@@ -147,12 +157,11 @@ def harmless(found: Sequence[Candidate]) -> list[int]:
 def finding(found: Sequence[Candidate], names: Mapping[int, str]) -> str:
     """Which unit matters most, and how many do no harm that can be told."""
     worst = max(found[1:], key=lambda each: each.loss_change.value)
-    unit, free = worst.removed[0], len(harmless(found))
+    unit, free, n = worst.removed[0], len(harmless(found)), len(found) - 1
     harm = interval(triple(worst.loss_change), "+")
-    return (
-        f"Deleting unit {unit} ({names[unit]}) does the most harm: {harm} in loss; of "
-        f"{len(found) - 1} units {free} do{'es' if free == 1 else ''} none that can be told."
-    )
+    rest = f"{free} of {n} units do no harm that can be told"
+    rest = rest if free else f"each of the {n} units does harm that can be told"
+    return f"Deleting unit {unit} ({names[unit]}) does the most harm, {harm} in loss; {rest}."
 
 
 def _spread(changes: Mapping[int, Interval], order: Sequence[int]) -> str:

@@ -88,7 +88,8 @@ class _Dissecting:
         cheap, told, sentence = self.scored(found, loss)
         kept += told
         pruned, ending = self.pruned(cheap, len(found) - 1, loss)
-        return kept + pruned, [lesions.finding(found, names), f"{ending} {sentence}".strip()]
+        last = f"{ending.removesuffix('.')}, and {sentence}" if ending and sentence else ending
+        return kept + pruned, [lesions.finding(found, names), *([last] if last else [])]
 
     def scored(
         self, found: Sequence[Candidate], loss: str
@@ -110,7 +111,7 @@ class _Dissecting:
         return (
             cheap,
             told,
-            f"The cheap score nearest to real deletion is {first.score} (tau {tau}).",
+            f"the cheap score nearest to real deletion is {first.score} (tau {tau}).",
         )
 
     def pruned(
