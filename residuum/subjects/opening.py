@@ -18,6 +18,8 @@ from .subject import Subject
 from .text import text
 from .trained import open_trained
 
+TRAINING = 1000
+
 
 def open_subject(
     word: str | Path,
@@ -30,12 +32,14 @@ def open_subject(
 
     Images are normalised as the model's published weights ask, a run's as it was trained, others by
     the channels of the training part. A text is cut into sequences, judged by `NextToken`.
-    `training`: how many training examples are held; as `measuring.examples` by default, 0 for none.
+    `training`: how many training examples are held; by default as many as `measuring.examples`
+    says, else at most 1,000; 0 for none.
 
     Raises what `open_model` raises. DataError: missing or broken data; data of another kind than
     the model reads; other classes than it tells apart.
     """
     start = origin(word)
+    training = (measuring.examples or TRAINING) if training is None else training
     if start.run is not None:
         return _of_run(start, measuring, source, device, training)
     if start.reads == "image" or (start.reads is None and not _text_said(source)):
@@ -44,7 +48,7 @@ def open_subject(
 
 
 def _of_run(
-    start: Origin, measuring: Measuring, source: Source, device: str, training: int | None
+    start: Origin, measuring: Measuring, source: Source, device: str, training: int
 ) -> Subject:
     assert start.run is not None
     require_options(start, measuring)
@@ -58,16 +62,19 @@ def _of_run(
     trained = open_trained(run, source.load(), device)
     n = _counted(measuring.examples, len(trained.data.test), trained.data.name)
     test = Examples(*trained.test(n))
-    train = Examples(*trained.train(measuring.examples if training is None else training))
+    train = Examples(*trained.train(training))
     told = {"model": trained.name, "run": str(run.folder), "data": trained.data.name}
-    told |= {"weights sha256": run.outcome.weights.sha256, "recipe": run.recipe.name}
+    told |= {
+        "weights": f"of the run, sha256 {run.outcome.weights.sha256}",
+        "recipe": run.recipe.name,
+    }
     told |= {"seed": str(run.recipe.seed), "data sha256": run.data.digest}
     view = _view(start.name, trained.network, test.inputs)
     return Subject(start.name, view, trained.data.name, "image", train, test, told)
 
 
 def _of_images(
-    start: Origin, measuring: Measuring, source: Source, device: str, training: int | None
+    start: Origin, measuring: Measuring, source: Source, device: str, training: int
 ) -> Subject:
     _require_no_length(start, measuring)
     data, size = dataset(source, start)
@@ -76,7 +83,7 @@ def _of_images(
         start, measuring, measuring.classes or len(data.classes), source.image_size
     )
     normaliser, normalised = normaliser_of(start, data)
-    counts = measuring.examples if training is None else training, n
+    counts = training, n
     parts = [
         Examples(as_inputs(start, model, x), labels)
         for part, count in zip((data.train, data.test), counts, strict=True)
@@ -92,12 +99,12 @@ def _of_images(
 
 
 def _of_text(
-    start: Origin, measuring: Measuring, source: Source, device: str, training: int | None
+    start: Origin, measuring: Measuring, source: Source, device: str, training: int
 ) -> Subject:
     model, weights = build(start, measuring, None, None)
     found = text(source, start, model, measuring.length)
-    n = _counted(measuring.examples, len(found.test), found.name)
-    counts = measuring.examples if training is None else training, n
+    n = _counted(measuring.examples, len(found.test), found.name, "sequence")
+    counts = training, n
     parts = [
         Examples(as_inputs(start, model, part), part, NextToken()).spread(count)
         for part, count in zip((found.train, found.test), counts, strict=True)
@@ -120,9 +127,9 @@ def _require_no_length(start: Origin, measuring: Measuring) -> None:
         raise UsageError(f"length is of tokens, and {start.name} reads images. Leave it out")
 
 
-def _counted(asked: int | None, there: int, name: str) -> int | None:
+def _counted(asked: int | None, there: int, name: str, what: str = "image") -> int | None:
     if asked is not None and asked > there:
-        of = f"{name} has {there} test examples"
+        of = f"{name} has {there} test {what}s"
         raise UsageError(f"{of}, not {asked}. Leave --examples out to take all")
     return asked
 

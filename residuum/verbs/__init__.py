@@ -8,19 +8,31 @@ Importing this loads no torch; carrying a verb out may.
 from .cache import CachedFile, CacheState, cache
 from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
+from .discovery import Discovered, FoundUnit, Joined, Proven, discover
 from .dissecting import Dissected, dissect
-from .dissection import Decided, Lesioned, Lesions, lesion
+from .dissection import Decided, Lesioned, Lesions, LossLesion, lesion
 from .evaluation import Evaluation, Member, evaluate
 from .exporting import Exported, export
-from .requests import Deletions, Looking, NetworkOptions, Scope, Source, Training
+from .requests import (
+    Deletions,
+    Looking,
+    Measuring,
+    NetworkOptions,
+    Opening,
+    Scope,
+    Source,
+    Training,
+)
 from .run_list import RunEntry, runs
+from .similarity import Similarity, similarity
 from .studies import plan, report, study
 from .training import train
 
 __all__ = [
-    "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Dissected", "Entry",
-    "Evaluation", "Exported", "Info", "Lesioned", "Lesions", "Looking", "Member",
-    "NetworkOptions", "PathCount", "RunEntry", "Scope", "Source", "Training", "cache", "diff",
-    "dissect", "evaluate", "export", "info", "lesion", "ls", "paths", "plan", "report", "runs",
-    "study", "train",
+    "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Discovered", "Dissected",
+    "Entry", "Evaluation", "Exported", "FoundUnit", "Info", "Joined", "Lesioned", "Lesions",
+    "Looking", "LossLesion", "Measuring", "Member", "NetworkOptions", "Opening", "PathCount",
+    "Proven", "RunEntry", "Scope", "Similarity", "Source", "Training", "cache", "diff",
+    "discover", "dissect", "evaluate", "export", "info", "lesion", "ls", "paths", "plan",
+    "report", "runs", "similarity", "study", "train",
 ]  # fmt: skip
