@@ -1,7 +1,8 @@
 """Fewer and fewer units: what is lost for what is saved."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..results import Figure, Interval, Section, Series, Table
 from ..subjects import Subject
@@ -11,6 +12,7 @@ from .bench import Part
 from .lesions import without
 from .words import PAIRED, curve, interval, many, numbers, percent, points, triple, wide_range
 
+TITLE = "Loss against parameters left"
 HOW = (
     "Greedy: one unit a step, always the one without which the mean loss over other examples is "
     "smallest, given those that are gone. By score: the smallest values of one cheap score first."
@@ -54,20 +56,16 @@ def sections(subject: Subject, found: Frontier, loss: str) -> list[Section]:
     if found.by_score:
         rows[f"by {found.score}"] = found.by_score
     n = f"{len(subject.test)} test {subject.example}s; chosen on {len(subject.train)} others"
-    losses = {
-        name: [_moved(base.loss.value, triple(c.loss_change)) for c in row]
-        for name, row in rows.items()
-    }
     labels = {name: [_label(name, c, found.whole) for c in row] for name, row in rows.items()}
     x = {name: [100 * c.parameters / found.whole for c in row] for name, row in rows.items()}
+    losses = {name: [triple(c.loss_change) for c in row] for name, row in rows.items()}
     curves = tuple(curve(name, x[name], losses[name], labels[name]) for name in rows)
-    log = wide_range([value for row in losses.values() for each in row for value in each])
     kept = [
         Section(
             "frontier",
-            "Loss against parameters left",
+            TITLE,
             finding(found),
-            _figure(curves, loss, base.loss.value, log),
+            _figure(curves, f"change of the {loss}", 0.0),
             _table(found, among),
             n,
             HOW,
@@ -77,16 +75,20 @@ def sections(subject: Subject, found: Frontier, loss: str) -> list[Section]:
         return kept
     errors = {name: [_error(base, c, among) for c in row] for name, row in rows.items()}
     curves = tuple(curve(name, x[name], errors[name], labels[name]) for name in rows)
-    figure = _figure(curves, "test error (%)", 100 * base.error.value, False)
+    figure = _figure(curves, "test error (%)", 100 * base.error.value)
     text = _error_finding(found)
     title = "Error against parameters left"
     return [*kept, Section("frontier error", title, text, figure, n=n, how=PAIRED)]
 
 
-def _figure(curves: tuple[Series, ...], label: str, intact: float, log: bool) -> Figure:
+def _figure(curves: tuple[Series, ...], label: str, intact: float) -> Figure:
+    """Changes that differ by orders of magnitude on an axis that is logarithmic beyond the least."""
     least = min(x for each in curves for x in each.x if x is not None)
     level = Series("intact", (100, least), (intact, intact), style="level")
-    return Figure("parameters left (%)", label, (*curves, level), log_y=log, reverse_x=True)
+    sizes = [abs(y) for each in curves for y in each.y if y]
+    small = 10.0 ** math.floor(math.log10(min(sizes))) if sizes and wide_range(sizes) else None
+    figure = Figure("parameters left (%)", label, (*curves, level), reverse_x=True)
+    return figure if small is None else replace(figure, log_y=True, near_zero=small)
 
 
 def _moved(base: float, change: Interval) -> Interval:

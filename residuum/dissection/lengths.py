@@ -19,25 +19,25 @@ SHARE = 0.95
 SWEEPS = 4  # random signs of every branch
 COUNTED = (
     "Every unit is taken or passed: the path polynomial of the row, 1 + t a unit, 1 + m t for m "
-    "branches, 1 + P for a nest. The coefficient of t^k counts the paths through k branches."
+    "branches, 1 + P for a nest. The coefficient of tᵏ counts the paths through k branches."
 )
 ARRIVES = (
-    "G_k, what arrives at the input by all c_k paths of length k together: the coefficient of t^k"
+    "Gₖ, what arrives at the input by all cₖ paths of length k together: the coefficient of tᵏ"
     " in the gradient of the model whose branches are multiplied by t. Its sum over k is the "
     "ordinary gradient. Geometric means over examples, Student's 95 % intervals on logarithms. At"
-    " right angles: sqrt(c_k) times the root mean square of one path, what would arrive if paths "
+    " right angles: sqrt(cₖ) times the root mean square of one path, what would arrive if paths "
     "had nothing to do with each other. The model is linearised at its activations."
 )
 ONE = (
-    "The mean gradient of a path, |G_k| / c_k, is what directions leave of it; the root mean "
-    "square of one path, sqrt(sum |g|^2 / c_k), knows no directions (estimated by random signs of"
-    " branches). The times c_k of the first is the figure below."
+    "The mean gradient of a path, |Gₖ| / cₖ, is what directions leave of it; the root mean "
+    "square of one path, sqrt(sum |g|² / cₖ), knows no directions (estimated by random signs of"
+    " branches). Times cₖ, the first is the next figure."
 )
 
 
 @dataclass(frozen=True)
 class ByLength:
-    """Of every path length k, over examples: `exact`, |G_k|; `single`, the root mean square norm of
+    """Of every path length k, over examples: `exact`, |Gₖ|; `single`, the root mean square norm of
     one path's gradient (None: `refused` says why). `first`, `last`: the shortest range of lengths
     that holds 95 % of what arrives. `n`: examples."""
 

@@ -14,6 +14,7 @@ from .bench import Part
 from .lesions import near_zero
 from .words import interval, triple
 
+ASIDE = 0.1  # of a rank, so that points of several scores do not cover each other
 Scores = Mapping[str, Sequence[float]]
 FORMULAS = (
     "x ahead of the sum, y behind it, F the branch. influence: 1 - cos(x, y). angle: "
@@ -105,6 +106,8 @@ def agreement_section(
     text = f"The score that ranks units most like their deletion is {first.score}: tau "
     x = tuple(range(1, len(harm) + 1))
     ranked = sorted(harm, key=harm.__getitem__)
+    aside = {name: ASIDE * (i - (len(scores) - 1) / 2) for i, name in enumerate(scores)}
+    points = (_points(name, values, harm, aside[name]) for name, values in scores.items())
     level = Series(DELETION, x, tuple(harm[u] for u in ranked), style="dashed")
     return Section(
         "agreement",
@@ -112,7 +115,7 @@ def agreement_section(
         text + f"{interval(triple(first.kendall))}.",
         Figure(
             *("rank by the score, the most redundant first", f"change of the {loss}"),
-            (*(_points(name, values, harm) for name, values in scores.items()), level),
+            (level, *points),
             log_y=True,
             near_zero=near_zero([*harm.values()]),
         ),
@@ -122,10 +125,10 @@ def agreement_section(
     )
 
 
-def _points(name: str, values: Sequence[float], harm: Mapping[int, float]) -> Series:
+def _points(name: str, values: Sequence[float], harm: Mapping[int, float], aside: float) -> Series:
     order = sorted(harm, key=lambda unit: values[unit])
     labels = [f"{name}, rank {i}: unit {u}, {harm[u]:+.3g}" for i, u in enumerate(order, 1)]
-    x, y = range(1, len(order) + 1), (harm[unit] for unit in order)
+    x, y = (i + aside for i in range(1, len(order) + 1)), (harm[unit] for unit in order)
     return Series(name, tuple(x), tuple(y), labels=tuple(labels), style="points")
 
 

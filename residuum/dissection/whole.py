@@ -121,7 +121,7 @@ class _Dissecting:
         steps = self.effort.steps(removable)
         found, why = self.bench.attempt(frontier.part(steps, name, cheap.get(name, [])))
         if why:
-            return [refused("frontier", "Loss against parameters left", why)], ""
+            return [refused("frontier", frontier.TITLE, why)], ""
         return frontier.sections(self.subject, found, loss), frontier.finding(found)
 
 
