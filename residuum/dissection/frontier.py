@@ -82,7 +82,7 @@ def sections(subject: Subject, found: Frontier, loss: str) -> list[Section]:
 
 
 def _figure(curves: tuple[Series, ...], label: str, intact: float) -> Figure:
-    """Changes that differ by orders of magnitude on an axis that is logarithmic beyond the least."""
+    """Changes far apart in size stand on an axis that is logarithmic beyond the least."""
     least = min(x for each in curves for x in each.x if x is not None)
     level = Series("intact", (100, least), (intact, intact), style="level")
     sizes = [abs(y) for each in curves for y in each.y if y]
