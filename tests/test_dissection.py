@@ -13,12 +13,14 @@ from torch import nn
 import residuum
 from residuum.anatomy import Examples, applied, gradient_by_length, without
 from residuum.anatomy.statistics import student_mean
+from residuum.cli import main
 from residuum.dissection import Effort, dissect
 from residuum.dissection.structure import nests
 from residuum.errors import NumericError, UsageError
 from residuum.networks.resnet import cifar_resnet
 from residuum.pages.dissection import Box, cell, render, tree
 from residuum.results import Dissection, Nest, Unit
+from residuum.storage import Lock
 from residuum.subjects import Subject
 from residuum.surgery import Target, greedy
 from residuum.task import NextToken
@@ -254,3 +256,47 @@ def test_nests_are_boxes_in_boxes():
 )
 def test_a_cell_shows_harm_doubt_and_help(change, classes):
     assert cell(Unit(0, "1 to 1", 0, "identity, sum", change=change), 4.0) == classes
+
+
+def tiny() -> nn.Module:
+    """The function that a command line names below."""
+    torch.manual_seed(0)
+    return lively(cifar_resnet(8, 10, width=4)).eval()
+
+
+def call(capsys, *words) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(["dissect", "test_dissection:tiny", *map(str, words)])
+    return left.value.code, *capsys.readouterr()
+
+
+def test_the_command_writes_a_page_and_goes_on_where_it_was_stopped(capsys, tmp_path):
+    small = ["--examples", 8, "--search-examples", 6, "--gradient-examples", 2, "--draws", 2]
+    code, out, err = call(capsys, "--data", "digits", "--output", tmp_path / "page", *small)
+    assert code == 0, err
+    assert out.splitlines()[-1] == f"page: {tmp_path / 'page' / 'report.html'}"
+    assert "without 0" in out
+    assert "error" in out.splitlines()[0]
+    written = Dissection.load(tmp_path / "page" / "dissection.json")
+    assert set(written.provenance) >= {"model", "weights", "data sha256"}
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert page == render(written)
+    lines = (tmp_path / "page" / "parts.jsonl").read_text()
+    code, again, _ = call(
+        capsys, "--data", "digits", "--output", tmp_path / "page", *small, "--json"
+    )
+    found = json.loads(again)
+    assert (code, found["dissection"]["loss"][0]) == (0, written.loss[0])
+    assert (tmp_path / "page" / "parts.jsonl").read_text() == lines
+
+
+def test_a_folder_with_something_else_is_left_alone(capsys, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    code, _, err = call(capsys, "--data", "digits", "--output", tmp_path)
+    assert code == 2
+    assert "holds something else" in err
+    assert call(capsys, "--data", "digits", "--output", tmp_path / "new", "--draws", 1)[0] == 2
+    assert not (tmp_path / "new").exists()
+    with Lock(tmp_path):
+        (tmp_path / "parts.jsonl").write_text("")
+        assert call(capsys, "--data", "digits", "--output", tmp_path)[0] == 8
