@@ -16,6 +16,7 @@ Verdict = Literal[
     "reproduced", "not reproduced", "not decidable at this scale", "exact", "measured"
 ]
 Number = float | int | None
+Style = Literal["line", "dashed", "points", "bars", "level"]
 Name = Annotated[str, Meta(pattern=r"^\w[\w ().+-]*\Z", max_length=100)]  # files are named by it
 
 
@@ -29,7 +30,7 @@ class Series:
     low: tuple[Number, ...] = ()
     high: tuple[Number, ...] = ()
     labels: tuple[str, ...] = ()
-    style: Literal["line", "dashed", "points", "bars", "level"] = "line"
+    style: Style = "line"
 
     def __post_init__(self) -> None:
         if len(self.y) != len(self.x) or len(self.low) != len(self.high):
@@ -215,12 +216,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Dissection:
-    """A model taken apart. `loss`: its mean over n test examples; `loss_name`: what it is called,
-    and its unit. `error`, in percent, of what is right or wrong; `perplexity` of tokens."""
+    """A model taken apart. `example`: what one is, "image" or "sequence". `loss`: its mean over n
+    test examples; `loss_name`: what it is called, and its unit. `error`, in percent, of what is
+    right or wrong; `perplexity` of tokens."""
 
     model: str
     data: str
-    example: Literal["image", "sequence"]
+    example: str
     parameters: int
     n: int
     loss_name: str

@@ -100,7 +100,7 @@ def _moved(base: float, change: Interval) -> Interval:
 def _error(base: Candidate, each: Candidate, among: int) -> Interval:
     assert base.error is not None
     if not each.removed or each.error_change is None:
-        return (100 * base.error.value,) * 3
+        return _moved(100 * base.error.value, (0.0, 0.0, 0.0))
     return _moved(100 * base.error.value, points(each.error_change, among))
 
 

@@ -51,8 +51,8 @@ class Agreements:
 def compare(subject: Subject, scores: Scores, draws: int, seed: int) -> Agreements:
     n = len(subject.view.units)
     counts = sorted({min(2, n - 1), max(1, n // 4)})
-    found = agreement(subject.view, subject.test, scores, counts, draws, seed)
-    return Agreements(*map(tuple, found))
+    each, joint = agreement(subject.view, subject.test, scores, counts, draws, seed)
+    return Agreements(tuple(each), tuple(joint))
 
 
 def agreement_part(scores: Scores, draws: int, seed: int) -> Part:

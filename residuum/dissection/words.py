@@ -1,11 +1,10 @@
 """Numbers with their intervals in words, and what the sections of a dissection share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ..anatomy.statistics import Change, Estimate, Rate
-from ..results import Interval, Number, Section, Series
+from ..results import Interval, Number, Section, Series, Style
 
-# of each section its title and how it is read; docs/dissect.md says more
 PAIRED = "Paired differences on the same examples; intervals hold for all together with 95 %."
 
 
@@ -43,7 +42,11 @@ def many(count: int, word: str) -> str:
 
 
 def curve(
-    name: str, x: Sequence[Number], y: Sequence[Interval], labels: Sequence[str], style="line"
+    name: str,
+    x: Sequence[Number],
+    y: Sequence[Interval],
+    labels: Sequence[str],
+    style: Style = "line",
 ) -> Series:
     """Points with intervals and what a pointer reads there."""
     values, low, high = (tuple(column) for column in zip(*y, strict=True))
@@ -58,6 +61,3 @@ def refused(item: str, title: str, why: str) -> Section:
 def wide_range(values: Sequence[float]) -> bool:
     """Whether they are positive and so far apart that only a logarithm shows them all."""
     return bool(values) and min(values) > 0 and max(values) > 30 * min(values)
-
-
-Named = Mapping[str, Sequence[float]]
