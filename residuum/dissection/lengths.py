@@ -76,7 +76,7 @@ def sections(subject: Subject, found: ByLength | None, why: str) -> list[Section
     if found is None:
         return [*kept, refused("path gradients", "The gradient by path length", why)]
     n = f"{found.n} test {subject.example}s"
-    return [*kept, _one(paths, found, n), _arriving(paths, found, n)]
+    return [*kept, _one(paths, found, n), _arriving(paths, found, n, f"{subject.example}s")]
 
 
 def total_words(paths: Paths) -> str:
@@ -131,7 +131,7 @@ def _one(paths: Paths, found: ByLength, n: str) -> Section:
     )
 
 
-def _arriving(paths: Paths, found: ByLength, n: str) -> Section:
+def _arriving(paths: Paths, found: ByLength, n: str, examples: str) -> Section:
     k = range(len(found.exact))
     series = [_series("what arrives, |G|", [*k], [triple(e) for e in found.exact])]
     if found.single is not None:
@@ -151,6 +151,12 @@ def _arriving(paths: Paths, found: ByLength, n: str) -> Section:
         ),
         n=n,
         how=ARRIVES,
+        notes=tuple(
+            f"Length {k}: the gradient of {found.n - e.n:g} of {found.n} {examples} is zero; the mean "
+            "is over the others."
+            for k, e in enumerate(found.exact)
+            if e.n < found.n and any(paths.counts[k : k + 1])
+        ),
     )
 
 
