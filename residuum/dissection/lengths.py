@@ -152,7 +152,7 @@ def _arriving(paths: Paths, found: ByLength, n: str, examples: str) -> Section:
         n=n,
         how=ARRIVES,
         notes=tuple(
-            f"Length {k}: the gradient of {found.n - e.n:g} of {found.n} {examples} is zero; the mean "
+            f"Length {k}: the gradient of {found.n - e.n:g} of {found.n} {examples} is 0; the mean "
             "is over the others."
             for k, e in enumerate(found.exact)
             if e.n < found.n and any(paths.counts[k : k + 1])
