@@ -49,7 +49,7 @@ def words(found: Verified | None) -> str:
     if found is None:
         return "not verified"
     if found.built:
-        return "built of units, so nothing had to be found"
+        return "as built"
     if found.contradicted:
         return f"CONTRADICTED by numbers ({many(len(found.contradicted), 'claim')})"
     if not found.units:
