@@ -194,7 +194,7 @@ def test_a_model_without_units_gets_a_page_that_says_so():
 
 
 class Unfollowed(nn.Module):
-    """No gradient comes back through it, and it joins what it made to what it was given."""
+    """No gradient comes back through it, and at its end it joins a tensor to what was made of it."""
 
     def __init__(self):
         super().__init__()
@@ -203,10 +203,9 @@ class Unfollowed(nn.Module):
 
     def forward(self, x):
         with torch.no_grad():
-            first = x
             for layer in self.layers:
                 x = x + layer(x.relu())
-            x = torch.cat([x, self.layers[0](first)], 1).mean((2, 3))
+            x = torch.cat([x, self.layers[0](x)], 1).mean((2, 3))
         return self.head(x)
 
 
@@ -225,7 +224,7 @@ def test_what_a_model_does_not_allow_is_told_and_the_rest_goes_on(told):
 def test_a_loss_that_is_not_finite_is_an_error():
     broken = lively(cifar_resnet(8, 10, width=4)).eval()
     with torch.no_grad():
-        next(broken.parameters()).fill_(torch.nan)
+        [*broken.parameters()][-1].fill_(torch.nan)
     with pytest.raises(NumericError, match="lesions of broken"):
         dissect(of_images(broken, "broken"), SMALL)
 

@@ -159,6 +159,9 @@ def finding(found: Sequence[Candidate], names: Mapping[int, str]) -> str:
     worst = max(found[1:], key=lambda each: each.loss_change.value)
     unit, free, n = worst.removed[0], len(harmless(found)), len(found) - 1
     harm = interval(triple(worst.loss_change), "+")
+    if free == n:
+        largest = f"the largest change is {harm}, without unit {unit} ({names[unit]})"
+        return f"Of no unit can harm be told when it is deleted: {largest}."
     rest = f"{free} of {n} units do no harm that can be told"
     rest = rest if free else f"each of the {n} units does harm that can be told"
     return f"Deleting unit {unit} ({names[unit]}) does the most harm, {harm} in loss; {rest}."
@@ -167,8 +170,8 @@ def finding(found: Sequence[Candidate], names: Mapping[int, str]) -> str:
 def _spread(changes: Mapping[int, Interval], order: Sequence[int]) -> str:
     harms = [max(0.0, changes[unit][0]) for unit in order]
     total = sum(harms)
-    if not total:
-        return "No unit does harm."
+    if all(changes[unit][1] <= 0 for unit in order):
+        return "No unit does harm that can be told."
     run, count = 0.0, 0
     while run < total / 2:
         run, count = run + harms[count], count + 1

@@ -93,8 +93,13 @@ def _words(value: Estimate | float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def best(found: Agreements) -> Agreement:
-    return max(found.each, key=lambda each: each.kendall.value)
+def finding(found: Agreements) -> str:
+    """Which score is nearest to real deletion, and whether it agrees with it at all."""
+    best = max(found.each, key=lambda each: each.kendall.value)
+    tau = f"{best.score} (tau {interval(triple(best.kendall))})"
+    if best.kendall.low <= 0:
+        return f"no cheap score is known to rank units as real deletion does; the nearest is {tau}."
+    return f"the cheap score nearest to real deletion is {tau}."
 
 
 def agreement_section(
@@ -102,8 +107,6 @@ def agreement_section(
 ) -> Section:
     here, there = len(subject.test), len(subject.train)
     harm = {each.removed[0]: each.loss_change.value for each in lesions[1:]}
-    first = best(found)
-    text = f"The score that ranks units most like their deletion is {first.score}: tau "
     x = tuple(range(1, len(harm) + 1))
     ranked = sorted(harm, key=harm.__getitem__)
     aside = {name: ASIDE * (i - (len(scores) - 1) / 2) for i, name in enumerate(scores)}
@@ -112,7 +115,7 @@ def agreement_section(
     return Section(
         "agreement",
         "What the scores are worth",
-        text + f"{interval(triple(first.kendall))}.",
+        finding(found).capitalize(),
         Figure(
             *("rank by the score, the most redundant first", f"change of the {loss}"),
             (level, *points),

@@ -14,7 +14,7 @@ from ..task import NextToken
 from . import frontier, lengths, lesions, scores, streams, structure
 from .bench import Bench
 from .effort import Effort
-from .words import interval, percent, refused, triple
+from .words import percent, refused, triple
 
 EFFORT = Effort()
 TOKENS = "loss (nats a token)"
@@ -106,13 +106,7 @@ class _Dissecting:
         if why:
             return cheap, [*told, refused("agreement", "What the scores are worth", why)], ""
         told.append(scores.agreement_section(subject, cheap, worth, found, loss))
-        first = scores.best(worth)
-        tau = interval(triple(first.kendall))
-        return (
-            cheap,
-            told,
-            f"the cheap score nearest to real deletion is {first.score} (tau {tau}).",
-        )
+        return cheap, told, scores.finding(worth)
 
     def pruned(
         self, cheap: dict[str, list[float]], removable: int, loss: str
