@@ -82,10 +82,9 @@ def build(
     require_options(start, opening)
     if opening.weights is not None:
         file = the_file(opening.weights)
-        model = filled(start, file, classes, size)
-        return model.eval(), f"{file}, sha256 {digest(file)}"
+        return filled(start, file, classes, size).eval(), _said(file)
     if start.load is not None:
-        return start.load().eval(), start.weights
+        return start.load().eval(), "; ".join(map(_said, start.stored))
     seed = opening.initial_seed or 0
     with drawn(seed):
         model = start.make(classes, size).eval()
@@ -95,6 +94,10 @@ def build(
     else:
         progress.say(f"{start.name}: {words}")
     return model, words
+
+
+def _said(file: Path) -> str:
+    return f"{file}, sha256 {digest(file)}"
 
 
 def _outline(start: Origin, opening: Opening, size: int | None) -> nn.Module:

@@ -11,7 +11,7 @@ from ..task import NextToken, logits
 from ..views import View
 from ..views.inputs import Inputs, call, changed, take, tensors
 from .asked import Measuring, Source
-from .images import dataset, examples, is_text, named, normaliser_of, require_images
+from .images import dataset, examples, is_text, named, normaliser_of, outputs, require_images
 from .models import as_inputs, build, require_options, seen
 from .origins import Origin, origin
 from .subject import Subject
@@ -64,11 +64,12 @@ def _of_run(
     test = Examples(*trained.test(n))
     train = Examples(*trained.train(training))
     told = {"model": trained.name, "run": str(run.folder), "data": trained.data.name}
+    told |= {"weights": f"of the run, sha256 {run.outcome.weights.sha256}"}
     told |= {
-        "weights": f"of the run, sha256 {run.outcome.weights.sha256}",
         "recipe": run.recipe.name,
+        "seed": str(run.recipe.seed),
+        "data sha256": trained.data.describe().digest,
     }
-    told |= {"seed": str(run.recipe.seed), "data sha256": run.data.digest}
     view = _view(start.name, trained.network, test.inputs)
     return Subject(start.name, view, trained.data.name, "image", train, test, told)
 
@@ -79,13 +80,13 @@ def _of_images(
     _require_no_length(start, measuring)
     data, size = dataset(source, start)
     n = _counted(measuring.examples, len(data.test), data.name)
-    model, weights = build(
-        start, measuring, measuring.classes or len(data.classes), source.image_size
-    )
+    classes, side = measuring.classes or len(data.classes), size or data.size
+    model, weights = build(start, measuring, classes, side)
     normaliser, normalised = normaliser_of(start, data)
+    places = torch.tensor(outputs(start.labels, data.classes))
     counts = training, n
     parts = [
-        Examples(as_inputs(start, model, x), labels)
+        Examples(as_inputs(start, model, x), places[labels])
         for part, count in zip((data.train, data.test), counts, strict=True)
         for x, labels in [examples(part, normaliser, count, size)]
     ]
@@ -94,8 +95,8 @@ def _of_images(
     _require_classes(start.name, model, parts[1].inputs, len(data.classes), measuring.classes)
     told = {"model": start.name, "source": start.source, "weights": weights, "data": data.name}
     told |= {"data sha256": data.describe().digest, "normalisation": normalised}
-    told |= {"image size": str(size or data.size)}
-    return Subject(start.name, view, data.name, "image", *parts, told)
+    told |= {"image size": str(side)}
+    return Subject(start.name, view, data.name, "image", parts[0], parts[1], told)
 
 
 def _of_text(
@@ -115,7 +116,7 @@ def _of_text(
     told = {"model": start.name, "source": start.source, "weights": weights, "data": found.name}
     told |= {"data sha256": found.digest, "tokens": found.tokens}
     told |= {"length": str(found.test.shape[1])}
-    return Subject(start.name, view, found.name, "sequence", *parts, told)
+    return Subject(start.name, view, found.name, "sequence", parts[0], parts[1], told)
 
 
 def _text_said(source: Source) -> bool:
@@ -177,11 +178,12 @@ def _require_causal(name: str, model: nn.Module, inputs: Inputs) -> None:
     if base.ndim != 3 or base.shape[:2] != tokens.shape:
         shape = tuple(base.shape)
         raise UsageError(f"{name} gives {shape} for {tokens.shape[1]} tokens: no answer a token")
+    half = tokens.shape[1] // 2
     other = tokens.clone()
-    other[:, -1] = torch.where(other[:, -1] > 0, other[:, -1] - 1, other[:, -1] + 1)
+    other[:, half:] = torch.where(other[:, half:] > 0, other[:, half:] - 1, other[:, half:] + 1)
     again = _answer(model, one, other)
-    gap = (base[:, :-1] - again[:, :-1]).abs().max()
-    if float(gap) > 1e-3 * float(base.abs().max()):
+    rounding = max(1e-5, 8 * torch.finfo(next(model.parameters()).dtype).eps)
+    if not torch.allclose(base[:, :half], again[:, :half], 0, rounding * float(base.abs().max())):
         raise UsageError(
             f"{name} sees the tokens behind the one that answers (masked language models do), so "
             "its next-token loss would mean nothing"

@@ -182,6 +182,8 @@ def _losses(subject: "Subject", deletions: Deletions) -> dict[str, Any]:
 
     if deletions.until_decided:
         raise UsageError("until_decided compares errors, and models that read tokens have losses")
+    if len(subject.test) < 2 or (deletions.random and deletions.repeats < 2):
+        raise UsageError("losses have intervals from two examples, and from two random sets, on")
     view, counts = subject.view, deletions.random or ()
     units: list[Sequence[int]] = [[number] for number in range(len(view.units))]
     if deletions.units is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..anatomy.ranks import Agreement, Joint
 from ..errors import UsageError
 from ..machine import Hardware
 from ..reader import Count
@@ -12,7 +13,6 @@ from .evaluation import prepared
 from .requests import Measuring, Some, Source, verb
 
 if TYPE_CHECKING:
-    from ..anatomy.ranks import Agreement, Joint
     from ..subjects import Subject
 
 
@@ -34,8 +34,8 @@ class Similarity:
     intervals: tuple[Mapping[str, tuple[float, float]], ...]
     cka: tuple[tuple[float | None, ...], ...]
     tested: int = 0
-    agreement: "tuple[Agreement, ...]" = ()
-    joint: "tuple[Joint, ...]" = ()
+    agreement: tuple[Agreement, ...] = ()
+    joint: tuple[Joint, ...] = ()
 
 
 @verb
