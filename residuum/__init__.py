@@ -46,10 +46,12 @@ if TYPE_CHECKING:
         info,
         lesion,
         ls,
+        map_units,
         paths,
         plan,
         report,
         runs,
+        similarity,
         study,
         train,
     )
@@ -64,8 +66,8 @@ __getattr__, __dir__ = lazy(
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "cache diff dissect evaluate export info lesion ls paths plan report runs study "
-        "train",
+        ".verbs": "cache diff dissect evaluate export info lesion ls map_units paths plan report"
+        " runs similarity study train",
         ".views": "discover unravel",
     },
     (

@@ -15,7 +15,7 @@ UNIT = ("unit", "shortcut", "terms", "nested", "in", "out", "parameters", "remov
 MOST = 60
 
 
-@command(verbs.discover)
+@command(verbs.map_units, name="discover")
 def discover(found: verbs.Discovered, *, csv: Csv = False) -> str:
     """The units, one a line, then what is no unit, and what was proven."""
     if csv:

@@ -13,6 +13,7 @@ from ..data.normalise import Normaliser
 from ..errors import CheckpointError, UsageError, nearest
 from ..presets import CATALOGUE, build, find
 from ..training import Run
+from .asked import exists, is_run
 
 Reads = Literal["image", "sequence"]
 WORDS = "tv:NAME, timm:NAME, hf:FOLDER, module.path:function, a preset, or a finished run's folder"
@@ -62,11 +63,11 @@ def origin(word: str | Path) -> Origin:
     kind, colon, rest = name.partition(":")
     if colon and kind in kinds:
         return kinds[kind](rest)
-    if isinstance(word, Path) or (Path(name) / "run.json").exists():
+    if isinstance(word, Path) or is_run(name):
         return finished_run(name)
     if colon:
         return function_of(name)
-    if "/" in name or Path(name).exists():
+    if "/" in name or exists(Path(name)):
         return finished_run(name)
     return preset_of(name)
 

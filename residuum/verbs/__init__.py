@@ -8,7 +8,7 @@ Importing this loads no torch; carrying a verb out may.
 from .cache import CachedFile, CacheState, cache
 from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
-from .discovery import Discovered, FoundUnit, Joined, Proven, discover
+from .discovery import Discovered, FoundUnit, Joined, Proven, map_units
 from .dissecting import Dissected, dissect
 from .dissection import Decided, Lesioned, Lesions, LossLesion, lesion
 from .evaluation import Evaluation, Member, evaluate
@@ -33,6 +33,6 @@ __all__ = [
     "Entry", "Evaluation", "Exported", "FoundUnit", "Info", "Joined", "Lesioned", "Lesions",
     "Looking", "LossLesion", "Measuring", "Member", "NetworkOptions", "Opening", "PathCount",
     "Proven", "RunEntry", "Scope", "Similarity", "Source", "Training", "cache", "diff",
-    "discover", "dissect", "evaluate", "export", "info", "lesion", "ls", "paths", "plan",
+    "dissect", "evaluate", "export", "info", "lesion", "ls", "map_units", "paths", "plan",
     "report", "runs", "similarity", "study", "train",
 ]  # fmt: skip

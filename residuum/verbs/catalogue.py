@@ -6,7 +6,6 @@ Listed ones need no torch.
 import fnmatch
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from ..anatomy.paths import count_paths, remaining
@@ -14,6 +13,7 @@ from ..errors import UsageError, nearest
 from ..presets.index import Listed, listed
 from ..presets.published import Published
 from ..reader import Count, Pixels, Whole
+from ..subjects.asked import is_run
 from ..views.notation import read
 from ..views.view import Series
 from .requests import NetworkOptions, Opening, verb
@@ -231,13 +231,18 @@ def paths(
     if between is not None and between[0] > between[1]:
         first, last = between
         raise UsageError(f"between: the first length, {first}, is above the last, {last}")
-    expression = _expression(model, network, image_size, length)
+    return _counted(model, _expression(model, network, image_size, length), delete, between)
+
+
+def _counted(
+    name: str, expression: Series, delete: int | None, between: tuple[int, int] | None
+) -> PathCount:
     found = count_paths(expression)
     left = None
     if delete is not None:
         left = tuple(None if f is None else float(f) for f in remaining(expression, delete))
     return PathCount(
-        name=model,
+        name=name,
         units=found.units,
         total=str(found.total),
         counts=tuple(map(str, found.counts)),
@@ -253,7 +258,7 @@ def paths(
 def _expression(
     model: str, network: NetworkOptions, image_size: int | None, length: int | None
 ) -> Series:
-    if ":" not in model and "/" not in model and not Path(model, "run.json").exists():
+    if ":" not in model and "/" not in model and not is_run(model):
         if image_size is not None or length is not None:
             what = "image_size" if image_size is not None else "length"
             raise UsageError(f"{model} is known without a pass, so {what} means nothing here")

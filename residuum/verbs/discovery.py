@@ -1,4 +1,4 @@
-"""discover: the residual units of any model, found by one pass, proven where that is asked."""
+"""map_units, the command discover: the units of any model, found by one pass, and their proof."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Discovered:
 
 
 @verb
-def discover(
+def map_units(
     model: str | Path,
     *,
     verify: bool = False,
@@ -85,6 +85,7 @@ def discover(
 ) -> Discovered:
     """Find the residual units of any model, by one pass on made-up images or tokens.
 
+    In Python, `residuum.discover(model, *inputs)` does it to a model that is there.
     Where neither weights nor proof are asked for, no weights are in memory. Of our own networks
     the units are those of their rows, numbered as lesions number them.
 
@@ -100,18 +101,22 @@ def discover(
     image_size
         Pixels of a side of the images; by default those that the model is made for.
     """
-    from ..anatomy.paths import count_paths
     from ..subjects import open_model
 
     valued = verify or opening.weights is not None or opening.initial_seed is not None
     device = prepared(machine).device if valued else "meta"
-    opened = open_model(model, opening, image_size, device)
+    return _mapped(open_model(model, opening, image_size, device), verify)
+
+
+def _mapped(opened: "Opened", verify: bool) -> Discovered:
+    from ..anatomy.paths import count_paths
+
     view = opened.view
     paths = count_paths(view.expression)
     long, joined, notes = _beside(view)
     shape = "x".join(map(str, opened.shape))
     return Discovered(
-        model=str(model),
+        model=opened.origin.name,
         source=opened.origin.source,
         inputs=f"images {shape}" if opened.reads == "image" else f"{shape} tokens",
         weights=opened.weights,
@@ -166,9 +171,9 @@ def _proven(opened: "Opened", view: "View") -> Proven:
 def _traced(opened: "Opened", view: "View") -> "Units":
     """Those that a pass finds, of our own networks too."""
     from ..subjects.models import on_two
-    from ..views import discover as traced
+    from ..views import discover
     from ..views.discovery import Units
 
     return (
-        view.units if isinstance(view.units, Units) else on_two(traced, view.model, opened.inputs)
+        view.units if isinstance(view.units, Units) else on_two(discover, view.model, opened.inputs)
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,10 @@ from .evaluation import prepared
 from .requests import Measuring, Some, Source, verb
 
 if TYPE_CHECKING:
+    from ..anatomy.similarity import Redundancy
     from ..subjects import Subject
+
+NAMES = ("influence", "angle", "ratio", "distance", "response")
 
 
 @dataclass(frozen=True)
@@ -62,39 +66,56 @@ def similarity(
     counts
         With --agreement: how many units are deleted together, 2 by default.
     """
-    import numpy as np
-
-    from ..anatomy import cka, redundancy
-    from ..anatomy.similarity import SCORES, tokens, whole
     from ..subjects import open_subject, require_units
 
     if counts is not None and not agreement:
         raise UsageError("counts is of agreement (--agreement), which was not asked for")
     subject = open_subject(model, measuring, source, prepared(machine).device)
     require_units(subject.view, subject.name)
-    view, inputs = subject.view, subject.train.inputs
-    alike = cka(view, inputs)
-    found = redundancy(view, inputs, tokens if subject.example == "sequence" else whole)
+    found = _scored(subject)
     ranks, joint = _agreement(subject, found, counts or (2,)) if agreement else ((), ())
-    values = [{name: getattr(unit, name) for name in SCORES} for unit in found]
     return Similarity(
         model=subject.name,
         data=subject.data,
         weights=subject.provenance["weights"],
         n=len(subject.train),
-        names=tuple(unit.name for unit in view.units),
-        scores=tuple({k: getattr(v, "value", v) for k, v in row.items()} for row in values),
-        intervals=tuple(
-            {k: (v.low, v.high) for k, v in row.items() if hasattr(v, "low")} for row in values
-        ),
-        cka=tuple(tuple(None if np.isnan(v) else float(v) for v in row) for row in alike),
+        names=tuple(unit.name for unit in subject.view.units),
+        scores=tuple(map(_scores, found)),
+        intervals=tuple(map(_intervals, found)),
+        cka=_alike(subject),
         tested=len(subject.test) if agreement else 0,
         agreement=tuple(ranks),
         joint=tuple(joint),
     )
 
 
-def _agreement(subject: "Subject", found: list, counts: tuple[int, ...]) -> tuple:
+def _scored(subject: "Subject") -> "list[Redundancy]":
+    from ..anatomy import redundancy
+    from ..anatomy.similarity import tokens, whole
+
+    vectors = tokens if subject.example == "sequence" else whole
+    return redundancy(subject.view, subject.train.inputs, vectors)
+
+
+def _scores(unit: "Redundancy") -> dict[str, float | None]:
+    found = {name: getattr(unit, name) for name in NAMES}
+    return {name: getattr(value, "value", value) for name, value in found.items()}
+
+
+def _intervals(unit: "Redundancy") -> dict[str, tuple[float, float]]:
+    found = {name: getattr(unit, name) for name in NAMES}
+    return {name: (v.low, v.high) for name, v in found.items() if hasattr(v, "low")}
+
+
+def _alike(subject: "Subject") -> tuple[tuple[float | None, ...], ...]:
+    """None where a stream does not vary."""
+    from ..anatomy import cka
+
+    rows = cka(subject.view, subject.train.inputs).tolist()
+    return tuple(tuple(None if isnan(value) else value for value in row) for row in rows)
+
+
+def _agreement(subject: "Subject", found: "list[Redundancy]", counts: tuple[int, ...]) -> tuple:
     from ..anatomy import agreement, cheap_scores
 
     return agreement(subject.view, subject.test, cheap_scores(found), counts)
