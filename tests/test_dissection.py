@@ -279,7 +279,9 @@ def call(capsys, *words) -> tuple[int, str, str]:
 
 
 def test_the_command_writes_a_page_and_goes_on_where_it_was_stopped(capsys, tmp_path, monkeypatch):
+    # drawings take seconds; tests/test_browser.py looks at them
     monkeypatch.setattr("residuum.pages.dissection.write_figures", lambda *_: None)
+    monkeypatch.setattr("residuum.pages.dissection.drawn_for_page", lambda *_: {})
     small = ["--examples", 8, "--search-examples", 6, "--gradient-examples", 2, "--draws", 2]
     code, out, err = call(capsys, "--data", "digits", "--output", tmp_path / "page", *small)
     assert code == 0, err
