@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from . import (
         anatomy,
         data,
+        dissection,
         experiments,
         networks,
         pages,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .verbs import (
         cache,
         diff,
+        dissect,
         evaluate,
         export,
         info,
@@ -64,12 +66,12 @@ __getattr__, __dir__ = lazy(
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "cache diff evaluate export info lesion ls map_units paths plan report runs"
-        " similarity study train",
+        ".verbs": "cache diff dissect evaluate export info lesion ls map_units paths plan report"
+        " runs similarity study train",
         ".views": "discover unravel",
     },
     (
-        *("anatomy", "data", "experiments", "networks", "pages", "parts", "presets", "results"),
-        *("studies", "surgery", "training", "units", "verbs", "views"),
+        *("anatomy", "data", "dissection", "experiments", "networks", "pages", "parts", "presets"),
+        *("results", "studies", "surgery", "training", "units", "verbs", "views"),
     ),
 )

@@ -16,6 +16,7 @@ Verdict = Literal[
     "reproduced", "not reproduced", "not decidable at this scale", "exact", "measured"
 ]
 Number = float | int | None
+Style = Literal["line", "dashed", "points", "bars", "level"]
 Name = Annotated[str, Meta(pattern=r"^\w[\w ().+-]*\Z", max_length=100)]  # files are named by it
 
 
@@ -29,7 +30,7 @@ class Series:
     low: tuple[Number, ...] = ()
     high: tuple[Number, ...] = ()
     labels: tuple[str, ...] = ()
-    style: Literal["line", "dashed", "points", "bars", "level"] = "line"
+    style: Style = "line"
 
     def __post_init__(self) -> None:
         if len(self.y) != len(self.x) or len(self.low) != len(self.high):
@@ -50,7 +51,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Figure:
-    """Axes and curves. Errors are in percent, other units stand in the labels."""
+    """Axes and curves. Errors are in percent, other units stand in the labels. `near_zero`: up to
+    where a logarithmic axis is linear, so that zero and what is below it are seen."""
 
     x_label: str
     y_label: str
@@ -58,6 +60,7 @@ class Figure:
     log_y: bool = False
     reverse_x: bool = False
     spans: tuple[Span, ...] = ()
+    near_zero: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ class Result:
         return self.item.lower().replace(" ", "-").replace("(", "").replace(")", "")
 
 
+Interval = tuple[float, float, float]  # a value and the ends of its interval
+
+
 @dataclass(frozen=True)
 class Unit:
     """One unit on the map of a network: where it stands, its shapes, and what deleting it does."""
@@ -112,6 +118,9 @@ class Unit:
     error: float | None = None
     low: float | None = None
     high: float | None = None
+    name: str = ""
+    terms: Count = 1  # branches that are added at once
+    change: Interval | None = None  # of the mean loss, where that was measured
 
     def __post_init__(self) -> None:
         if len({value is None for value in (self.error, self.low, self.high)}) > 1:
@@ -170,3 +179,71 @@ class Study:
     def load(path: Path) -> "Study":
         """UsageError: not a study, a damaged one, or one of another version."""
         return read(path, Study, UsageError, SCHEMA, "`residuum study` makes one")
+
+
+# ---- one model, taken apart ----
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Units that stand together under a way round them, or on one road of two; `name` says which.
+    Two nests are apart, or one lies in the other."""
+
+    first: Whole
+    last: Whole
+    name: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a dissection: a figure, a table, or `refused`, the reason why there is none.
+    `item` names it in lists and files, `how`: its formula and how it is read."""
+
+    item: Name
+    title: str
+    finding: str = ""
+    figure: Figure | None = None
+    table: Table | None = None
+    n: str = ""
+    how: str = ""
+    notes: tuple[str, ...] = ()
+    refused: str = ""
+
+    @property
+    def slug(self) -> str:
+        return self.item.replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class Dissection:
+    """A model taken apart. `example`: what one is, "image" or "sequence". `loss`: its mean over n
+    test examples; `loss_name`: what it is called, and its unit. `error`, in percent, of what is
+    right or wrong; `perplexity` of tokens."""
+
+    model: str
+    data: str
+    example: str
+    parameters: int
+    n: int
+    loss_name: str
+    loss: Interval
+    error: Interval | None
+    perplexity: Interval | None
+    summary: tuple[str, ...]
+    units: tuple[Unit, ...]
+    nests: tuple[Nest, ...]
+    sections: tuple[Section, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [section.slug for section in self.sections]
+        if len(set(names)) < len(names):
+            raise UsageError(f"{self.model}: two sections of one name among {', '.join(names)}")
+
+    def save(self, path: Path) -> None:
+        write_json(path.parent, path.name, plain(self), SCHEMA)
+
+    @staticmethod
+    def load(path: Path) -> "Dissection":
+        """UsageError: not a dissection, a damaged one, or one of another version."""
+        return read(path, Dissection, UsageError, SCHEMA, "`residuum dissect` makes one")

@@ -2,9 +2,12 @@
 
 from residuum.results import (
     Claim,
+    Dissection,
     Figure,
+    Nest,
     Network,
     Result,
+    Section,
     Series,
     Span,
     Study,
@@ -92,4 +95,51 @@ def invented_study() -> Study:
             ],
             "versions": {"torch": "2.15.0"},
         },
+    )
+
+
+def invented_unit(number: int) -> Unit:
+    """Harmful, harmless, helpful and uneditable ones; some of two branches; names of any length."""
+    change = None if number == 7 else (5.0 / (1 + number) - 0.2, -0.1, 6.0 / (1 + number))
+    change = (-0.3, -0.4, -0.2) if number == 9 else change
+    name = f"model.decoder.layers.{number}.post_feedforward_layernorm_and_something_long"
+    kind = "resampled, sum" if number == 5 else "identity, sum"
+    shape = "128x768 to 128x768" if number != 5 else "128x768 to 64x1536"
+    error = (None,) * 3 if change is None else (90.0 / (1 + number), 1.0, 95.0)
+    return Unit(number, shape, 7087872, kind, *error, name, 1 + (number == 3), change)
+
+
+def invented_dissection(units: int = 112) -> Dissection:
+    """A deep model with nests in nests, a refused part, long words and a symmetric logarithm."""
+    row = tuple(map(invented_unit, range(units)))
+    harms = tuple(unit.change[0] if unit.change else None for unit in row)
+    low, high = (tuple(unit.change[i] if unit.change else None for unit in row) for i in (1, 2))
+    labels = tuple(f"without unit {i}: loss +0.1 [0.0, 0.2]" for i in range(units))
+    points = Series("one unit deleted", tuple(range(units)), harms, low, high, labels, "points")
+    level = Series("no change", (0, units - 1), (0, 0), style="level")
+    axes = "unit", "change of the loss (nats a token)", (points, level)
+    word = "model.decoder.layers.11.post_feedforward_layernorm.and.whatever.stands.behind.it"
+    long = ("dense concatenation", f"{word}, added in the model itself", "128x768 to 128x768")
+    table = Table(("what is beside the units", "where", "size"), (long,) * 3)
+    finding = f"Deleting unit 0 ({word}) does the most harm: +4.8 [3.9, 6.0] in loss."
+    how = "G_k, what arrives at the input by all c_k paths of length k together."
+    scores = tuple(curve(name, 3 * i, 56) for i, name in enumerate(("influence", "angle", "ratio")))
+    gone = tuple((" ".join(map(str, range(k))), "50.1 %", "+0.1 [0.0, 0.2]") for k in range(40))
+    columns = ("removed by greedy search", "parameters left", "change of the loss")
+    return Dissection(
+        "module.path.with.several.parts:a_function_that_makes_it",
+        *("a book of many words", "sequence", 124439808, 500, "loss (nats a token)"),
+        *((3.2134, 3.1, 3.3), None, (24.9, 22.2, 27.1)),
+        summary=(finding,) * 3,
+        units=row,
+        nests=(Nest(0, 7, "a way round 8 units"), Nest(2, 4, "a way round 3 units")),
+        sections=(
+            Section("structure", "What the model is made of", finding, table=table, how=how),
+            Section("lesions", "In signal order", finding, Figure(*axes), None, "500 test", how),
+            Section("lesions sorted", "Sorted", finding, Figure(*axes, True, near_zero=1e-3)),
+            Section("path gradients", "The gradient by path length", refused=f"{word} has no sum"),
+            Section("redundancy", "Scores", finding, Figure("unit", "share", scores)),
+            Section("frontier", "Frontier", finding, table=Table(columns, gone), notes=(word,) * 7),
+        ),
+        provenance={"weights sha256": "1e5" * 21, "data": {"name": word, "tokens": "bytes"}},
     )

@@ -2,9 +2,9 @@
 
 import pytest
 from browser import chromium
-from invented import invented_study
+from invented import invented_dissection, invented_study
 
-from residuum.pages import write_report
+from residuum.pages import write_dissection, write_report
 
 WIDTHS = (390, 768, 1200, 1920)
 
@@ -228,3 +228,44 @@ def test_the_policy_forbids_nothing_that_the_page_does(browser, address):
     assert page.evaluate("getComputedStyle(document.querySelector('.cell.h10')).backgroundColor")
     page.close()
     assert said == []
+
+
+@pytest.fixture(scope="module")
+def dissected(browser, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dissected")
+    page, said = browser.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    found = unfolded(page, write_dissection(invented_dissection(), folder).as_uri())
+    yield found
+    assert said == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_of_a_deep_dissection_overflows(dissected, width):
+    dissected.set_viewport_size({"width": width, "height": 900})
+    assert dissected.evaluate(OUTSIDE) == []
+    assert dissected.evaluate(TEXT) >= 9.5
+    cells = dissected.locator("#map .cell").evaluate_all(
+        "all => all.map(e => [e.scrollWidth > e.clientWidth, e.getBoundingClientRect().width])"
+    )
+    assert len(cells) == 112
+    assert all(
+        not cut and wide >= 24 for cut, wide in cells
+    )  # WCAG 2.2, 2.5.8: large enough to tap
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_of_a_dissection_stands_out(dissected, scheme):
+    dissected.emulate_media(color_scheme=scheme)
+    assert dissected.evaluate(CONTRAST) == []
+
+
+def test_the_keyboard_goes_through_units_in_nests(dissected):
+    cells = dissected.locator("#map .cell")
+    cells.nth(1).focus()
+    dissected.keyboard.press("ArrowRight")
+    assert dissected.locator(".tip").inner_text() == cells.nth(2).get_attribute("aria-label")
+    boxes = dissected.locator("#map .nest").evaluate_all(
+        "all => all.map(e => e.querySelectorAll('.cell').length)"
+    )
+    assert boxes == [8, 3]

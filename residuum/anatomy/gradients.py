@@ -147,11 +147,11 @@ def sampled_paths(
     return norms
 
 
-def norms_by_length(view: View, inputs: Tensor, targets: Tensor, task: Task) -> Tensor:
+def norms_by_length(view: View, inputs: Inputs, targets: Tensor, task: Task) -> Tensor:
     """|G_k| of every example, (n+1, N) float64."""
     parts: list[Tensor] = []
     n = len(view.units)
-    with at_rest(view.model), progress.bar("gradient polynomial", len(inputs)) as advance:
+    with at_rest(view.model), progress.bar("gradient polynomial", len(targets)) as advance:
         for recording in linearised(view, inputs, targets, task, n, MEMORY):
             parts.append(recording.polynomial(n).flatten(2).norm(dim=2).cpu())
             advance(recording.size)

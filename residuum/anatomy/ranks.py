@@ -10,8 +10,9 @@ import numpy as np
 
 from ..errors import UsageError
 from .comparisons import Effect, effects
-from .statistics import Estimate, bootstrap, student_mean
+from .statistics import Estimate, middle, resamples, student_mean
 
+BLOCKS = 20  # of draws, whose pairs of units are compared at a time
 DELETION = "deletion"  # the score that is the unit's own measured harm
 
 
@@ -83,13 +84,12 @@ def require_scores(scores: Mapping[str, Sequence[float]], units: int) -> None:
 def agreements(scores: Mapping[str, Sequence[float]], harm: np.ndarray) -> list[Agreement]:
     """harm: (units, N), the loss without each unit minus the intact one, by example."""
     means = harm.mean(1)
+    drawn = np.array([harm[:, at].mean(1) for at in resamples(harm.shape[1])])
 
     def both(values: np.ndarray) -> list[Estimate]:
-        def drawn(at: np.ndarray) -> np.ndarray:
-            other = harm[:, at].mean(1)
-            return np.array([kendall(values, other), spearman(values, other)])
-
-        low, high = bootstrap(drawn, harm.shape[1])
+        blocks = np.array_split(drawn, BLOCKS)
+        taus = np.concatenate([kendall(values, block) for block in blocks])
+        low, high = middle(np.stack([taus, spearman(values, drawn)], 1))
         found = [float(kendall(values, means)), float(spearman(values, means))]
         triples = zip(found, low.tolist(), high.tolist(), strict=True)
         return [Estimate(*triple, harm.shape[1]) for triple in triples]
@@ -117,7 +117,8 @@ def predictions(
         sets, losses = drawn[count]
         actual = losses.mean(1) - base.mean()
         sums = np.array([values[list(numbers)].sum() for numbers in sets])
-        low, high = bootstrap(lambda at, a=actual, s=sums: spearman(s[at], a[at]), len(sets))
+        at = np.array([*resamples(len(sets))])
+        low, high = middle(spearman(sums[at], actual[at]))
         value = float(spearman(sums, actual))
         found.append(
             Joint(

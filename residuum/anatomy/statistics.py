@@ -1,6 +1,6 @@
 """Error rates with the interval they deserve, and comparisons on the same examples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,7 +150,18 @@ def bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray], n: int, draws: int = 1000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """The 95 % interval of `statistic(indices)`, the n indices drawn anew with replacement."""
+    return middle(np.array([statistic(at) for at in resamples(n, draws, seed)]))
+
+
+def resamples(n: int, draws: int = 1000, seed: int = 0) -> Iterator[np.ndarray]:
+    """n indices drawn with replacement, so many times: what `bootstrap` takes, for statistics of
+    many rows at once."""
     source = np.random.default_rng(seed)
-    drawn = np.array([statistic(source.integers(0, n, n)) for _ in range(draws)])
+    for _ in range(draws):
+        yield source.integers(0, n, n)
+
+
+def middle(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % in the middle of what was drawn, (draws, ...)."""
     low, high = np.quantile(drawn, (TAIL, 1 - TAIL), axis=0)
     return low, high

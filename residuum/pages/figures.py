@@ -112,7 +112,9 @@ def _axes(axes, figure: Figure, words: Mapping[str, int], sheet: Sheet) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(_words(figure.x_label, sheet.letters, 3))
     axes.set_ylabel(_words(figure.y_label, sheet.letters * sheet.height // sheet.width, 2))
-    if figure.log_y:
+    if figure.log_y and figure.near_zero:
+        axes.set_yscale("symlog", linthresh=figure.near_zero)
+    elif figure.log_y:
         axes.set_yscale("log")
     elif min((v for s in figure.series for v in s.y if v is not None), default=0) >= 0:
         axes.set_ylim(bottom=0)

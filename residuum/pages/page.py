@@ -1,22 +1,19 @@
 """One self-contained HTML file: light and dark, narrow and wide, readable with scripts off."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..results import Figure, Network, Study, Unit
+from ..results import Figure, Network, Result, Section, Study, Unit
 from ..storage import make_folder, write_bytes, write_text
-from .colours import SPANS, VARIABLES, base_role, roles, seed_numbers, series_colours
+from .colours import SPANS, base_role, roles, seed_numbers, series_colours
 from .figures import NARROW, WIDE, draw, draw_for_page
 from .inline import inline
-from .typography import clean, grouped, short, typeset
+from .rendering import HEATS, fill
+from .typography import grouped
 
-HEATS = 20  # steps of the unit map's colour
 OPEN_MAPS = 4  # maps of units that are not folded away
 SIGNS = {
     "reproduced": ("✓", "yes"),
@@ -32,84 +29,68 @@ def write_report(study: Study, folder: Path) -> Path:
 
     UsageError: numbers that cannot be drawn.
     """
-    figures = make_folder(make_folder(folder) / "figures")
-    words = roles(study.networks)
-    for result in study.results:
-        if result.figure is not None:
-            try:
-                drawing = draw(result.figure, words)
-            except (OverflowError, ValueError) as error:  # numbers that no axis can hold
-                wrong = f"{result.item}: its figure cannot be drawn ({error})"
-                raise UsageError(f"{folder}: {wrong}") from error
-            write_bytes(figures, f"{study.name}-{result.slug}.svg", drawing.svg)
-            write_bytes(figures, f"{study.name}-{result.slug}.png", drawing.png)
+    write_figures(study.results, folder, study.name, roles(study.networks))
     write_text(folder, "report.html", render(study))
     return folder / "report.html"
 
 
+def write_figures(
+    parts: Sequence[Result] | Sequence[Section], folder: Path, name: str, words: Mapping[str, int]
+) -> None:
+    """UsageError: numbers that cannot be drawn."""
+    figures = make_folder(make_folder(folder) / "figures")
+    for part in parts:
+        if part.figure is not None:
+            try:
+                drawing = draw(part.figure, words)
+            except (OverflowError, ValueError) as error:  # numbers that no axis can hold
+                wrong = f"{part.item}: its figure cannot be drawn ({error})"
+                raise UsageError(f"{folder}: {wrong}") from error
+            write_bytes(figures, f"{name}-{part.slug}.svg", drawing.svg)
+            write_bytes(figures, f"{name}-{part.slug}.png", drawing.png)
+
+
 def render(study: Study) -> str:
-    """The page. Everything that comes from outside (names of classes, networks) is escaped.
-
-    Its policy allows one style sheet and one script, by their digests, and no request at all.
-    """
-    import jinja2
-    from markupsafe import Markup
-
-    templates = resources.files("residuum.pages") / "templates"
-    files = {f"report.{kind}": (templates / f"report.{kind}").read_text() for kind in KINDS}
-    environment = jinja2.Environment(
-        autoescape=lambda name: name == "report.html",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: clean(value) if type(value) is str else value,
-        loader=jinja2.DictLoader(files),
-    )
-    environment.filters |= {"t": typeset, "grouped": grouped, "short": short}
-    style = environment.get_template("report.css").render(
-        variables=list(VARIABLES.values()), heats=HEATS
-    )
-    script, words = files["report.js"], roles(study.networks)
-    return environment.get_template("report.html").render(
+    """The page of a study."""
+    words = roles(study.networks)
+    return fill(
+        "report.html",
+        ["report.css"],
         study=study,
         base_role=base_role,
         groups=grouped_networks(study.networks),
         open_maps=OPEN_MAPS,
-        heats=HEATS,
-        drawn={k: tuple(map(Markup, pair)) for k, pair in drawn_for_page(study, words).items()},
+        drawn=drawn_for_page(study.results, words),
         legends={r.slug: legend(r.figure, words) for r in study.results if r.figure},
         sign=lambda verdict: SIGNS.get(verdict, ("?", "open")),
         heat=lambda error: heat(error, study.chance),
         unit_label=unit_label,
         unit_rows=unit_rows,
         provenance=provenance_tables(study.provenance),
-        **{"style": Markup(style), "style_hash": _digest(style)},
-        **{"script": Markup(script), "script_hash": _digest(script)},
     )
 
 
-KINDS = ("html", "css", "js")
+def drawn_for_page(
+    parts: Sequence[Result] | Sequence[Section], words: Mapping[str, int]
+) -> dict[str, tuple[Any, ...]]:
+    """Of each figure, by its slug, a narrow and a wide drawing."""
+    from markupsafe import Markup
 
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def drawn_for_page(study: Study, words: Mapping[str, int]) -> dict[str, tuple[str, str]]:
-    """Of each figure, by its result's slug, a narrow and a wide drawing."""
     return {
-        r.slug: tuple(
-            inline(
-                draw_for_page(r.figure, words, sheet),
-                r.figure,
-                f"{r.slug}-{side}",
-                {"title": f"{r.item}: {r.title}", "finding": r.finding},
+        part.slug: tuple(
+            Markup(
+                inline(
+                    draw_for_page(part.figure, words, sheet),
+                    part.figure,
+                    f"{part.slug}-{side}",
+                    {"title": f"{part.item}: {part.title}", "finding": part.finding},
+                )
             )
             for side, sheet in (("narrow", NARROW), ("wide", WIDE))
         )
-        for r in study.results
-        if r.figure is not None
-    }  # type: ignore[return-value]
+        for part in parts
+        if part.figure is not None
+    }
 
 
 @dataclass(frozen=True)

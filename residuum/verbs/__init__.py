@@ -9,6 +9,7 @@ from .cache import CachedFile, CacheState, cache
 from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
 from .discovery import Discovered, FoundUnit, Joined, Proven, map_units
+from .dissecting import Dissected, dissect
 from .dissection import Decided, Lesioned, Lesions, LossLesion, lesion
 from .evaluation import Evaluation, Member, evaluate
 from .exporting import Exported, export
@@ -28,10 +29,10 @@ from .studies import plan, report, study
 from .training import train
 
 __all__ = [
-    "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Discovered", "Entry",
-    "Evaluation", "Exported", "FoundUnit", "Info", "Joined", "Lesioned", "Lesions", "Looking",
-    "LossLesion", "Measuring", "Member", "NetworkOptions", "Opening", "PathCount", "Proven",
-    "RunEntry", "Scope", "Similarity", "Source", "Training", "cache", "diff", "evaluate", "export",
-    "info", "lesion", "ls", "map_units", "paths", "plan", "report", "runs", "similarity", "study",
-    "train",
+    "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Discovered", "Dissected",
+    "Entry", "Evaluation", "Exported", "FoundUnit", "Info", "Joined", "Lesioned", "Lesions",
+    "Looking", "LossLesion", "Measuring", "Member", "NetworkOptions", "Opening", "PathCount",
+    "Proven", "RunEntry", "Scope", "Similarity", "Source", "Training", "cache", "diff",
+    "dissect", "evaluate", "export", "info", "lesion", "ls", "map_units", "paths", "plan",
+    "report", "runs", "similarity", "study", "train",
 ]  # fmt: skip

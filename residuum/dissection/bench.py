@@ -1,0 +1,122 @@
+"""Parts that are measured once: kept in the log of finished jobs, found again by their content."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from .. import progress
+from ..anatomy.deletions import Examples
+from ..errors import CheckpointError, NumericError, ResiduumError, ResourceError, out_of_memory
+from ..experiments.log import Finished, Log
+from ..reader import build, plain
+from ..storage import json_digest, sha256
+from ..subjects import Subject
+from ..views.edits import at_rest
+from ..views.inputs import call, take, tensors
+
+T = TypeVar("T")
+LIBRARIES = ("residuum", "torch")
+TRIED = 2  # examples whose loss tells models of equal weights apart
+
+
+@torch.no_grad()
+def model_digest(subject: Subject) -> str:
+    """Of its structure as it prints itself, its units, every weight and buffer, and the loss of two
+    examples (heads and the like stand in none of these)."""
+    model, test = subject.model, subject.test
+    state = {k: _digest(t) for k, t in model.state_dict().items() if isinstance(t, Tensor)}
+    units = [[unit.name, unit.shortcut, unit.merge, unit.terms] for unit in subject.view.units]
+    with at_rest(model):
+        output = call(model, take(test.inputs, slice(TRIED)))
+    loss = test.task.loss(output, test.targets[:TRIED].cpu())
+    return json_digest([type(model).__qualname__, repr(model), units, state, _digest(loss)])
+
+
+def examples_digest(examples: Examples) -> str:
+    """Of inputs, targets and what they are for."""
+    found = [_digest(t) for t in (*tensors(examples.inputs), examples.targets)]
+    return json_digest([found, repr(examples.task)])
+
+
+def _digest(tensor: Tensor) -> str:
+    flat = tensor.detach().cpu().contiguous().flatten()
+    kind = f"{tensor.dtype} {tuple(tensor.shape)} "
+    return sha256(kind.encode() + flat.view(torch.uint8).numpy().tobytes())
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measurement: its words, the version of its formula (raised when that is mended), the type
+    of its value, the function of a subject, and its further arguments."""
+
+    what: str
+    version: int
+    kind: Any
+    measure: Callable[..., Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A subject with the log of what was measured of it; without a folder nothing is kept."""
+
+    subject: Subject
+    folder: Path | None
+
+    @cached_property
+    def content(self) -> list[str]:
+        """What every value depends on."""
+        examples = [examples_digest(e) for e in (self.subject.train, self.subject.test)]
+        libraries = [f"{name} {version(name)}" for name in LIBRARIES]
+        return [model_digest(self.subject), *examples, self.subject.example, *libraries]
+
+    def value(self, part: Part) -> Any:
+        """What the part measures, or what is kept of it.
+
+        NumericError: a number that is not finite. Else what the measurement raises.
+        """
+        key = json_digest([*self.content, part.what, part.version, dict(part.arguments)])
+        log = None if self.folder is None else Log(self.folder / "parts.jsonl")
+        known = {} if log is None else log.read()
+        where = f"{part.what} of {self.subject.name}"
+        if key in known:
+            return build(known[key].value, part.kind, where, CheckpointError)
+        progress.say(f"{self.subject.name}: {part.what}")
+        start = time.monotonic()
+        found = part.measure(self.subject, **part.arguments)
+        value, seconds = plain(found), round(time.monotonic() - start, 3)
+        if log is None:
+            _require_finite(value, where)
+        else:
+            log.add(
+                Finished(key, self.subject.name, part.what, dict(part.arguments), value, seconds)
+            )
+        return found
+
+    def attempt(self, part: Part) -> tuple[Any, str]:
+        """The value and "", or None and why this model has none. What has to do with this machine
+        or with a damaged log is raised."""
+        try:
+            return self.value(part), ""
+        except (ResourceError, CheckpointError):
+            raise
+        except (ResiduumError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise
+            said = " ".join(str(error).split())
+            progress.say(f"{self.subject.name}: {part.what}: not done: {said}")
+            return None, said
+
+
+def _require_finite(value: Any, where: str) -> None:
+    try:
+        json_digest(value)
+    except ValueError as error:
+        raise NumericError(f"{where} holds a number that is not finite") from error

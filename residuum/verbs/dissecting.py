@@ -1,0 +1,76 @@
+"""dissect: everything there is about one model, on one page."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..dissection.effort import Effort
+from ..errors import UsageError
+from ..machine import Hardware
+from ..results import Dissection
+from ..storage import Lock, make_folder
+from ..subjects.asked import Measuring, Source
+from .evaluation import prepared
+from .requests import verb
+
+RESULT, PARTS, PAGE = "dissection.json", "parts.jsonl", "report.html"
+
+
+@dataclass(frozen=True)
+class Dissected:
+    """What was found, and where its page is."""
+
+    dissection: Dissection
+    page: str
+
+
+@verb
+def dissect(
+    model: str | Path,
+    *,
+    output: str | Path,
+    measuring: Measuring = Measuring(),
+    effort: Effort = Effort(),
+    source: Source = Source(),
+    machine: Hardware = Hardware(),
+) -> Dissected:
+    """Take a model apart: its units and their proof, lesions, paths and gradients by length, what
+    flows, cheap scores of redundancy and what they are worth, a pruning frontier; on one page.
+
+    Units are scored and chosen on training examples; all that is reported is measured on test
+    examples. What the model does not allow is told on the page, with the reason. Each part is kept
+    in the folder as it finishes, so the same command goes on where it was stopped.
+
+    UsageError: a model or data that cannot be opened; a folder that holds something else.
+    LockedError: another process dissects into this folder.
+
+    Parameters
+    ----------
+    model
+        A run's folder, a preset, tv:NAME, timm:NAME, hf:FOLDER or module.path:function.
+    output
+        The folder of the page, the figures and what was measured.
+    """
+    folder = Path(output)
+    with _own(folder):
+        from ..dissection import dissect as everything
+        from ..pages import write_dissection
+        from ..subjects import open_subject
+
+        device = prepared(machine).device
+        subject = open_subject(model, measuring, source, device, effort.search_examples)
+        found = everything(subject, effort, folder)
+        found.save(folder / RESULT)
+        return Dissected(found, str(write_dissection(found, folder)))
+
+
+@contextmanager
+def _own(folder: Path) -> Iterator[None]:
+    """The folder, locked. UsageError: there is something in it, and not an earlier dissection."""
+    if folder.is_dir():
+        there = {path.name for path in folder.iterdir()}
+        if there - {".lock"} and not {RESULT, PARTS} & there:
+            raise UsageError(f"{folder}: holds something else. Choose another --output")
+    with Lock(make_folder(folder)):
+        yield
