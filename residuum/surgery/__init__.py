@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .healing import Healing, heal
     from .removal import removed, without_branches, without_layers
     from .search import Candidate, Target, by_score, greedy, lost, pairs
-    from .stored import load, save
+    from .stored import about, load, save, save_model
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -23,6 +23,6 @@ __getattr__, __dir__ = lazy(
         ".healing": "Healing heal",
         ".removal": "removed without_branches without_layers",
         ".search": "Candidate Target by_score greedy lost pairs",
-        ".stored": "load save",
+        ".stored": "about load save save_model",
     },
 )

@@ -73,7 +73,7 @@ def compare_sizes(
     what to remove. `inputs`: one batch, for time, FLOPs and memory.
     """
     models = (before, after)
-    times = np.array(_seconds(models, inputs, rounds))
+    times = pass_seconds(models, inputs, rounds)
     losses, sizes = [], []
     for model, n, column in zip(models, units, times.T, strict=True):
         loss, error = _judged(model, examples)
@@ -100,7 +100,8 @@ def _run(model: nn.Module, inputs: Any) -> Any:
         return call(model, inputs)
 
 
-def _seconds(models: Sequence[nn.Module], inputs: Any, rounds: int) -> list[list[float]]:
+def pass_seconds(models: Sequence[nn.Module], inputs: Any, rounds: int) -> np.ndarray:
+    """Of a pass over the inputs in evaluation mode, (rounds, models), in turn round by round."""
     found: list[list[float]] = []
     for number in range(rounds + 2):  # the first two are not counted
         row = []
@@ -112,7 +113,7 @@ def _seconds(models: Sequence[nn.Module], inputs: Any, rounds: int) -> list[list
             row.append(perf_counter() - start)
         if number > 1:
             found.append(row)
-    return found
+    return np.array(found)
 
 
 def _flops(model: nn.Module, inputs: Any) -> int:
