@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from .before_after import compare_sizes
     from .files import write_folder, write_onnx, write_program
     from .healing import Healing, heal
+    from .measures import Candidate, Comparison, Size
     from .removal import removed, without_branches, without_layers
-    from .search import Candidate, Target, by_score, greedy, lost, pairs
+    from .search import Target, by_score, greedy, lost, pairs
     from .stored import about, load, save, save_model
 
 __getattr__, __dir__ = lazy(
@@ -21,8 +22,9 @@ __getattr__, __dir__ = lazy(
         ".before_after": "compare_sizes",
         ".files": "write_folder write_onnx write_program",
         ".healing": "Healing heal",
+        ".measures": "Candidate Comparison Size",
         ".removal": "removed without_branches without_layers",
-        ".search": "Candidate Target by_score greedy lost pairs",
+        ".search": "Target by_score greedy lost pairs",
         ".stored": "about load save save_model",
     },
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -15,47 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..anatomy.deletions import Examples
-from ..anatomy.statistics import Estimate, Rate, geometric_mean, student_mean
-from ..results import Table
+from ..anatomy.statistics import Rate, geometric_mean, student_mean
 from ..views.edits import at_rest, device_of
 from ..views.inputs import call, count, take, tensors
 from .graph import without_cache
+from .measures import Comparison, Size
 
 BATCH = 500  # examples in one pass
-
-
-@dataclass(frozen=True)
-class Size:
-    """Of one model. `flops`: 2 x MACs of one example. `seconds`: of a pass over the inputs, the
-    geometric mean over `n` rounds. `bytes`: of parameters and buffers. `peak`: the most bytes of
-    tensors that were alive at once in a pass, beside these. `loss`: its mean over the examples.
-    `error`: None where the task knows no right and wrong."""
-
-    units: int
-    parameters: int
-    flops: int
-    seconds: Estimate
-    bytes: int
-    peak: int
-    loss: Estimate
-    error: Rate | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Before and after. `speedup`: the ratio of their seconds, round by round; `loss_change`: of
-    every example's loss."""
-
-    before: Size
-    after: Size
-    speedup: Estimate
-    loss_change: Estimate
-
-    @property
-    def table(self) -> Table:
-        """For reports and the terminal."""
-        rows = [(name, say(self.before), say(self.after)) for name, say in ROWS.items()]
-        return Table(("", "before", "after"), tuple(rows))
 
 
 def compare_sizes(
@@ -162,27 +127,3 @@ def _peak(model: nn.Module, inputs: Any) -> int:
     with alive:
         _run(model, inputs)
     return alive.peak
-
-
-# ---- in words ----
-
-
-def _milliseconds(size: Size) -> str:
-    low, high = 1000 * size.seconds.low, 1000 * size.seconds.high
-    return f"{1000 * size.seconds.value:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _loss(size: Size) -> str:
-    return f"{size.loss.value:.4f} [{size.loss.low:.4f}, {size.loss.high:.4f}]"
-
-
-ROWS: dict[str, Callable[[Size], str]] = {
-    "units": lambda size: str(size.units),
-    "parameters": lambda size: f"{size.parameters:,}",
-    "FLOPs an example": lambda size: f"{size.flops:,}",
-    "ms a batch": _milliseconds,
-    "MB of weights": lambda size: f"{size.bytes / 1e6:.3f}",
-    "MB of activations, at most": lambda size: f"{size.peak / 1e6:.3f}",
-    "loss": _loss,
-    "error": lambda size: "" if size.error is None else str(size.error),
-}

@@ -16,38 +16,19 @@ import torch
 from torch import Tensor
 
 from ..anatomy.deletions import Examples
-from ..anatomy.statistics import Change, Estimate, Rate, geometric_mean, student_mean
+from ..anatomy.statistics import Change, Rate, geometric_mean, student_mean
 from ..anatomy.sweeps import sweeping
 from ..anatomy.variants import intact, without
-from ..errors import UsageError
+from ..errors import NumericError, UsageError
 from ..views import unravel
 from ..views.foreign import ForeignView
 from ..views.inputs import take
 from ..views.view import View
 from .before_after import pass_seconds
+from .measures import Candidate
 from .removal import removed
 
 TIMED, ROUNDS = 32, 20  # examples in a pass whose time is measured, and how often
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A set of units and what is lost without them, on the same examples.
-
-    `removed`: in the order in which they went. `parameters`: how many are left. `loss`: its mean;
-    `loss_change`: of every example's loss against the intact model's, the mean with Student's
-    interval, simultaneous for all sets that were tried at once. `error`, `error_change`: None where
-    the task knows no right and wrong. `seconds`: of a pass, over the intact model's; measured where
-    the target asks for it.
-    """
-
-    removed: tuple[int, ...]
-    parameters: int
-    loss: Estimate
-    loss_change: Estimate
-    error: Rate | None
-    error_change: Change | None
-    seconds: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +103,8 @@ class _Trials:
 
     def _candidate(self, units: tuple[int, ...], row: Tensor, among: int) -> Candidate:
         loss, wrong = row.double().T
+        if not bool(loss.isfinite().all()):
+            raise NumericError(f"without units {list(units)} the loss is not finite")
         base, base_wrong = self.base.double().T
         error = change = None
         if not bool(wrong.isnan().any()):
