@@ -29,8 +29,8 @@ import residuum
 from residuum.anatomy import Examples, delete_each, delete_each_early, intact, sweep, without
 from residuum.anatomy.betting import MARGIN
 from residuum.anatomy.sweeps import cost, naive
-from residuum.experiments.subject import open_subject
 from residuum.presets import preset, preset_cost
+from residuum.subjects.trained import open_trained
 from residuum.training import Run
 
 
@@ -54,11 +54,11 @@ def trained(options: argparse.Namespace) -> tuple[str, torch.nn.Module, Examples
     """A run's network and as many of its test images as were asked for; or one made here."""
     load = residuum.data.load
     if options.run:
-        subject = open_subject(Run.open(options.run), load(options.data or "digits"))
+        subject = open_trained(Run.open(options.run), load(options.data or "digits"))
         return subject.name, subject.network, Examples(*subject.test(options.images))
     with tempfile.TemporaryDirectory() as folder:
         run = residuum.train("preresnet20", output=folder, epochs=10, threads=options.threads)
-        subject = open_subject(Run.open(run.folder), load("digits"))
+        subject = open_trained(Run.open(run.folder), load("digits"))
     images, labels = (
         torch.cat(parts) for parts in zip(subject.train(), subject.test(), strict=True)
     )

@@ -36,10 +36,10 @@ def heavy_tailed(network: torch.nn.Module) -> torch.nn.Module:
 
 def trained(folder: str, examples: int):
     from residuum.data.sources import digits
-    from residuum.experiments.subject import open_subject
+    from residuum.subjects.trained import open_trained
     from residuum.training import Run
 
-    subject = open_subject(Run.open(folder), digits())
+    subject = open_trained(Run.open(folder), digits())
     return subject.network, *subject.train(examples)
 
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
         verbs,
         views,
     )
-    from .experiments.subject import rebuild
     from .machine import Machine
     from .networks.weights import load_weights
     from .presets import preset
+    from .subjects.trained import rebuild
     from .training import Recipe, Run
     from .units import ResidualNetwork, ResidualUnit, Row
     from .verbs import (
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        ".experiments.subject": "rebuild",
+        ".subjects.trained": "rebuild",
         ".machine": "Machine",
         ".networks.weights": "load_weights",
         ".presets": "preset",

@@ -15,13 +15,13 @@ from torch import nn
 
 from benchmarks.kill_resume import small_data
 from residuum.errors import CheckpointError, UsageError
-from residuum.experiments.subject import rebuild
 from residuum.experiments.trial import Trial
 from residuum.networks.fingerprint import describe, differences, digest
 from residuum.parts.shortcuts import Pad
 from residuum.presets import catalogue, preset
 from residuum.presets.index import listed
 from residuum.storage import seal
+from residuum.subjects.trained import rebuild
 from residuum.training import Machine, Run, find_recipe, train
 from residuum.training.optimisers import SGD
 from residuum.training.schedules import Steps

@@ -14,9 +14,9 @@ from torch import nn
 import residuum
 from residuum.data import load
 from residuum.errors import CheckpointError, UsageError
-from residuum.experiments.subject import open_subject, rebuild
 from residuum.presets import build, describe_model, libraries
 from residuum.presets.index import listed
+from residuum.subjects.trained import open_trained, rebuild
 from residuum.training import Run
 
 models = pytest.importorskip("torchvision.models")
@@ -122,7 +122,7 @@ def test_units_of_torchvisions_models_are_found(capsys, tmp_path):
     network = rebuild(Run.open(run))
     for parameter in network.layer3[1].bn2.parameters():  # unit 5's branch, by hand
         nn.init.zeros_(parameter)
-    subject = open_subject(Run.open(run), load("digits"))
+    subject = open_trained(Run.open(run), load("digits"))
     images, labels = subject.test()
     with torch.no_grad():
         wrong = (network(images).argmax(1) != labels).float().mean().item()

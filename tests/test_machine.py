@@ -193,9 +193,9 @@ def test_where_another_may_need_it_nothing_is_written(name):
 def test_a_bfloat16_run_reports_the_error_that_eval_gives(data, tmp_path):  # noqa: F811
     recipe = replace(short(1), learning_rate=0.02)
     done = run(data, tmp_path / "run", recipe, replace(CPU, precision="bfloat16"))
-    from residuum.experiments.subject import open_subject
+    from residuum.subjects.trained import open_trained
 
-    subject = open_subject(done, data)
+    subject = open_trained(done, data)
     images, labels = subject.test()
     with torch.no_grad():
         logits = subject.network(images)

@@ -14,8 +14,8 @@ from residuum.data import load
 from residuum.data.augment import Pixels
 from residuum.data.normalise import fit
 from residuum.errors import UsageError
-from residuum.experiments.subject import open_subject
 from residuum.presets import preset
+from residuum.subjects.trained import open_trained
 from residuum.training import Machine, Recipe, Run, find_recipe, precise_bn, train
 from residuum.training.precise import drawn, replace_statistics
 from residuum.training.testing import at_sizes, probabilities, ten_crops
@@ -196,7 +196,7 @@ def test_an_ensemble_averages_the_probabilities_of_its_runs(capsys, runs, data):
     found = json.loads(call(capsys, "eval", *folders, "--json")[1])
     labels, mean = data.test.labels, 0
     for folder, member in zip(folders, found["members"], strict=True):
-        subject = open_subject(Run.open(folder), data)
+        subject = open_trained(Run.open(folder), data)
         mean = mean + probabilities(subject.network, subject.test()[0])
         alone = residuum.evaluate(folder)
         assert (member["error"], tuple(member["interval"])) == (alone.error, alone.interval)
@@ -211,7 +211,7 @@ def test_an_ensemble_averages_the_probabilities_of_its_runs(capsys, runs, data):
 
 
 def test_eval_with_several_looks(capsys, runs, told, data):
-    subject = open_subject(Run.open(runs / "0"), data)
+    subject = open_trained(Run.open(runs / "0"), data)
     images, labels = subject.test()
     for arguments, looks, words in (
         (["--crops", "ten"], ten_crops(8, 1), "ten crops of 8 pixels of images padded by 1"),

@@ -98,11 +98,11 @@ class Bench:
                     pass
 
     def _measure(self, run: "Run", probes: Sequence[Probe[Any]]) -> None:
-        from .subject import open_subject
+        from ..subjects.trained import open_trained
 
         if not probes:
             return
-        subject = open_subject(run, self.data, self.machine.device)
+        subject = open_trained(run, self.data, self.machine.device)
         for probe in probes:
             progress.say(f"{subject.name}: {probe.what}")
             start = time.monotonic()

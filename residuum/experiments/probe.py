@@ -24,7 +24,7 @@ from ..errors import CheckpointError, UsageError, nearest
 from ..reader import build
 
 if TYPE_CHECKING:
-    from .subject import Subject
+    from ..subjects.trained import Trained
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class Probe(Generic[T]):
     def version(self) -> int:
         return find_measurement(self.what).version
 
-    def measure(self, subject: "Subject") -> T:
+    def measure(self, subject: "Trained") -> T:
         return find_measurement(self.what).function(subject, **dict(self.arguments))
 
     def read(self, value: object) -> T:
@@ -126,7 +126,7 @@ class Measurement(Generic[P, T]):
     """Called with arguments, it gives the `Probe` that asks for what `function` gives."""
 
     what: str
-    function: "Callable[Concatenate[Subject, P], T]"
+    function: "Callable[Concatenate[Trained, P], T]"
     version: int
 
     def __call__(self, *values: P.args, **named: P.kwargs) -> Probe[T]:
@@ -153,7 +153,7 @@ def find_measurement(what: str) -> Measurement[..., Any]:
 def measurement(what: str, version: int = 1):
     """Registers a function of a subject and plain arguments that says what type it gives."""
 
-    def register(function: "Callable[Concatenate[Subject, P], T]") -> Measurement[P, T]:
+    def register(function: "Callable[Concatenate[Trained, P], T]") -> Measurement[P, T]:
         MEASUREMENTS[what] = found = Measurement(what, function, version)
         found.__doc__ = function.__doc__
         return found
@@ -165,7 +165,7 @@ def measurement(what: str, version: int = 1):
 
 
 @measurement("delete each")
-def delete_each(subject: "Subject", examples: int | None = None) -> Deletions:
+def delete_each(subject: "Trained", examples: int | None = None) -> Deletions:
     """Every unit on its own, on test images."""
     intact, found = anatomy.delete_each(subject.network, anatomy.Examples(*subject.test(examples)))
     return Deletions(intact, tuple(found))
@@ -173,7 +173,7 @@ def delete_each(subject: "Subject", examples: int | None = None) -> Deletions:
 
 @measurement("delete random", version=2)
 def delete_random(
-    subject: "Subject", counts: Counts, repeats: int, seed: int = 0, examples: int | None = None
+    subject: "Trained", counts: Counts, repeats: int, seed: int = 0, examples: int | None = None
 ) -> RandomDeletions:
     """k units at random, `repeats` times for each k of `counts`, on test images: half of the sets
     with the dominant unit and half without, where there are both."""
@@ -201,7 +201,7 @@ def halved_sets(
 
 @measurement("reorder")
 def reorder(
-    subject: "Subject", swaps: Counts, repeats: int, seed: int = 0, examples: int | None = None
+    subject: "Trained", swaps: Counts, repeats: int, seed: int = 0, examples: int | None = None
 ) -> Reorderings:
     """k swaps of units of the same shape, `repeats` times for each k of `swaps`, on test images."""
     test = anatomy.Examples(*subject.test(examples))
@@ -211,7 +211,7 @@ def reorder(
 
 @measurement("path gradients", version=2)
 def path_gradients(
-    subject: "Subject",
+    subject: "Trained",
     examples: int,
     particles: int,
     replicates: int,
@@ -224,13 +224,13 @@ def path_gradients(
 
 
 @measurement("layer responses")
-def layer_responses(subject: "Subject", examples: int | None = None) -> tuple[Response, ...]:
+def layer_responses(subject: "Trained", examples: int | None = None) -> tuple[Response, ...]:
     """The standard deviation of every layer's response, in signal order, on test images."""
     return tuple(anatomy.layer_responses(subject.network, subject.test(examples)[0]))
 
 
 @measurement("unit map")
-def unit_map(subject: "Subject") -> UnitMap:
+def unit_map(subject: "Trained") -> UnitMap:
     """Shapes, parameters and kind of every unit."""
     from ..views.own import leaves
 
@@ -244,7 +244,7 @@ def unit_map(subject: "Subject") -> UnitMap:
 
 
 @measurement("record")
-def record(subject: "Subject") -> Record:
+def record(subject: "Trained") -> Record:
     """Metrics of every epoch, and how the run was trained."""
     run, described = subject.run, subject.run.description
     epochs = tuple(

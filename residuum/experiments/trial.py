@@ -57,9 +57,9 @@ class Trial:
 
     def _teacher(self) -> "nn.Module | None":
         """The network that the recipe learns from, of a finished run."""
+        from ..subjects.trained import rebuild
         from ..training import Run
         from ..training.schemes import Hints
-        from .subject import rebuild
 
         if not isinstance(self.recipe.scheme, Hints):
             return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError, UsageError, nearest
 from ..storage import read_tensors
 from ..units import ResidualNetwork
 from .layouts import LAYOUTS, Layout, layout_of
@@ -36,7 +36,9 @@ def load_weights(network: nn.Module, source: Source, where: str = "") -> str:
         raise CheckpointError(
             f"{where}: not a state dict or a file's name, {type(source).__name__}"
         )
-    given = {re.sub(r"module\.|_orig_mod\.", "", name): tensor for name, tensor in source.items()}
+    given = dict(source)
+    if not given.keys() <= network.state_dict().keys():  # a part of its own may be called module
+        given = {re.sub(r"module\.|_orig_mod\.", "", name): t for name, t in given.items()}
     for name, tensor in given.items():
         if not isinstance(tensor, Tensor):
             raise CheckpointError(f"{where}: {name} is a {type(tensor).__name__}, not a tensor")
@@ -106,6 +108,7 @@ def _require_fit(
     extra = sorted(given.keys() - names.values())
     if missing or extra:
         changed = _some(" lacks", missing) + _some(" has besides", extra)
+        changed += nearest(missing[0], extra) if missing and extra else ""
         raise CheckpointError(f"{where}: another network{changed}")
     for name, wanted in network.state_dict().items():
         tensor = given[names[name]]

@@ -40,10 +40,11 @@ def build(name: str, classes: int, seed: int | None = None, **options: Any) -> n
     return model(name, classes, seed)
 
 
-def model(name: str, classes: int, seed: int | None = None) -> nn.Module:
+def model(name: str, classes: int, seed: int | None = None, size: int | None = None) -> nn.Module:
     """The classification model `tv:NAME` of torchvision, in training mode, without weights of its.
 
-    `seed`: of the initial weights; None draws from torch's global generator.
+    `seed`: of the initial weights; None draws from torch's global generator. `size`: pixels of a
+    side, where the model is made for one size; others read any.
     UsageError: torchvision is not there, or has no such model (with the nearest).
     """
     short = require_model(name)
@@ -51,6 +52,8 @@ def model(name: str, classes: int, seed: int | None = None) -> nn.Module:
     require(seed, Seed | None, f"{name}: seed", UsageError)
     models = _library("torchvision.models")
     asked = {"weights": None, "num_classes": classes} | (WITHOUT if short in HELPED else {})
+    if size is not None and takes_one_size(short):
+        asked |= {"image_size": size} if short.startswith("vit") else {"input_size": (size, size)}
     generator = torch.default_generator
     before = generator.get_state()
     try:
@@ -123,9 +126,19 @@ def _outline(name: str, classes: int) -> tuple[nn.Module, int]:
     """The model without weights in memory, and the pixels of the images that it is made for."""
     with torch.device("meta"):
         network = model(name, classes).eval()
-    weights = next(iter(_library("torchvision.models").get_model_weights(name[len(PREFIX) :])))
-    size = weights.transforms.keywords.get("crop_size", 224)
-    return network, getattr(network, "image_size", size)
+    return network, pixels_of_model(name)
+
+
+def pixels_of_model(name: str) -> int:
+    """Of a side of the images that the published weights of `tv:NAME` are made for."""
+    short = name.removeprefix(PREFIX)
+    weights = next(iter(_library("torchvision.models").get_model_weights(short)))
+    return 224 if takes_one_size(short) else weights.transforms.keywords.get("crop_size", 224)
+
+
+def takes_one_size(short: str) -> bool:
+    """Whether a model of torchvision reads images of the size alone that it is built for."""
+    return short.startswith(("vit_", "maxvit"))
 
 
 def longest_way(network: nn.Module) -> int | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..anatomy import Examples
     from ..anatomy.betting import DecidedDeletion
     from ..anatomy.measures import Deletion
-    from ..experiments.subject import Subject
+    from ..subjects.trained import Trained
     from ..training import Run
     from ..views import View
 
@@ -98,7 +98,7 @@ def lesion(
     output
         Also write a page with a figure (SVG, PNG) of the lesions to this folder.
     """
-    from ..experiments.subject import open_subject
+    from ..subjects.trained import open_trained
     from .lesion_page import require_own_folder, write_lesion_page
 
     if output is not None:
@@ -107,7 +107,7 @@ def lesion(
             raise UsageError(f"{why}: give --output or --until-decided")
         require_own_folder(Path(output))
     opened = finished(run) if output is None else _of_own_network(finished(run))
-    subject = open_subject(opened, loaded([opened], source), prepared(machine).device)
+    subject = open_trained(opened, loaded([opened], source), prepared(machine).device)
     if examples is not None and examples > len(subject.data.test):
         there = f"{subject.data.name} has {len(subject.data.test)} test images"
         raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
@@ -124,7 +124,7 @@ def _of_own_network(run: "Run") -> "Run":
     return run
 
 
-def _measured(name: str, subject: "Subject", deletions: Deletions, examples: int | None) -> Lesions:
+def _measured(name: str, subject: "Trained", deletions: Deletions, examples: int | None) -> Lesions:
     from ..anatomy import Examples, unravel
     from ..presets.libraries import NO_UNITS
 

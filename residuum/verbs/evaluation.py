@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..data import Dataset
-    from ..experiments.subject import Subject
+    from ..subjects.trained import Trained
     from ..training import Run
     from ..training.testing import Looks
 
@@ -122,12 +122,12 @@ def prepared(machine: Hardware) -> Hardware:
 
 def _seen(
     run: "Run", data: "Dataset", machine: Hardware, looking: Looking
-) -> "tuple[Subject, Tensor, str]":
+) -> "tuple[Trained, Tensor, str]":
     """The run with its probabilities on the test part, and in words how it looked."""
-    from ..experiments.subject import open_subject
+    from ..subjects.trained import open_trained
     from ..training.testing import noisy_probabilities, probabilities
 
-    subject = open_subject(run, data, machine.device)
+    subject = open_trained(run, data, machine.device)
     images, _ = subject.test()
     looks, said = _looks(subject, looking)
     if looking.samples is None:
@@ -137,7 +137,7 @@ def _seen(
     return subject, found, ", ".join(filter(None, (said, noisy)))
 
 
-def _looks(subject: "Subject", looking: Looking) -> "tuple[Looks, str]":
+def _looks(subject: "Trained", looking: Looking) -> "tuple[Looks, str]":
     """UsageError: crops larger than the images or all the same, a size that does not pass."""
     from ..training.testing import AS_THEY_ARE, at_sizes, ten_crops
 
@@ -164,7 +164,7 @@ def _looks(subject: "Subject", looking: Looking) -> "tuple[Looks, str]":
     return ten_crops(size, pad), f"mean over ten crops of {size} pixels{padded}"
 
 
-def _require_taken(subject: "Subject", size: int) -> None:
+def _require_taken(subject: "Trained", size: int) -> None:
     """UsageError: images of this size do not pass, or not all of their pixels count."""
     from ..experiments.trial import require_size
     from ..presets import find

@@ -88,7 +88,7 @@ def _require_new(file: Path) -> None:
 
 def _own(run: str | Path) -> "tuple[ResidualNetwork, str, int]":
     """The finished run's network, its preset and how many classes it has."""
-    from ..experiments.subject import rebuild
+    from ..subjects.trained import rebuild
     from ..training import Run
     from ..units import ResidualNetwork
 

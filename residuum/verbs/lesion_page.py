@@ -15,7 +15,7 @@ from ..storage import make_folder
 from ..studies.study import mapped_units
 
 if TYPE_CHECKING:
-    from ..experiments.subject import Subject
+    from ..subjects.trained import Trained
     from .dissection import Lesioned, Lesions
 
 NAME = "lesion"
@@ -30,14 +30,14 @@ def require_own_folder(folder: Path) -> None:
         raise UsageError(f"{folder}: holds something else. Choose another --output")
 
 
-def write_lesion_page(found: "Lesions", subject: "Subject", folder: Path) -> Path:
+def write_lesion_page(found: "Lesions", subject: "Trained", folder: Path) -> Path:
     """The study.json, report.html and figures of these lesions. Gives the page."""
     study = lesion_study(found, subject)
     study.save(make_folder(folder) / "study.json")
     return write_report(study, folder)
 
 
-def lesion_study(found: "Lesions", subject: "Subject") -> Study:
+def lesion_study(found: "Lesions", subject: "Trained") -> Study:
     """One network, one figure."""
     worst = max(found.lesions, key=lambda each: each.change)
     finding = (
@@ -102,7 +102,7 @@ def _table(lesions: "Sequence[Lesioned]") -> Table:
     return Table(("deleted", "error", "change", "p"), tuple(rows))
 
 
-def _network(found: "Lesions", subject: "Subject") -> Network:
+def _network(found: "Lesions", subject: "Trained") -> Network:
     outline = unit_map().measure(subject)
     alone = (each for each in found.lesions if len(each.deleted) == 1)
     errors = {

@@ -17,36 +17,10 @@ from ..errors import UsageError, nearest
 from ..reader import Count, NotNegative, Pixels, Seed, Share, Whole, check, expect, require
 
 if TYPE_CHECKING:
-    from ..data import Dataset
     from ..training import Recipe
 
 T = TypeVar("T")
 Some = Annotated[tuple[T, ...], Meta(min_length=1)]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the images come from."""
-
-    data: str | None = None
-    """digits (the default), class folders or an archive of them, cifar10:DIR, cifar100:DIR,
-    svhn:DIR."""
-    data_name: str | None = None
-    """What figures call the data (class folders)."""
-    image_size: Pixels | None = None
-    """Resize and crop to this many pixels (class folders)."""
-    download: bool = False
-    """Fetch a published archive that is missing."""
-    no_cache: bool = False
-    """Decode class folders anew, and keep nothing of them (see residuum cache)."""
-
-    def load(self) -> "Dataset":
-        """Raises what `residuum.data.load` raises."""
-        from ..data import load
-
-        source = "digits" if self.data is None else self.data
-        cache = not self.no_cache
-        return load(source, self.data_name, self.download, self.image_size, cache)
 
 
 @dataclass(frozen=True)

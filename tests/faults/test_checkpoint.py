@@ -22,11 +22,11 @@ from test_storage import save_three, tensors
 from benchmarks.kill_resume import small_data
 from residuum import progress, storage
 from residuum.errors import CheckpointError, ResiduumError, UsageError
-from residuum.experiments.subject import rebuild
 from residuum.experiments.trial import Trial
 from residuum.networks.weights import load_weights
 from residuum.presets import preset
 from residuum.storage import read_tensors, write_tensors
+from residuum.subjects.trained import rebuild
 from residuum.training import Machine, Run, find_recipe
 from residuum.training.checkpoint import Checkpoints
 from residuum.training.distributed import Team

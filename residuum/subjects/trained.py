@@ -1,4 +1,4 @@
-"""A trained network on the table: opened from its run folder, with data to measure it on."""
+"""A finished run on the table: its network as it was trained, with the data to measure it on."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from ..training.description import require_structure
 
 
 @dataclass(frozen=True)
-class Subject:
+class Trained:
     """A network in evaluation mode, its run and data. Images are normalised, not augmented."""
 
     run: Run
@@ -53,10 +53,10 @@ class Subject:
         return fit(self._trained_on, self.run.recipe.normalisation)
 
 
-def open_subject(run: Run, data: Dataset, device: str = "cpu") -> Subject:
+def open_trained(run: Run, data: Dataset, device: str = "cpu") -> Trained:
     """The finished run's network on the device. DataError: other data than it was trained on."""
     require_data(run, data)
-    return Subject(run, rebuild(run).to(device), data)
+    return Trained(run, rebuild(run).to(device), data)
 
 
 def rebuild(run: Run) -> nn.Module:
