@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         ls,
         paths,
         plan,
+        prune,
         report,
         runs,
         study,
@@ -62,7 +63,8 @@ __getattr__, __dir__ = lazy(
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "cache diff evaluate export info lesion ls paths plan report runs study train",
+        ".verbs": "cache diff evaluate export info lesion ls paths plan prune report runs study "
+        "train",
         ".views": "discover unravel",
     },
     (

@@ -11,10 +11,10 @@ from cyclopts import CycloptsError
 
 from .. import progress
 from ..errors import ResiduumError, ResourceError, UsageError, out_of_memory
-from . import cache, catalogue, dissection, runs, studies
+from . import cache, catalogue, dissection, runs, studies, surgery
 from .command import app, give_up
 
-__all__ = ["app", "cache", "catalogue", "dissection", "main", "runs", "studies"]
+__all__ = ["app", "cache", "catalogue", "dissection", "main", "runs", "studies", "surgery"]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from ..errors import CheckpointError, UsageError
 from ..networks import fingerprint
 from ..networks.weights import load_weights, require_finite
 from ..presets import build
-from ..reader import Whole, plain, read
+from ..reader import Count, Pixels, Whole, plain, read
 from ..storage import (
     Digest,
     Entry,
@@ -44,11 +44,20 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A model as it was asked for, and what it was built for (None: what is its own)."""
+
+    name: str
+    classes: Count | None = None
+    size: Pixels | None = None
+
+
+@dataclass(frozen=True)
 class Shortened:
     """What removed.json says: a model without the units `removed`, numbered as there.
 
-    `network`: the model as a preset of ours; `model`: any other, as it was asked for, with the
-    `inputs` and `keywords` by which its units were found. `structure`: a digest of what is left,
+    `network`: the model as a preset of ours; `word`: any other, with the `inputs` and `keywords` by
+    which its units were found. `structure`: a digest of what is left,
     apart from its weights.
     """
 
@@ -56,7 +65,7 @@ class Shortened:
     structure: Digest
     weights: Entry
     network: Blueprint | None = None
-    model: str = ""
+    word: Word | None = None
     inputs: tuple[Shape, ...] = ()
     keywords: Mapping[str, Shape] = field(default_factory=dict)
 
@@ -89,7 +98,7 @@ def save_model(
     folder: str | Path,
     view: ForeignView,
     units: Collection[int],
-    word: str,
+    word: Word,
     make: Callable[[], nn.Module],
     about: About | None = None,
 ) -> Shortened:
@@ -107,14 +116,14 @@ def save_model(
             about,
             removed=numbers,
             structure=_structure(small),
-            model=word,
+            word=word,
             inputs=tuple(map(_shape_of, view.units.inputs)),
             keywords={name: _shape_of(each) for name, each in view.units.keywords.items()},
         )
         again = load(between, make())
         same = zip(answered(view, small), answered(view, again), strict=True)
         if not all(torch.equal(ours, theirs) for ours, theirs in same):
-            raise CheckpointError(f"{word}: what is built again gives something else")
+            raise CheckpointError(f"{word.name}: what is built again gives something else")
     return kept
 
 
@@ -155,24 +164,29 @@ def load(folder: str | Path, model: nn.Module | None = None) -> nn.Module:
             )
         load_weights(network, found, str(where / kept.weights.file))
         return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if kept.word is None:
+        raise CheckpointError(f"{where / FILE}: names neither a network nor a word")
     if model is None:
-        raise UsageError(f"{where}: made of {kept.model}: give the model that this word builds")
+        name = kept.word.name
+        raise UsageError(f"{where}: made of {name}: give the model that this word builds")
     small = _removed_again(where, kept, model)
     small.load_state_dict(found)
     return small.eval()
 
 
 def _removed_again(where: Path, kept: Shortened, model: nn.Module) -> nn.Module:
+    assert kept.word is not None
+    name = kept.word.name
     inputs = [_example(each) for each in kept.inputs]
     keywords = {name: _example(each) for name, each in kept.keywords.items()}
     try:
         view = unravel(model.eval(), *inputs, **keywords)
         small = removed(view, kept.removed)
     except UsageError as error:
-        raise CheckpointError(f"{where}: {kept.model} has changed: {error}") from error
+        raise CheckpointError(f"{where}: {name} has changed: {error}") from error
     if _structure(small) != kept.structure:
         raise CheckpointError(
-            f"{where}: {kept.model} without units {list(kept.removed)} is another model here than "
+            f"{where}: {name} without units {list(kept.removed)} is another model here than "
             "the one that was kept"
         )
     return small

@@ -11,14 +11,25 @@ from .comparison import Comparison, diff
 from .dissection import Decided, Lesioned, Lesions, lesion
 from .evaluation import Evaluation, Member, evaluate
 from .exporting import Exported, export
-from .requests import Deletions, Looking, NetworkOptions, Scope, Source, Training
+from .pruning import Pruned, Removal, Repair, prune
+from .requests import (
+    Deletions,
+    Looking,
+    Measuring,
+    NetworkOptions,
+    Opening,
+    Scope,
+    Source,
+    Training,
+)
 from .run_list import RunEntry, runs
 from .studies import plan, report, study
 from .training import train
 
 __all__ = [
     "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Entry", "Evaluation",
-    "Exported", "Info", "Lesioned", "Lesions", "Looking", "Member", "NetworkOptions", "PathCount",
-    "RunEntry", "Scope", "Source", "Training", "cache", "diff", "evaluate", "export", "info",
-    "lesion", "ls", "paths", "plan", "report", "runs", "study", "train",
+    "Exported", "Info", "Lesioned", "Lesions", "Looking", "Measuring", "Member", "NetworkOptions",
+    "Opening", "PathCount", "Pruned", "Removal", "Repair", "RunEntry", "Scope", "Source",
+    "Training", "cache", "diff", "evaluate", "export", "info", "lesion", "ls", "paths", "plan",
+    "prune", "report", "runs", "study", "train",
 ]  # fmt: skip

@@ -1,21 +1,27 @@
 """prune: units removed for good, with what it costs and brings, in a folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
+from .. import progress
 from ..errors import UsageError
-from ..reader import Count, NotNegative, Positive, Seed
+from ..machine import Hardware
+from ..reader import Count, NotNegative, Positive, Seed, plain
 from ..surgery.measures import Candidate, Comparison
+from .evaluation import prepared
+from .requests import Measuring, Source, verb
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..subjects import Subject
 
-SCHEMA = 1
+SCHEMA, TIMED = 1, 32  # examples in the batch that is timed
 By = Literal["greedy", "pairs", "deletion", "influence", "angle", "ratio", "distance", "response"]
 Part = Annotated[float, Meta(gt=0, lt=1)]
-Kept = Literal["preset", "folder", "word", "program"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Removal:
     """greedy: of those left always the cheapest; pairs: the best of all pairs; or those with the
     smallest score first: deletion (each alone), influence, angle, ratio, distance, response."""
 
-    def __post_init__(self) -> None:
+    def require_one(self) -> None:
+        """UsageError: no target, or one that pairs do not take."""
         asked = self.units, self.parameters, self.latency, self.loss
         if self.by == "pairs" and (self.units not in (None, 2) or any(asked[1:3])):
             raise UsageError("by pairs two units are removed: give no other target but --loss")
@@ -85,7 +92,7 @@ class Pruned:
     frontier: tuple[Candidate, ...]
     healed: tuple[float, ...]
     sizes: Comparison
-    kept: Kept
+    kept: str
     note: str
     folder: str
 
@@ -132,3 +139,80 @@ def scores(subject: "Subject", name: str) -> list[float]:
         has = ", ".join(["deletion", *known])
         raise UsageError(f"{subject.name}: some units have no {name!r}; all have {has}")
     return known[name]
+
+
+@verb
+def prune(
+    model: str | Path,
+    *,
+    output: str | Path,
+    removal: Removal = Removal(),
+    repair: Repair = Repair(),
+    measuring: Measuring = Measuring(),
+    source: Source = Source(),
+    machine: Hardware = Hardware(),
+) -> Pruned:
+    """Remove units for good: search on the training part, report on the test part.
+
+    The folder gets a model that is built again and checked, and prune.json. Raises what opening a
+    model raises. UsageError: a folder that holds something; no target; nothing may go.
+
+    Parameters
+    ----------
+    model
+        A finished run's folder, a preset, tv:NAME, timm:NAME, hf:FOLDER or module.path:function.
+    output
+        The folder; a new one.
+    """
+    from ..storage import new_folder, require_new_folder, write_json
+    from ..subjects import open_subject
+    from ..subjects.keeping import alike, keep, whole
+    from ..surgery import compare_sizes, lost, removed
+    from ..views.inputs import take
+
+    removal.require_one()
+    require_new_folder(folder := Path(output))
+    subject = open_subject(model, measuring, source, prepared(machine).device)
+    start = whole(model)
+    alike(subject.model)
+    found = searched(subject, removal)
+    view, units = subject.view, found[-1].removed
+    there = lost(view, subject.test, [each.removed for each in found])
+    frontier = tuple(replace(h, seconds=e.seconds) for e, h in zip(found, there, strict=True))
+    small = removed(view, units)
+    healed = _healed(small, subject, repair)
+    with new_folder(folder) as between:
+        kept, note, again = keep(small, subject, start, units, between, source.image_size)
+        batch = take(subject.test.inputs, slice(TIMED))
+        left = len(view.units) - len(units)
+        sizes = compare_sizes(view.model, again, (len(view.units), left), subject.test, batch)
+        pruned = Pruned(
+            *(subject.name, subject.data, len(view.units), removal.by, units),
+            tuple(view.units[number].name for number in units),
+            _reached(removal, frontier, sum(p.numel() for p in view.model.parameters())),
+            *(frontier, tuple(healed), sizes, kept, note, str(folder)),
+        )
+        write_json(between, "prune.json", plain(pruned), SCHEMA)
+    return pruned
+
+
+def _reached(removal: Removal, frontier: tuple[Candidate, ...], whole: int) -> bool:
+    """Whether a search by loss ended at the loss, and any other at its target."""
+    from ..surgery import Target
+
+    if removal.by == "pairs" or (removal.units, removal.parameters, removal.latency) == (None,) * 3:
+        return True
+    target = Target(removal.units, removal.parameters, removal.loss, removal.latency)
+    if reached := target.reached(frontier, whole):
+        return reached
+    progress.say("warning: the target was not reached: no further unit may go")
+    return False
+
+
+def _healed(small: "nn.Module", subject: "Subject", repair: Repair) -> list[float]:
+    from ..surgery import Healing, heal
+
+    if repair.heal is None:
+        return []
+    asked = Healing(repair.heal, repair.batch_size, repair.learning_rate, seed=repair.seed)
+    return heal(small, subject.model, subject.train, asked)

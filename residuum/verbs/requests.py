@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from ..errors import UsageError, nearest
 from ..reader import Count, NotNegative, Pixels, Seed, Share, Whole, check, expect, require
+from ..subjects.asked import Measuring, Opening, Source  # noqa: F401 - requests of verbs
 
 if TYPE_CHECKING:
     from ..training import Recipe

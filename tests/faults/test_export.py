@@ -17,6 +17,7 @@ from residuum import progress, surgery
 from residuum.errors import CheckpointError, ResourceError, UsageError
 from residuum.storage import read_tensors, write_tensors
 from residuum.surgery import conditions, files
+from residuum.surgery.stored import Word
 from residuum.training import Blueprint
 from residuum.views.view import DELETE
 
@@ -251,7 +252,7 @@ def test_tied_and_strided_weights_go_there_and_back(tmp_path):
     assert not model.units[0].weight.is_contiguous()
     view = residuum.unravel(model, x)
     small = surgery.removed(view, [1])
-    surgery.save_model(small, tmp_path / "a", view, [1], "tests:Tied", Tied)
+    surgery.save_model(small, tmp_path / "a", view, [1], Word("tests:Tied"), Tied)
     again = surgery.load(tmp_path / "a", Tied())
     with torch.no_grad():
         assert torch.equal(again(x), small(x))
