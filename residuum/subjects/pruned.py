@@ -54,8 +54,9 @@ def pruned_folder(folder: str) -> Origin:
     if own is not None:
         size = own.options.get("size") or find(own.preset).size
     what = own.preset if own is not None else source.name if source is not None else ""
+    n = len(kept.removed)
     return Origin(
-        *(folder, f"{what} without {len(kept.removed)} units", make),
+        *(folder, f"{what} without {n} unit{'s' * (n > 1)}", make),
         "image" if source is None else source.reads,
         *(load, f"{folder}, sha256 {kept.weights.sha256}"),
         classes=own.classes if own is not None else kept.word and kept.word.classes,
