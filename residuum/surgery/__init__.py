@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .measures import Candidate, Comparison, Size
     from .removal import removed, without_branches, without_layers
     from .search import Target, by_score, greedy, lost, pairs
-    from .stored import about, load, save, save_model
+    from .stored import Word, about, load, save, save_model
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -25,6 +25,6 @@ __getattr__, __dir__ = lazy(
         ".measures": "Candidate Comparison Size",
         ".removal": "removed without_branches without_layers",
         ".search": "Target by_score greedy lost pairs",
-        ".stored": "about load save save_model",
+        ".stored": "Word about load save save_model",
     },
 )
