@@ -79,8 +79,9 @@ def read(folder: Path) -> dict:
     return json.loads((folder / "prune.json").read_text())
 
 
+@pytest.mark.row("E9")
 def test_a_preset_is_pruned_and_read_again_bit_for_bit(here, capsys):
-    """E9 too: what is read from the folder has the accuracy that prune.json says, to the bit."""
+    """What is read from the folder has the accuracy that prune.json says, to the bit."""
     folder = here / "a"
     words = ["prune", "preresnet8", "--data", "images", "--units", "2", "--heal", "2"]
     told = json.loads(

@@ -45,4 +45,5 @@ def _sizes(sizes: Comparison) -> str:
     shown = sizes.table
     speed = sizes.speedup
     faster = f"{speed.value:.2f} [{speed.low:.2f}, {speed.high:.2f}] times as fast"
-    return "\n".join([table([shown.columns, *shown.rows]), faster])
+    rows = [[str(cell) for cell in row] for row in (shown.columns, *shown.rows)]
+    return "\n".join([table(rows), faster])

@@ -52,7 +52,8 @@ def pruned_folder(folder: str) -> Origin:
     own = kept.network
     size = kept.word.size if kept.word is not None else None
     if own is not None:
-        size = own.options.get("size") or find(own.preset).size
+        built = own.options.get("size")
+        size = built if isinstance(built, int) else find(own.preset).size
     what = own.preset if own is not None else source.name if source is not None else ""
     n = len(kept.removed)
     return Origin(

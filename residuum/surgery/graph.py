@@ -55,7 +55,7 @@ def exported(
     return program
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """By a library, in one line."""
     first = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {first[:300]}"

@@ -52,7 +52,7 @@ class _Kept(fx.Interpreter):
         if n.name in self.names and isinstance(value, Tensor):
             self.values[n.name] = value.detach().cpu()
             stack: Mapping[str, Any] = n.meta.get("nn_module_stack") or {}
-            path = next((p for p, _ in reversed(stack.values()) if p), "")
+            path = next((p for p, _ in reversed([*stack.values()]) if p), "")
             self.places[n.name] = f"{path or 'the model'} ({n.name})"
         return value
 

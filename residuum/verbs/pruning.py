@@ -172,8 +172,8 @@ def prune(
 
     removal.require_one()
     require_new_folder(folder := Path(output))
-    subject = open_subject(model, measuring, source, prepared(machine).device)
     start = whole(model)
+    subject = open_subject(model, measuring, source, prepared(machine).device)
     alike(subject.model)
     found = searched(subject, removal)
     view, units = subject.view, found[-1].removed
