@@ -105,15 +105,22 @@ def delete_random(
     The draws are a function of (seed, k, repeat).
     """
     view = unravel(model)
-    n = len(view.units)
+    sets = random_sets(len(view.units), counts, repeats, seed)
+    base, deletions = delete(view, examples, sets, "deleting k units")
+    grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
+    return base, grouped, {k: student_mean([d.error.value for d in g]) for k, g in grouped.items()}
+
+
+def random_sets(n: int, counts: Sequence[int], repeats: int, seed: int) -> list[list[int]]:
+    """`repeats` sets of k of n units for each k, in turn: a function of (seed, k, repeat).
+
+    UsageError: more than there are.
+    """
     for k in counts:
         if not 0 <= k <= n:
             raise UsageError(f"cannot delete {k} of {n} units")
-    sets = [
+    return [
         np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist()
         for k in counts
         for r in range(repeats)
     ]
-    base, deletions = delete(view, examples, sets, "deleting k units")
-    grouped = {k: deletions[i * repeats : (i + 1) * repeats] for i, k in enumerate(counts)}
-    return base, grouped, {k: student_mean([d.error.value for d in g]) for k, g in grouped.items()}

@@ -112,7 +112,7 @@ class _Unit:
 
     def score(self, number: int) -> Redundancy:
         mean, square = self.moments / self.n
-        response = max(0.0, square - mean**2) ** 0.5
+        response = float(max(0.0, square - mean**2)) ** 0.5
         if not self.rows:
             return Redundancy(number, None, None, None, None, response)
         rows = np.concatenate(self.rows, 1)

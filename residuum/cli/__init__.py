@@ -11,10 +11,12 @@ from cyclopts import CycloptsError
 
 from .. import progress
 from ..errors import ResiduumError, ResourceError, UsageError, out_of_memory
-from . import cache, catalogue, dissection, runs, studies, surgery
+from . import cache, catalogue, discovery, dissection, runs, studies, surgery
 from .command import app, give_up
 
-__all__ = ["app", "cache", "catalogue", "dissection", "main", "runs", "studies", "surgery"]
+__all__ = [
+    "app", "cache", "catalogue", "discovery", "dissection", "main", "runs", "studies", "surgery",
+]  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:

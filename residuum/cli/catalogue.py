@@ -67,8 +67,7 @@ def info(found: verbs.Info) -> str:
 def _paths(found: verbs.Info) -> str:
     if not found.paths:
         return ""
-    total = int(found.paths)
-    many = f"{_count(total)} path{'s' * (total != 1)}, mean length {found.mean_length:g}"
+    many = f"{number_of(int(found.paths), 'path')}, mean length {found.mean_length:g}"
     return f"{found.polynomial}: {many}"
 
 
@@ -91,7 +90,7 @@ def paths(found: verbs.PathCount, *, all: All = False) -> str:
     first, last = found.central
     counts, total = list(map(int, found.counts)), int(found.total)
     inside = f"{100 * (sum(counts[first : last + 1]) / total):.2f} % of all paths"
-    sums = f"{found.units} units, {_count(total)} path{'s' * (total != 1)}"
+    sums = f"{found.units} units, {number_of(total, 'path')}"
     lines = [
         f"{found.name}: {sums}, mean length {found.mean:g}",
         f"2.5th to 97.5th percentile: length {first}-{last}, {inside}",
@@ -104,8 +103,12 @@ def paths(found: verbs.PathCount, *, all: All = False) -> str:
     return "\n".join([*lines, _histogram(found, counts), "every length: --all or --json"])
 
 
-def _count(number: int) -> str:
+def number_of(number: int, what: str) -> str:
     """Exact as far as it can be read, and a power of two as one."""
+    return f"{_count(number)} {what}{'s' * (number != 1)}"
+
+
+def _count(number: int) -> str:
     if number < 10**15:
         return show(number)
     power, about = number.bit_length() - 1, f"about {Decimal(number):.2e}".replace("e+", "e")

@@ -1,7 +1,6 @@
 """eval and lesion."""
 
-import csv as csv_files
-import io
+from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,7 +8,7 @@ from cyclopts import Parameter
 from .. import verbs
 from ..anatomy.statistics import rate_words
 from .command import command
-from .words import bar, table
+from .words import bar, comma_separated, table
 
 Csv = Annotated[bool, Parameter(help="Print one line of comma-separated values a lesion.")]
 COLUMNS = ("deleted", "error", "low", "high", "change", "change_low", "change_high", "p_value")
@@ -33,6 +32,8 @@ def lesion(found: verbs.Lesions, *, csv: Csv = False) -> str:
     """The intact error, then one line a lesion, the worst first, or one a number of random ones."""
     if csv:
         return _csv(found)
+    if found.measure == "loss":
+        return _loss_words(found)
     rows: list[tuple[str, ...]] = [
         (f"{k} at random", bar(mean), rate_words(mean, interval))
         for k, (mean, *interval) in found.spread.items()
@@ -53,24 +54,46 @@ def lesion(found: verbs.Lesions, *, csv: Csv = False) -> str:
     intact = rate_words(found.intact, found.intact_interval)
     rows.insert(0, ("intact", bar(found.intact), intact))
     head = f"{found.network} on {found.data}, n = {found.n}; a full bar is 100 % error"
+    head += f"\nweights: {found.weights}" if found.network == found.run else ""
     page = [] if found.page is None else [f"page: {found.page}"]
     return "\n".join([head, table(rows), *page])
 
 
+def _loss_words(found: verbs.Lesions) -> str:
+    """In nats a token: the intact loss, then one line a lesion, the worst first."""
+    top = max([found.intact, *(each.loss for each in found.losses)])
+    rows = [("intact", bar(found.intact / top), _interval(found.intact, found.intact_interval))]
+    for k, (mean, *interval) in found.spread.items():
+        rows.append((f"{k} at random", bar(mean / top), _interval(mean, interval)))
+    for each in () if found.spread else sorted(found.losses, key=lambda each: -each.change):
+        name = f"without {','.join(map(str, each.deleted))}"
+        change = _interval(each.change, each.change_interval, "+")
+        rows.append(
+            (name, bar(each.loss / top), f"{each.loss:.4f}", change, f"p = {each.p_value:.2g}")
+        )
+    head = f"{found.network} on {found.data}, n = {found.n} sequences; loss in nats a token"
+    return "\n".join([head, f"weights: {found.weights}", table(rows)])
+
+
+def _interval(value: float, interval: Sequence[float], sign: str = "") -> str:
+    low, high = interval
+    return f"{value:{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
+
+
 def _csv(found: verbs.Lesions) -> str:
-    """Fractions, in full; the intact network first, which has nothing deleted."""
-    text = io.StringIO()
-    lines = csv_files.writer(text, lineterminator="\n")
+    """In full; the intact model first, which has nothing deleted."""
     if found.decided:
-        lines.writerow(DECIDED)
-        for one in found.decided:
-            change = (one.change, *one.change_interval)
-            lines.writerow((*one.deleted, one.decision, one.n, one.error, *change))
-        return text.getvalue().rstrip()
-    lines.writerow(COLUMNS)
-    lines.writerow(("", found.intact, *found.intact_interval, 0.0, 0.0, 0.0, 1.0))
-    for each in found.lesions:
-        numbers = " ".join(map(str, each.deleted))
-        changes = (each.change, *each.change_interval, each.p_value)
-        lines.writerow((numbers, each.error, *each.interval, *changes))
-    return text.getvalue().rstrip()
+        rows = [
+            (*one.deleted, one.decision, one.n, one.error, one.change, *one.change_interval)
+            for one in found.decided
+        ]
+        return comma_separated([DECIDED, *rows])
+    lesions = [(each, each.error) for each in found.lesions]
+    lesions += [(each, each.loss) for each in found.losses]
+    rows = [
+        (" ".join(map(str, e.deleted)), value, *e.interval, e.change, *e.change_interval, e.p_value)
+        for e, value in lesions
+    ]
+    intact = ("", found.intact, *found.intact_interval, 0.0, 0.0, 0.0, 1.0)
+    heads = tuple(found.measure if name == "error" else name for name in COLUMNS)
+    return comma_separated([heads, intact, *rows])

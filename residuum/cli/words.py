@@ -1,5 +1,7 @@
 """Numbers and tables for a person."""
 
+import csv
+import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import shorten, wrap
@@ -44,6 +46,13 @@ def properties(lines: Mapping[str, str | Sequence[str]], width: int = COLUMNS) -
         wrapped = [part for one in values for part in wrap(one, width - first)]
         rows += [(name if i == 0 else "", part) for i, part in enumerate(wrapped)]
     return table(rows)
+
+
+def comma_separated(rows: Iterable[Iterable[Any]]) -> str:
+    """Values in full; nothing for None."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().rstrip("\n")
 
 
 def short(count: int) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .catalogue import CATALOGUE, FAMILIES, describe, find, preset, preset_cost
     from .family import Family, Preset
     from .index import Listed
-    from .libraries import build, describe_model, model, model_names, model_units, require_model
+    from .libraries import build, describe_model, model, model_names, require_model
     from .published import Published
 
 __getattr__, __dir__ = lazy(
@@ -20,7 +20,7 @@ __getattr__, __dir__ = lazy(
         ".catalogue": "CATALOGUE FAMILIES describe find preset preset_cost",
         ".family": "Family Preset",
         ".index": "Listed",
-        ".libraries": "build describe_model model model_names model_units require_model",
+        ".libraries": "build describe_model model model_names require_model",
         ".published": "Published",
     },
 )

@@ -16,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..errors import UsageError, nearest
 from ..networks.fingerprint import digest
 from ..reader import Seed, require
-from ..views import Units, discover
 from .catalogue import preset
 from .family import Classes
 from .index import Listed
@@ -25,7 +24,6 @@ PREFIX = "tv:"
 # heads that only help training, which would make of the output a tuple
 HELPED, WITHOUT = ("googlenet", "inception_v3"), {"aux_logits": False, "init_weights": True}
 INITIALISATION = "torchvision's own"
-NO_UNITS = "no residual units are found in this model, so there are no branches to delete or count"
 
 
 def build(name: str, classes: int, seed: int | None = None, **options: Any) -> nn.Module:
@@ -107,19 +105,6 @@ def describe_model(name: str, classes: int | None = None) -> Listed:
         note="without its auxiliary heads" if short in HELPED else "",
         structure=digest(network),
     )
-
-
-def model_units(name: str) -> Units:
-    """The residual units of a `tv:` model, found without weights (`views.discover`).
-
-    UsageError: see `model`; it has none.
-    """
-    network, size = _outline(name, 1000)
-    with torch.device("meta"):
-        units = discover(network, torch.empty(2, 3, size, size))
-    if not units:
-        raise UsageError(f"{name}: {NO_UNITS}")
-    return units
 
 
 def _outline(name: str, classes: int) -> tuple[nn.Module, int]:

@@ -58,4 +58,5 @@ class Measuring(Opening):
     """Also on how many examples it is measured."""
 
     examples: Count | None = None
-    """How many examples of each part, at equal distances; all by default."""
+    """How many examples of each part, at equal distances. By default all that are tested on, and
+    at most 1,000 of those that units are scored on."""

@@ -14,6 +14,7 @@ from torch import nn
 from ..errors import UsageError, nearest
 from .origins import WORDS, Origin
 
+CLASSES = 10  # where neither data nor a user say how many
 NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
@@ -31,7 +32,9 @@ def function_of(word: str) -> Origin:
     takes = _arguments(function, word)
 
     def make(classes: int | None, size: int | None) -> nn.Module:
-        words = {} if classes is None or "classes" not in takes else {"classes": classes}
+        words: dict[str, int] = {}
+        if "classes" in takes and (classes is not None or takes["classes"]):
+            words = {"classes": CLASSES if classes is None else classes}
         try:
             found = function(**words)
         except Exception as error:
@@ -65,12 +68,12 @@ def _function(word: str) -> Callable[..., Any]:
     return function
 
 
-def _arguments(function: Callable[..., Any], word: str) -> tuple[str, ...]:
-    """Their names. UsageError: others than `classes` without a default."""
+def _arguments(function: Callable[..., Any], word: str) -> dict[str, bool]:
+    """By name, whether it must be given. UsageError: others than `classes` without a default."""
     try:
         arguments = inspect.signature(function).parameters
     except ValueError:  # of compiled code
-        return ()
+        return {}
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [
         name
@@ -80,7 +83,7 @@ def _arguments(function: Callable[..., Any], word: str) -> tuple[str, ...]:
     if set(needed) - {"classes"}:
         asks = ", ".join(name for name in needed if name != "classes")
         raise UsageError(f"{word} asks for {asks}: it is called without arguments, or with classes")
-    return tuple(arguments)
+    return {name: name in needed for name in arguments}
 
 
 @contextmanager

@@ -37,8 +37,8 @@ def transformers_folder(where: str) -> Origin:
     config = _config(library, folder, word)
     kind = _class(library, config, word)
     reads = _reads(kind)
-    stored = sorted(file.name for file in folder.glob("*.safetensors"))
-    pickled = [file.name for pattern in PICKLES for file in folder.glob(pattern)]
+    stored = tuple(sorted(folder.glob("*.safetensors")))
+    pickled = _pickled(folder)
     size = getattr(config, "image_size", None) if reads == "image" else None
 
     def make(classes: int | None, size: int | None) -> nn.Module:
@@ -56,7 +56,7 @@ def transformers_folder(where: str) -> Origin:
     tokenizer = any(next(folder.glob(pattern), None) for pattern in TOKENIZERS)
     return Origin(
         *(word, f"transformers {version('transformers')}, {kind.__name__}", make, reads),
-        *(load if stored or pickled else None, ", ".join(stored)),
+        *(load if stored or pickled else None, stored),
         classes=config.num_labels if reads == "image" else None,
         size=size if isinstance(size, int) or not size else size[0],
         fixed=size is not None,
@@ -72,9 +72,10 @@ def loaded(kind: Any, config: Any, folder: Path, word: str) -> nn.Module:
     CheckpointError: no safetensors; names missing or left over; what transformers refuses.
     """
     if not any(folder.glob("*.safetensors")):
-        pickled = [file.name for pattern in PICKLES for file in folder.glob(pattern)]
         advice = "Write it anew with save_pretrained (safetensors), or give --weights"
-        raise CheckpointError(f"{word}: {pickled[0]} is a pickle, which is never read. {advice}")
+        raise CheckpointError(
+            f"{word}: {_pickled(folder)[0]} is a pickle, which is never read. {advice}"
+        )
     if (folder / "adapter_config.json").exists():
         raise CheckpointError(f"{word}: adapters are not read; merge them into the model first")
     from_disk = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
@@ -91,6 +92,10 @@ def loaded(kind: Any, config: Any, folder: Path, word: str) -> nn.Module:
     if said:
         raise CheckpointError(f"{word}: its weights are of another model: {'; '.join(said)}")
     return model
+
+
+def _pickled(folder: Path) -> list[str]:
+    return [file.name for pattern in PICKLES for file in sorted(folder.glob(pattern))]
 
 
 def _library(word: str) -> Any:

@@ -78,3 +78,11 @@ def normaliser_of(origin: Origin, data: Dataset) -> tuple[Normaliser, str]:
     if origin.normaliser is not None:
         return origin.normaliser, "as the published weights of this model ask"
     return fit(data.train, "channel"), "mean and deviation of each channel of the training part"
+
+
+def outputs(labels: tuple[str, ...], classes: tuple[str, ...]) -> list[int]:
+    """Of each class of the data, which output of the model it is: by name where the model has these
+    names, else in their order."""
+    if set(labels) != set(classes):
+        return list(range(len(classes)))
+    return [labels.index(name) for name in classes]

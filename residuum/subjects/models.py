@@ -1,10 +1,11 @@
 """A model from a word, with its weights, where no data are needed."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 from .. import progress
 from ..errors import UsageError, out_of_memory
 from ..views import View, unravel
-from ..views.inputs import Inputs, take
+from ..views.inputs import Inputs, take, tensors
 from .asked import Opening
 from .origins import DEFAULT_SIZE, Origin, Reads, origin
 from .text import default_length, vocabulary
 from .weights import digest, drawn, filled, the_file
 
+T = TypeVar("T")
 INITIAL = "nothing was learned"
 
 
@@ -36,6 +38,11 @@ class Opened:
     @property
     def view(self) -> View:
         return seen(self.model, self.inputs)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return tuple(tensors(self.inputs)[0].shape[1:])
 
 
 def open_model(
@@ -75,10 +82,9 @@ def build(
     require_options(start, opening)
     if opening.weights is not None:
         file = the_file(opening.weights)
-        model = filled(start, file, classes, size)
-        return model.eval(), f"{file}, sha256 {digest(file)}"
+        return filled(start, file, classes, size).eval(), _said(file)
     if start.load is not None:
-        return start.load().eval(), start.weights
+        return start.load().eval(), "; ".join(map(_said, start.stored))
     seed = opening.initial_seed or 0
     with drawn(seed):
         model = start.make(classes, size).eval()
@@ -88,6 +94,10 @@ def build(
     else:
         progress.say(f"{start.name}: {words}")
     return model, words
+
+
+def _said(file: Path) -> str:
+    return f"{file}, sha256 {digest(file)}"
 
 
 def _outline(start: Origin, opening: Opening, size: int | None) -> nn.Module:
@@ -161,8 +171,11 @@ def made_up(
 
 def seen(model: nn.Module, inputs: Inputs) -> View:
     """`unravel`, on two of the inputs."""
+    return on_two(unravel, model, inputs)
+
+
+def on_two(function: Callable[..., T], model: nn.Module, inputs: Inputs) -> T:
+    """`unravel` or `discover`, given two of the inputs as the model's forward takes them."""
     two = take(inputs, slice(0, 2))
     with torch.device("meta") if any(p.is_meta for p in model.parameters()) else nullcontext():
-        if isinstance(two, Mapping):
-            return unravel(model, **two)
-        return unravel(model, two)
+        return function(model, **two) if isinstance(two, Mapping) else function(model, two)

@@ -11,13 +11,15 @@ from ..task import NextToken, logits
 from ..views import View
 from ..views.inputs import Inputs, call, changed, take, tensors
 from .asked import Measuring, Source
-from .images import dataset, examples, is_text, named, normaliser_of, require_images
+from .images import dataset, examples, is_text, named, normaliser_of, outputs, require_images
 from .models import as_inputs, build, require_options, seen
 from .origins import Origin, origin
 from .pruned import labels
 from .subject import Subject
 from .text import text
 from .trained import open_trained
+
+TRAINING = 1000
 
 
 def open_subject(
@@ -31,12 +33,14 @@ def open_subject(
 
     Images are normalised as the model's published weights ask, a run's as it was trained, others by
     the channels of the training part. A text is cut into sequences, judged by `NextToken`.
-    `training`: how many training examples are held; as `measuring.examples` by default, 0 for none.
+    `training`: how many training examples are held; by default as many as `measuring.examples`
+    says, else at most 1,000; 0 for none.
 
     Raises what `open_model` raises. DataError: missing or broken data; data of another kind than
     the model reads; other classes than it tells apart.
     """
     start = origin(word)
+    training = (measuring.examples or TRAINING) if training is None else training
     if start.run is not None:
         return _of_run(start, measuring, source, device, training)
     if start.reads == "image" or (start.reads is None and not _text_said(source)):
@@ -45,7 +49,7 @@ def open_subject(
 
 
 def _of_run(
-    start: Origin, measuring: Measuring, source: Source, device: str, training: int | None
+    start: Origin, measuring: Measuring, source: Source, device: str, training: int
 ) -> Subject:
     assert start.run is not None
     require_options(start, measuring)
@@ -59,28 +63,32 @@ def _of_run(
     trained = open_trained(run, source.load(), device)
     n = _counted(measuring.examples, len(trained.data.test), trained.data.name)
     test = Examples(*trained.test(n))
-    train = Examples(*trained.train(measuring.examples if training is None else training))
+    train = Examples(*trained.train(training))
     told = {"model": trained.name, "run": str(run.folder), "data": trained.data.name}
-    told |= {"weights sha256": run.outcome.weights.sha256, "recipe": run.recipe.name}
-    told |= {"seed": str(run.recipe.seed), "data sha256": run.data.digest}
+    told |= {"weights": f"of the run, sha256 {run.outcome.weights.sha256}"}
+    told |= {
+        "recipe": run.recipe.name,
+        "seed": str(run.recipe.seed),
+        "data sha256": trained.data.describe().digest,
+    }
     told |= labels(trained.data.classes, trained.normaliser)
     view = _view(start.name, trained.network, test.inputs)
     return Subject(start.name, view, trained.data.name, "image", train, test, told)
 
 
 def _of_images(
-    start: Origin, measuring: Measuring, source: Source, device: str, training: int | None
+    start: Origin, measuring: Measuring, source: Source, device: str, training: int
 ) -> Subject:
     _require_no_length(start, measuring)
     data, size = dataset(source, start)
     n = _counted(measuring.examples, len(data.test), data.name)
-    model, weights = build(
-        start, measuring, measuring.classes or len(data.classes), source.image_size
-    )
+    classes, side = measuring.classes or len(data.classes), size or data.size
+    model, weights = build(start, measuring, classes, side)
     normaliser, normalised = normaliser_of(start, data)
-    counts = measuring.examples if training is None else training, n
+    places = torch.tensor(outputs(start.labels, data.classes))
+    counts = training, n
     parts = [
-        Examples(as_inputs(start, model, x), labels)
+        Examples(as_inputs(start, model, x), places[labels])
         for part, count in zip((data.train, data.test), counts, strict=True)
         for x, labels in [examples(part, normaliser, count, size)]
     ]
@@ -89,17 +97,17 @@ def _of_images(
     _require_classes(start.name, model, parts[1].inputs, len(data.classes), measuring.classes)
     told = {"model": start.name, "source": start.source, "weights": weights, "data": data.name}
     told |= {"data sha256": data.describe().digest, "normalisation": normalised}
-    told |= {"image size": str(size or data.size)} | labels(data.classes, normaliser)
+    told |= {"image size": str(side)} | labels(data.classes, normaliser)
     return Subject(start.name, view, data.name, "image", *parts, told)
 
 
 def _of_text(
-    start: Origin, measuring: Measuring, source: Source, device: str, training: int | None
+    start: Origin, measuring: Measuring, source: Source, device: str, training: int
 ) -> Subject:
     model, weights = build(start, measuring, None, None)
     found = text(source, start, model, measuring.length)
-    n = _counted(measuring.examples, len(found.test), found.name)
-    counts = measuring.examples if training is None else training, n
+    n = _counted(measuring.examples, len(found.test), found.name, "sequence")
+    counts = training, n
     parts = [
         Examples(as_inputs(start, model, part), part, NextToken()).spread(count)
         for part, count in zip((found.train, found.test), counts, strict=True)
@@ -122,9 +130,9 @@ def _require_no_length(start: Origin, measuring: Measuring) -> None:
         raise UsageError(f"length is of tokens, and {start.name} reads images. Leave it out")
 
 
-def _counted(asked: int | None, there: int, name: str) -> int | None:
+def _counted(asked: int | None, there: int, name: str, what: str = "image") -> int | None:
     if asked is not None and asked > there:
-        of = f"{name} has {there} test examples"
+        of = f"{name} has {there} test {what}s"
         raise UsageError(f"{of}, not {asked}. Leave --examples out to take all")
     return asked
 
@@ -172,11 +180,12 @@ def _require_causal(name: str, model: nn.Module, inputs: Inputs) -> None:
     if base.ndim != 3 or base.shape[:2] != tokens.shape:
         shape = tuple(base.shape)
         raise UsageError(f"{name} gives {shape} for {tokens.shape[1]} tokens: no answer a token")
+    half = tokens.shape[1] // 2
     other = tokens.clone()
-    other[:, -1] = torch.where(other[:, -1] > 0, other[:, -1] - 1, other[:, -1] + 1)
+    other[:, half:] = torch.where(other[:, half:] > 0, other[:, half:] - 1, other[:, half:] + 1)
     again = _answer(model, one, other)
-    gap = (base[:, :-1] - again[:, :-1]).abs().max()
-    if float(gap) > 1e-3 * float(base.abs().max()):
+    rounding = max(1e-5, 8 * torch.finfo(next(model.parameters()).dtype).eps)
+    if not torch.allclose(base[:, :half], again[:, :half], 0, rounding * float(base.abs().max())):
         raise UsageError(
             f"{name} sees the tokens behind the one that answers (masked language models do), so "
             "its next-token loss would mean nothing"

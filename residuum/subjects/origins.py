@@ -27,11 +27,12 @@ class Origin:
     """A model that is not built yet.
 
     `make(classes, size)`: the model with initial weights, drawn from torch's generator; each None
-    where the model's own number is meant. `load()`: the model with weights that come with it, which
-    `weights` names; None where none do. `reads`: images or sequences of tokens; None where only the
-    model can tell. `classes`, `size`: its own number of classes, and pixels of a side; `fixed`: it
-    takes no other size. `normaliser`: what its images are normalised by; None: by what the training
-    part says. `tokenizer`: the folder that holds one. `labels`: what it calls its classes.
+    where the model's own number is meant. `load()`: the model with weights that come with it, those
+    of the files `stored`; None where none do. `reads`: images or sequences of tokens; None where
+    only the model can tell. `classes`, `size`: its own number of classes, and pixels of a side;
+    `fixed`: it takes no other size. `normaliser`: what its images are normalised by; None: by what
+    the training part says. `tokenizer`: the folder that holds one. `labels`: what it calls its
+    classes.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Origin:
     make: Callable[[int | None, int | None], nn.Module]
     reads: Reads | None = None
     load: Callable[[], nn.Module] | None = None
-    weights: str = ""
+    stored: tuple[Path, ...] = ()
     classes: int | None = None
     size: int | None = None
     fixed: bool = False
@@ -119,9 +120,10 @@ def finished_run(folder: str) -> Origin:
         return rebuild(run)
 
     return Origin(
-        *(folder, words.preset, make, "image", load, f"of the run {folder}"),
+        *(folder, words.preset, make, "image", load),
         classes=words.classes,
         size=run.data.size[0],
         fixed=True,
+        stored=(run.folder / run.outcome.weights.file,) if run.finished else (),
         run=run,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from ..anatomy.deletions import Examples
+from ..errors import UsageError
 from ..task import Task
 from ..views import View
 
@@ -35,3 +36,10 @@ class Subject:
     @property
     def task(self) -> Task:
         return self.test.task
+
+
+def require_units(view: View, name: str) -> None:
+    """UsageError: nothing can be deleted."""
+    if not view.units:
+        none = "no residual units are found in this model"
+        raise UsageError(f"{name}: {none}, so there are no branches to delete or count")

@@ -8,7 +8,8 @@ Importing this loads no torch; carrying a verb out may.
 from .cache import CachedFile, CacheState, cache
 from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
-from .dissection import Decided, Lesioned, Lesions, lesion
+from .discovery import Discovered, FoundUnit, Joined, Proven, discover
+from .dissection import Decided, Lesioned, Lesions, LossLesion, lesion
 from .evaluation import Evaluation, Member, evaluate
 from .exporting import Exported, export
 from .pruning import Pruned, Removal, Repair, prune
@@ -23,13 +24,15 @@ from .requests import (
     Training,
 )
 from .run_list import RunEntry, runs
+from .similarity import Similarity, similarity
 from .studies import plan, report, study
 from .training import train
 
 __all__ = [
-    "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Entry", "Evaluation",
-    "Exported", "Info", "Lesioned", "Lesions", "Looking", "Measuring", "Member", "NetworkOptions",
-    "Opening", "PathCount", "Pruned", "Removal", "Repair", "RunEntry", "Scope", "Source",
-    "Training", "cache", "diff", "evaluate", "export", "info", "lesion", "ls", "paths", "plan",
-    "prune", "report", "runs", "study", "train",
+    "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Discovered", "Entry",
+    "Evaluation", "Exported", "FoundUnit", "Info", "Joined", "Lesioned", "Lesions", "Looking",
+    "LossLesion", "Measuring", "Member", "NetworkOptions", "Opening", "PathCount", "Proven",
+    "Pruned", "Removal", "Repair", "RunEntry", "Scope", "Similarity", "Source", "Training", "cache",
+    "diff", "discover", "evaluate", "export", "info", "lesion", "ls", "paths", "plan", "prune",
+    "report", "runs", "similarity", "study", "train",
 ]  # fmt: skip

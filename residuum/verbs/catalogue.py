@@ -6,16 +6,17 @@ Listed ones need no torch.
 import fnmatch
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from ..anatomy.paths import count_paths, remaining
 from ..errors import UsageError, nearest
 from ..presets.index import Listed, listed
 from ..presets.published import Published
-from ..reader import Count, Whole
+from ..reader import Count, Pixels, Whole
 from ..views.notation import read
 from ..views.view import Series
-from .requests import NetworkOptions, verb
+from .requests import NetworkOptions, Opening, verb
 
 
 @dataclass(frozen=True)
@@ -200,37 +201,43 @@ class PathCount:
 
 @verb
 def paths(
-    preset: str,
+    model: str,
     *,
     delete: Whole | None = None,
     between: tuple[Whole, Whole] | None = None,
+    image_size: Pixels | None = None,
+    length: Count | None = None,
     network: NetworkOptions = NetworkOptions(),
 ) -> PathCount:
-    """Count the paths of a preset, exactly.
+    """Count the paths of a network or any other model, exactly.
 
-    UsageError: an unknown preset, option or value; more deletions than units; an empty range; a
-    model without residual units.
+    UsageError: an unknown name, option or value; more deletions than units; an empty range; a model
+    without residual units, or one that fails on what it is given.
 
     Parameters
     ----------
-    preset
-        A name of `residuum ls`, another depth of its family, or tv:NAME, whose units are found by
-        one pass without weights.
+    model
+        A name of `residuum ls`, another depth of its family, or tv:NAME, timm:NAME, hf:FOLDER,
+        module.path:function, whose units are found by one pass without weights.
     delete
         Also the fraction of the paths of every length left after deleting this many units (eq. 8).
     between
         Also the share of paths between two lengths, say --between 19 35.
+    image_size
+        Pixels of a side of the images of that pass; by default those that the model is made for.
+    length
+        Tokens of a sequence of that pass, for models that read tokens.
     """
     if between is not None and between[0] > between[1]:
         first, last = between
         raise UsageError(f"between: the first length, {first}, is above the last, {last}")
-    expression = _expression(preset, network)
+    expression = _expression(model, network, image_size, length)
     found = count_paths(expression)
     left = None
     if delete is not None:
         left = tuple(None if f is None else float(f) for f in remaining(expression, delete))
     return PathCount(
-        name=preset,
+        name=model,
         units=found.units,
         total=str(found.total),
         counts=tuple(map(str, found.counts)),
@@ -243,11 +250,19 @@ def paths(
     )
 
 
-def _expression(preset: str, network: NetworkOptions) -> Series:
-    if not preset.startswith("tv:"):
-        return read(_described(preset, None, network).expression)
-    from ..presets import model_units
-
+def _expression(
+    model: str, network: NetworkOptions, image_size: int | None, length: int | None
+) -> Series:
+    if ":" not in model and "/" not in model and not Path(model, "run.json").exists():
+        if image_size is not None or length is not None:
+            what = "image_size" if image_size is not None else "length"
+            raise UsageError(f"{model} is known without a pass, so {what} means nothing here")
+        return read(_described(model, None, network).expression)
     if network.given():
-        return _described(preset, None, network).expression  # refused there
-    return model_units(preset).expression
+        raise UsageError(f"{model} has no option {next(iter(network.given()))!r}: presets have")
+    from ..subjects import open_model, require_units
+
+    opened = open_model(model, Opening(length=length), image_size, "meta")
+    view = opened.view
+    require_units(view, model)
+    return view.expression

@@ -1,24 +1,23 @@
-"""Dissecting a finished run: what deleting units does to its test error."""
+"""lesion: what deleting units does to a model's test error, or to its loss."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..anatomy.statistics import Rate
 from ..errors import UsageError
 from ..machine import Hardware
-from ..reader import Count
 from .evaluation import finished, loaded, prepared
-from .requests import Deletions, Source, verb
+from .requests import Deletions, Measuring, Source, verb
 
 if TYPE_CHECKING:
     from ..anatomy import Examples
     from ..anatomy.betting import DecidedDeletion
+    from ..anatomy.comparisons import Effect
     from ..anatomy.measures import Deletion
-    from ..subjects.trained import Trained
-    from ..training import Run
+    from ..subjects import Subject
     from ..views import View
 
 
@@ -50,12 +49,26 @@ class Decided:
 
 
 @dataclass(frozen=True)
-class Lesions:
-    """Lesions of one run, all on the n examples of the intact error.
+class LossLesion:
+    """One lesion of a model without right and wrong answers: the mean loss, and its change on the
+    same examples. Interval of the change and p-value hold for all lesions together."""
 
-    `spread`: of k units deleted at random, the mean error and its interval over draws (of a single
-    draw everything from 0 to 1). `decided`: instead of `lesions`, where decisions were asked for.
-    `page`: where their page was written, if it was asked for.
+    deleted: tuple[int, ...]
+    loss: float
+    interval: tuple[float, float]
+    change: float
+    change_interval: tuple[float, float]
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """Lesions of one model, all on the n examples of the intact measure.
+
+    `measure`: "error", a fraction, or "loss" in nats a token, whose lesions are `losses`. `spread`:
+    of k units deleted at random, the mean measure and its interval over draws (of a single draw
+    everything from 0 to 1). `decided`: instead of `lesions`, where decisions were asked for.
+    `weights`: where they are from. `page`: where their page was written, if it was asked for.
     """
 
     run: str
@@ -68,85 +81,138 @@ class Lesions:
     spread: Mapping[int, tuple[float, float, float]]
     decided: tuple[Decided, ...] = ()
     page: str | None = None
+    measure: Literal["error", "loss"] = "error"
+    losses: tuple[LossLesion, ...] = ()
+    weights: str = ""
 
 
 @verb
 def lesion(
-    run: str | Path,
+    model: str | Path,
     *,
     deletions: Deletions = Deletions(),
-    examples: Count | None = None,
     output: str | Path | None = None,
+    measuring: Measuring = Measuring(),
     source: Source = Source(),
     machine: Hardware = Hardware(),
 ) -> Lesions:
-    """Delete units of a finished run: each on its own, a given set, or k at random.
+    """Delete units of a model: each on its own, a given set, or k at random.
 
-    With until_decided each on its own, on no more images than it takes to tell whether the error
-    over all of them rises by more than a margin.
+    Measured is the error on images, of models that read tokens the loss of the next one. With
+    until_decided each on its own, on no more images than it takes to tell whether the error over
+    all of them rises by more than a margin.
 
-    Of a `tv:` model the units are found by a pass on two test images (`unravel`).
-    UsageError: units that are not there; a model that has none; an output folder that holds
-    something else. Else what `evaluate` raises.
+    UsageError: an unknown name (with the nearest); units that are not there; a model that has none,
+    or that fails on these examples; an output folder that holds something else. DataError: data
+    that do not fit. CheckpointError: weights that do not fit; no run, an unfinished or damaged one.
 
     Parameters
     ----------
-    run
-        The run's folder.
-    examples
-        How many test images; all by default.
+    model
+        A finished run's folder, tv:NAME, timm:NAME, hf:FOLDER, module.path:function or a preset.
     output
-        Also write a page with a figure (SVG, PNG) of the lesions to this folder.
+        Also write a page with a figure (SVG, PNG) of the lesions to this folder (a finished run).
     """
-    from ..subjects.trained import open_trained
-    from .lesion_page import require_own_folder, write_lesion_page
+    from ..subjects import open_subject, require_units
 
     if output is not None:
-        if deletions.until_decided:
-            why = "a page compares deletions on the same images"
-            raise UsageError(f"{why}: give --output or --until-decided")
-        require_own_folder(Path(output))
-    opened = finished(run) if output is None else _of_own_network(finished(run))
-    subject = open_trained(opened, loaded([opened], source), prepared(machine).device)
-    if examples is not None and examples > len(subject.data.test):
-        there = f"{subject.data.name} has {len(subject.data.test)} test images"
-        raise UsageError(f"{there}, not {examples}. Leave --examples out to take all")
-    lesions = _measured(Path(run).name, subject, deletions, examples)
+        _require_page(model, Path(output), deletions)
+    device = prepared(machine).device
+    subject = open_subject(model, measuring, source, device, training=0)
+    require_units(subject.view, subject.name)
+    lesions = _measured(subject, deletions)
     if output is None:
         return lesions
-    return replace(lesions, page=str(write_lesion_page(lesions, subject, Path(output))))
+    from ..subjects.trained import open_trained
+    from .lesion_page import write_lesion_page
+
+    run = finished(model)
+    trained = open_trained(run, loaded([run], source), device)
+    return replace(lesions, page=str(write_lesion_page(lesions, trained, Path(output))))
 
 
-def _of_own_network(run: "Run") -> "Run":
-    if run.network is not None and run.network.preset.startswith("tv:"):
-        why = "a page shows the units of our own networks"
-        raise UsageError(f"{run.folder}: {why}: leave --output out, --csv gives the numbers")
-    return run
+def _require_page(model: str | Path, output: Path, deletions: Deletions) -> None:
+    """UsageError: no page of this can be written."""
+    from .lesion_page import require_own_folder
+
+    if deletions.until_decided:
+        why = "a page compares deletions on the same images"
+        raise UsageError(f"{why}: give --output or --until-decided")
+    require_own_folder(output)
+    own = "a page shows the units of a finished run of our own networks"
+    told = f"{model}: {own}: leave --output out, --csv gives the numbers"
+    if ":" in str(model) and not Path(model).exists():
+        raise UsageError(told)
+    network = finished(model).network
+    if network is not None and network.preset.startswith("tv:"):
+        raise UsageError(told)
 
 
-def _measured(name: str, subject: "Trained", deletions: Deletions, examples: int | None) -> Lesions:
-    from ..anatomy import Examples, unravel
-    from ..presets.libraries import NO_UNITS
-
-    early = deletions.until_decided
-    images, labels = subject.test(examples)
-    test = Examples(images, labels)
-    device = next(subject.network.parameters()).device
-    network = unravel(subject.network, images[:2].to(device))
-    if not network.expression.parts:
-        raise UsageError(f"{name}: {NO_UNITS}")
-    intact, found, spread = _deleted(network, test, deletions)
+def _measured(subject: "Subject", deletions: Deletions) -> Lesions:
+    sequences = subject.example == "sequence"
+    told: dict[str, Any] = (_losses if sequences else _errors)(subject, deletions)
+    run = "run" in subject.provenance
     return Lesions(
-        run=name,
-        network=subject.name,
-        data=subject.data.name,
-        n=intact.n,
-        intact=intact.value,
-        intact_interval=intact.interval,
-        lesions=() if early else tuple(map(_lesioned, found)),
-        spread=spread,
-        decided=tuple(map(_decided, found)) if early else (),
+        run=Path(subject.name).name if run else subject.name,
+        network=subject.provenance["model"],
+        data=subject.data,
+        weights=subject.provenance["weights"],
+        **told,
     )
+
+
+def _errors(subject: "Subject", deletions: Deletions) -> dict[str, Any]:
+    early = deletions.until_decided
+    intact, found, spread = _deleted(subject.view, subject.test, deletions)
+    return {
+        "n": intact.n,
+        "intact": intact.value,
+        "intact_interval": intact.interval,
+        "lesions": () if early else tuple(map(_lesioned, found)),
+        "spread": spread,
+        "decided": tuple(map(_decided, found)) if early else (),
+    }
+
+
+def _losses(subject: "Subject", deletions: Deletions) -> dict[str, Any]:
+    """The same of losses. UsageError: decisions, which are on errors."""
+    from ..anatomy import effects, without
+    from ..anatomy.deletions import random_sets
+    from ..anatomy.statistics import student_mean
+
+    if deletions.until_decided:
+        raise UsageError("until_decided compares errors, and models that read tokens have losses")
+    if len(subject.test) < 2 or (deletions.random and deletions.repeats < 2):
+        raise UsageError("losses have intervals from two examples, and from two random sets, on")
+    view, counts = subject.view, deletions.random or ()
+    units: list[Sequence[int]] = [[number] for number in range(len(view.units))]
+    if deletions.units is not None:
+        units = [deletions.units]
+    elif counts:
+        units = [*random_sets(len(view.units), counts, deletions.repeats, deletions.seed)]
+    sets = [tuple(sorted(numbers)) for numbers in units]
+    intact, found = effects(view, subject.test, [without(view, each) for each in sets])
+    losses = tuple(LossLesion(s, *_of_loss(e)) for s, e in zip(sets, found, strict=True))
+    spread = {}
+    for place, k in enumerate(counts):
+        drawn = losses[place * deletions.repeats : (place + 1) * deletions.repeats]
+        mean = student_mean([each.loss for each in drawn])
+        spread[k] = (mean.value, mean.low, mean.high)
+    return {
+        "n": len(subject.test),
+        "intact": intact.value,
+        "intact_interval": (intact.low, intact.high),
+        "lesions": (),
+        "spread": spread,
+        "measure": "loss",
+        "losses": losses,
+    }
+
+
+def _of_loss(effect: "Effect") -> tuple[Any, ...]:
+    mean, change = effect.mean, effect.change
+    intervals = (mean.low, mean.high), change.value, (change.low, change.high)
+    return mean.value, *intervals, effect.p_value
 
 
 def _deleted(

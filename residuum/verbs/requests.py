@@ -15,10 +15,15 @@ from msgspec import Meta
 
 from ..errors import UsageError, nearest
 from ..reader import Count, NotNegative, Pixels, Seed, Share, Whole, check, expect, require
-from ..subjects.asked import Measuring, Opening, Source  # noqa: F401 - requests of verbs
+from ..subjects.asked import Measuring, Opening, Source
 
 if TYPE_CHECKING:
     from ..training import Recipe
+
+__all__ = [
+    "Deletions", "Looking", "Measuring", "NetworkOptions", "Opening", "Scope", "Some", "Source",
+    "Training", "verb",
+]  # fmt: skip
 
 T = TypeVar("T")
 Some = Annotated[tuple[T, ...], Meta(min_length=1)]
