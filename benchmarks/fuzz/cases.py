@@ -31,6 +31,7 @@ VALID = {
     "train": ["preresnet8", "--data", "images", "--recipe", "tiny.toml", "--output", "new"],
     "diff": ["run", "part"], "study": ["veit2016", "--plan", "--scale", "smoke"],
     "report": ["report"], "export": ["run", "--as", "fb", "--output", "new.safetensors"],
+    "discover": ["preresnet8"], "similarity": ["preresnet8", "--data", "images"],
     "prune": ["preresnet8", "--data", "images", "--examples", "4", "--units", "1",
               "--output", "new"],
 }  # fmt: skip
@@ -63,7 +64,7 @@ READING: Mapping[str, list[str]] = {
                "part", "--json"],
     "report": ["report", "report"],
     "log": ["log"],
-    "pruned": ["export", "pruned", "--as", "pt2", "--output", "new.pt2"],
+    "pruned": ["lesion", "pruned", "--data", "images", "--json"],
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from residuum import progress
 from residuum.machine import Machine
 from residuum.results import Study
 from residuum.storage import seal
-from residuum.verbs import evaluate, export, lesion, prune, report, train
+from residuum.verbs import evaluate, lesion, prune, report, train
 
 RECIPE = """name = "tiny"
 length = 2
@@ -62,8 +62,7 @@ def _warm(place: Path, given: dict[str, str], machine: Machine) -> None:
     load("digits")
     evaluate(place / "run", machine=machine, **given)
     lesion(place / "run", machine=machine, **given)
-    export(place / "pruned", as_="pt2", output=place / "warm.pt2")
-    (place / "warm.pt2").unlink()
+    lesion(place / "pruned", machine=machine, **given)
     shutil.copytree(place / "report", place / "warm")
     report(place / "warm")
     shutil.rmtree(place / "warm")

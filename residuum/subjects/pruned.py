@@ -59,7 +59,7 @@ def pruned_folder(folder: str) -> Origin:
     return Origin(
         *(folder, f"{what} without {n} unit{'s' * (n > 1)}", make),
         "image" if source is None else source.reads,
-        *(load, f"{folder}, sha256 {kept.weights.sha256}"),
+        *(load, (Path(folder) / kept.weights.file,)),
         classes=own.classes if own is not None else kept.word and kept.word.classes,
         size=_pixels(about) or size or (source and source.size),
         fixed=True,
