@@ -43,7 +43,12 @@ def pruned_folder(folder: str) -> Origin:
             return stored.load(folder)
         assert kept.word is not None
         with drawn(0):
-            return stored.load(folder, source.make(kept.word.classes, kept.word.size))
+            whole = source.make(kept.word.classes, kept.word.size)
+        small = stored.load(folder, whole)
+        for name in ("config", "main_input_name"):  # a graph reads what the model reads
+            if hasattr(whole, name) and not hasattr(small, name):
+                setattr(small, name, getattr(whole, name))
+        return small
 
     def make(classes: int | None, size: int | None) -> nn.Module:
         return load()
