@@ -50,20 +50,20 @@ def keep(
     about = {**subject.provenance, "removed": json.dumps(units)}
     if isinstance(small, ResidualNetwork):
         surgery.save(small, folder, _blueprint(start, subject, size), units, about)
-        return "preset", "", surgery.load(folder).to(device_of(small))
+        return "preset", "", surgery.load(folder).to(device_of(subject.model))
     inputs = take(subject.test.inputs, slice(2))
     named = isinstance(inputs, Mapping)
     given, words = (() if named else (inputs,)), (dict(inputs) if named else {})
     if hasattr(small, "save_pretrained"):
         surgery.write_folder(small, folder, *given, about=about, **words)
         again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
-        return "folder", "transformers loads it", again.eval().to(device_of(small))
+        return "folder", "transformers loads it", again.eval().to(device_of(subject.model))
     word = Word(start.name, _classes(subject), size)
     make = _maker(start, word)
     assert isinstance(subject.view, ForeignView)
     try:
         surgery.save_model(small, folder, subject.view, units, word, make, about)
-        return "word", "", surgery.load(folder, make()).to(device_of(small))
+        return "word", "", surgery.load(folder, make()).to(device_of(subject.model))
     except CheckpointError as error:
         surgery.write_program(small, folder / PROGRAM, *given, about=about, **words)
         return "program", f"only as {PROGRAM}: {error}", small

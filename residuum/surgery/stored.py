@@ -26,6 +26,7 @@ from ..storage import (
 )
 from ..training import Blueprint
 from ..units import ResidualNetwork
+from ..views.edits import device_of
 from ..views.foreign import ForeignView, unravel
 from .conditions import About, described, require_itself
 from .own import without_units
@@ -120,7 +121,7 @@ def save_model(
             inputs=tuple(map(_shape_of, view.units.inputs)),
             keywords={name: _shape_of(each) for name, each in view.units.keywords.items()},
         )
-        again = load(between, make())
+        again = load(between, make()).to(device_of(view.model))
         same = zip(answered(view, small), answered(view, again), strict=True)
         if not all(torch.equal(ours, theirs) for ours, theirs in same):
             raise CheckpointError(f"{word.name}: what is built again gives something else")
