@@ -58,7 +58,8 @@ def keep(
         surgery.write_folder(small, folder, *given, about=about, **words)
         again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
         return "folder", "transformers loads it", again.eval().to(device_of(subject.model))
-    word = Word(start.name, _classes(subject), size)
+    ran = start.run.network if start.run is not None else None
+    word = Word(start.name if ran is None else ran.preset, _classes(subject), size)
     make = _maker(start, word)
     assert isinstance(subject.view, ForeignView)
     try:
