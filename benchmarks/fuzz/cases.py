@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from residuum.cli import app
 
 MAY_BE_ZERO = {"--seed", "--units", "--random", "--delete", "--between", "--save-seconds"}
+MAY_BE_ZERO |= {"--initial-seed"}
 INTEGERS = ["0", "1", "2", "3", "5", "-1", "-0", "1.5", "1e3", "1e30", "10**3", "٣", "0x10", " 7 "]
 INTEGERS += ["", "nan", "inf", "words", "99999999999999999999", "9223372036854775808", "100000000"]
 FLOATS = ["0", "0.1", "1e-3", "-1", "1e30", "nan", "inf", "-inf", "1e999", "", "words", "0,1"]
@@ -28,10 +29,10 @@ WORDS += ["A", "B", "preact", "original", "fb-cifar", "he-cifar", "resnet-20", "
 VALID = {
     "ls": [], "info": ["preresnet8"], "paths": ["preresnet8"], "runs": ["."],
     "eval": ["run", "--data", "images"], "lesion": ["run", "--data", "images"],
+    "discover": ["preresnet8"], "similarity": ["run", "--data", "images"],
     "train": ["preresnet8", "--data", "images", "--recipe", "tiny.toml", "--output", "new"],
     "diff": ["run", "part"], "study": ["veit2016", "--plan", "--scale", "smoke"],
     "report": ["report"], "export": ["run", "--as", "fb", "--output", "new.safetensors"],
-    "discover": ["preresnet8"], "similarity": ["preresnet8", "--data", "images"],
     "prune": ["preresnet8", "--data", "images", "--examples", "4", "--units", "1",
               "--output", "new"],
 }  # fmt: skip

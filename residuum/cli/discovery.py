@@ -84,7 +84,7 @@ def similarity(found: verbs.Similarity, *, csv: Csv = False) -> str:
 
 
 def _ranks(found: verbs.Similarity) -> str:
-    rows = [("score", "Kendall's tau", "Spearman's correlation")]
+    rows: list[tuple[str, ...]] = [("score", "Kendall's tau", "Spearman's correlation")]
     for each in found.agreement:
         both = (f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]" for e in (each.kendall, each.spearman))
         rows.append((each.score, *both))

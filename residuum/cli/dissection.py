@@ -62,7 +62,8 @@ def lesion(found: verbs.Lesions, *, csv: Csv = False) -> str:
 def _loss_words(found: verbs.Lesions) -> str:
     """In nats a token: the intact loss, then one line a lesion, the worst first."""
     top = max([found.intact, *(each.loss for each in found.losses)])
-    rows = [("intact", bar(found.intact / top), _interval(found.intact, found.intact_interval))]
+    intact = _interval(found.intact, found.intact_interval)
+    rows: list[tuple[str, ...]] = [("intact", bar(found.intact / top), intact)]
     for k, (mean, *interval) in found.spread.items():
         rows.append((f"{k} at random", bar(mean / top), _interval(mean, interval)))
     for each in () if found.spread else sorted(found.losses, key=lambda each: -each.change):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from ..reader import Count, Pixels, Seed
 
 if TYPE_CHECKING:
@@ -60,3 +61,29 @@ class Measuring(Opening):
     examples: Count | None = None
     """How many examples of each part, at equal distances. By default all that are tested on, and
     at most 1,000 of those that units are scored on."""
+
+
+def is_run(word: str | Path) -> bool:
+    """Whether it is the folder of a run."""
+    return exists(Path(word) / "run.json")
+
+
+def exists(path: Path) -> bool:
+    """Whether something lies there; nothing does under a name that no file can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def place(text: str | Path) -> Path:
+    """The path, ~ expanded. UsageError: no such user, a name that no file can have."""
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except FileNotFoundError:
+        return path
+    except (OSError, ValueError, RuntimeError) as error:
+        wrong = getattr(error, "strerror", None) or error
+        raise UsageError(f"{str(text)[:200]!r}: cannot be read ({wrong})") from error
+    return path

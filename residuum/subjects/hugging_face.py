@@ -14,6 +14,7 @@ from torch import nn
 from ..data.normalise import Normaliser
 from ..errors import CheckpointError, UsageError
 from ..surgery.files import quietly
+from .asked import place
 from .origins import Origin, Reads, moments
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -27,7 +28,7 @@ def transformers_folder(where: str) -> Origin:
     UsageError: transformers is not installed; no such folder, no configuration, one that asks for
     code of its own, or for no model that transformers has.
     """
-    folder = Path(where).expanduser()
+    folder = place(where)
     word = f"hf:{where}"
     if not (folder / "config.json").is_file():
         what = "holds no config.json" if folder.is_dir() else "is no folder"

@@ -47,10 +47,13 @@ def require_images(source: Source, name: str) -> None:
 def is_text(path: Path) -> bool:
     """Whether it is a file that begins with UTF-8 text."""
     try:
-        with path.expanduser().open("rb") as file:
+        path = path.expanduser()
+        if not path.is_file():  # a pipe would be waited for
+            return False
+        with path.open("rb") as file:
             start = file.read(4096)
         return b"\0" not in start and bool(start[:4000].decode("utf-8", "ignore")) == bool(start)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return False
 
 

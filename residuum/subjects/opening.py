@@ -98,7 +98,7 @@ def _of_images(
     told = {"model": start.name, "source": start.source, "weights": weights, "data": data.name}
     told |= {"data sha256": data.describe().digest, "normalisation": normalised}
     told |= {"image size": str(side)} | labels(data.classes, normaliser)
-    return Subject(start.name, view, data.name, "image", *parts, told)
+    return Subject(start.name, view, data.name, "image", parts[0], parts[1], told)
 
 
 def _of_text(
@@ -118,7 +118,7 @@ def _of_text(
     told = {"model": start.name, "source": start.source, "weights": weights, "data": found.name}
     told |= {"data sha256": found.digest, "tokens": found.tokens}
     told |= {"length": str(found.test.shape[1])}
-    return Subject(start.name, view, found.name, "sequence", *parts, told)
+    return Subject(start.name, view, found.name, "sequence", parts[0], parts[1], told)
 
 
 def _text_said(source: Source) -> bool:

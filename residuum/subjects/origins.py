@@ -13,6 +13,7 @@ from ..data.normalise import Normaliser
 from ..errors import CheckpointError, UsageError, nearest
 from ..presets import CATALOGUE, build, find
 from ..training import Run
+from .asked import exists, is_run
 
 Reads = Literal["image", "sequence"]
 WORDS = (
@@ -68,11 +69,11 @@ def origin(word: str | Path) -> Origin:
         return kinds[kind](rest)
     if is_pruned(name):
         return pruned_folder(name)
-    if isinstance(word, Path) or (Path(name) / "run.json").exists():
+    if isinstance(word, Path) or is_run(name):
         return finished_run(name)
     if colon:
         return function_of(name)
-    if "/" in name or Path(name).exists():
+    if "/" in name or exists(Path(name)):
         return finished_run(name)
     return preset_of(name)
 
@@ -95,7 +96,7 @@ def preset_of(name: str) -> Origin:
 
     def make(classes: int | None, size: int | None) -> nn.Module:
         options = {"size": size} if sized and size is not None else {}
-        return build(name, row.classes if classes is None else classes, **options)
+        return build(name, row.classes if classes is None else classes, None, **options)
 
     return Origin(
         *(name, f"residuum {version('residuum')}", make, "image"),
@@ -114,7 +115,7 @@ def finished_run(folder: str) -> Origin:
         raise CheckpointError(f"{folder}: run.json does not name a preset, so nothing can build it")
 
     def make(classes: int | None, size: int | None) -> nn.Module:
-        return build(words.preset, words.classes, **words.options)
+        return build(words.preset, words.classes, None, **words.options)
 
     def load() -> nn.Module:
         return rebuild(run)

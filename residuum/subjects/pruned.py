@@ -12,6 +12,7 @@ from ..errors import CheckpointError, UsageError
 from ..presets import find
 from ..surgery import stored
 from ..training import Run
+from .asked import exists
 from .models import Opened
 from .origins import Origin, origin
 from .weights import drawn
@@ -21,8 +22,7 @@ PROGRAM, NUMBERS = "model.pt2", "prune.json"
 
 def is_pruned(folder: str) -> bool:
     """Also where nothing builds it again: that is told then."""
-    where = Path(folder)
-    return any((where / name).exists() for name in (stored.FILE, NUMBERS))
+    return any(exists(Path(folder) / name) for name in (stored.FILE, NUMBERS))
 
 
 def pruned_folder(folder: str) -> Origin:

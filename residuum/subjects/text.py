@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import DataError, UsageError
 from ..storage import memory_bytes, read_bytes, sha256
-from .asked import Source
+from .asked import Source, place
 from .images import is_text, named
 from .origins import Origin
 
@@ -59,7 +59,7 @@ def _file(source: Source, name: str) -> Path:
     for option, value in (("image_size", source.image_size), ("download", source.download)):
         if value:
             raise UsageError(f"{option} is of images, and {name} reads tokens. Leave it out")
-    path = Path(source.data).expanduser()
+    path = place(source.data)
     if named(source) or path.is_dir():
         raise DataError(f"{source.data} holds images, and {name} reads tokens: give a text file")
     if not path.exists():

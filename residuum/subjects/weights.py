@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, UsageError
 from ..networks.weights import load_weights
 from ..storage import memory_bytes, read_bytes, read_tensors, sha256
+from .asked import place
 from .origins import Origin
 
 
@@ -18,7 +19,7 @@ def the_file(where: str | Path) -> Path:
 
     UsageError: a file of another kind. CheckpointError: none there, or several.
     """
-    path = Path(where).expanduser()
+    path = place(where)
     if path.is_dir():
         found = sorted(path.glob("*.safetensors"))
         if len(found) != 1:
