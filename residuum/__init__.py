@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         prune,
         report,
         runs,
+        similarity,
         study,
         train,
     )
@@ -63,8 +64,8 @@ __getattr__, __dir__ = lazy(
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "cache diff evaluate export info lesion ls paths plan prune report runs study "
-        "train",
+        ".verbs": "cache diff evaluate export info lesion ls paths plan prune report runs "
+        "similarity study train",
         ".views": "discover unravel",
     },
     (

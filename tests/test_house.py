@@ -193,9 +193,10 @@ def test_every_verb_is_at_the_top():
     from residuum import cli, verbs
 
     names = [name for name in verbs.__all__ if name.islower()]
-    assert len(names) == 14
+    assert len(names) == 16
     for name in names:
-        assert getattr(residuum, name) is getattr(verbs, name)
+        if name != "discover":  # there it takes a module, not a word
+            assert getattr(residuum, name) is getattr(verbs, name)
         if name != "plan":  # a flag of study
             assert {"evaluate": "eval"}.get(name, name) in cli.app
 
