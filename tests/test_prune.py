@@ -124,6 +124,9 @@ def test_a_preset_is_pruned_and_read_again_bit_for_bit(here, capsys):
     ):
         code, out, text = call(capsys, *arguments)
         assert (code, out, message in text) == (2, "", True), text
+    wild = ["prune", "preresnet8", "--data", "images", "--units", 1, "--heal", 1]
+    code, out, text = call(capsys, *wild, "--learning-rate", "1e30", "--output", here / "b")
+    assert (code, out, "take a smaller learning rate" in text) == (5, "", True), text
     assert sorted(path.name for path in here.iterdir()) == ["a", "a.pt2"]
 
 

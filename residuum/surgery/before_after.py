@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..anatomy.deletions import Examples
 from ..anatomy.statistics import Rate, geometric_mean, student_mean
+from ..errors import NumericError
 from ..views.edits import at_rest, device_of
 from ..views.inputs import call, count, take, tensors
 from .graph import without_cache
@@ -96,8 +97,12 @@ def _judged(model: nn.Module, examples: Examples) -> tuple[np.ndarray, Rate | No
         losses.append(examples.task.loss(output, targets).cpu().double())
         right = examples.task.right(output, targets)
         wrong += [] if right is None else [int((~right).sum())]
+    found = torch.cat(losses)
+    if not bool(found.isfinite().all()):
+        what = f"{type(model).__name__}: the loss is not finite"
+        raise NumericError(f"{what}. Where it was healed, take a smaller learning rate")
     error = Rate(sum(wrong), len(examples)) if wrong else None
-    return torch.cat(losses).numpy(), error
+    return found.numpy(), error
 
 
 class _Alive(TorchDispatchMode):
