@@ -112,7 +112,6 @@ VIT = {**TWO, "image_size": 16, "patch_size": 8}
 TINY_VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 2}
 NARROW = {"layers": (1, 1, 1, 1), "channels": (8, 8, 16, 16)}
 NEXT = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}
-MIXER = {"img_size": 16, "patch_size": 8, "num_blocks": 2, "embed_dim": 16}
 ALONE, PAIRED = ([0], [1], [1, 2]), ([0], [3], [0, 1])
 # a builder, inputs, sets of units that go together
 MODELS = {
@@ -124,7 +123,11 @@ MODELS = {
     ),
     "timm vit": (timms("vit_tiny_patch16_224", **TINY_VIT), images(16), PAIRED),
     "timm resnet": (timms("resnet10t", **NARROW), images(16), ALONE),
-    "timm mixer": (timms("mixer_s32_224", **MIXER), images(16), PAIRED),
+    "timm mixer": (
+        lambda: pytest.importorskip("timm.models.mlp_mixer").MlpMixer(10, 16, 3, 8, 2, 16),
+        images(16),
+        PAIRED,
+    ),
     "convnext": (timms("convnext_atto", **NEXT), images(32), ALONE),
     "llama": (texts("LlamaForCausalLM", "LlamaConfig", **TWO), TEXT, ([0], [3], [2, 3])),
     "gpt2": (texts("GPT2LMHeadModel", "GPT2Config", **OLD), TEXT, PAIRED),
