@@ -18,7 +18,7 @@ from ..views.edits import device_of
 from ..views.foreign import ForeignView
 from ..views.inputs import call, take
 from .origins import Origin, origin
-from .pruned import PROGRAM, is_pruned
+from .pruned import PROGRAM, is_pruned, pixels_said
 from .subject import Subject
 from .weights import drawn
 
@@ -38,16 +38,12 @@ def alike(model: nn.Module) -> None:
 
 
 def keep(
-    small: nn.Module,
-    subject: Subject,
-    start: Origin,
-    units: tuple[int, ...],
-    folder: Path,
-    size: int | None,
+    small: nn.Module, subject: Subject, start: Origin, units: tuple[int, ...], folder: Path
 ) -> tuple[str, str, nn.Module]:
     """In the best way that there is: "preset", "folder" (transformers), "word" or "program" (.pt2);
     why so, and the model as it is read from there."""
     about = {**subject.provenance, "removed": json.dumps(units)}
+    size = pixels_said(about)
     if isinstance(small, ResidualNetwork):
         surgery.save(small, folder, _blueprint(start, subject, size), units, about)
         return "preset", "", surgery.load(folder).to(device_of(subject.model))

@@ -66,7 +66,7 @@ def pruned_folder(folder: str) -> Origin:
         "image" if source is None else source.reads,
         *(load, (Path(folder) / kept.weights.file,)),
         classes=own.classes if own is not None else kept.word and kept.word.classes,
-        size=_pixels(about) or size or (source and source.size),
+        size=pixels_said(about) or size or (source and source.size),
         fixed=True,
         normaliser=_normaliser(about),
         tokenizer=source.tokenizer if source is not None else None,
@@ -124,6 +124,7 @@ def _normaliser(about: dict[str, str]) -> Normaliser | None:
         raise CheckpointError(f"the normaliser that the weights name is none ({error})") from error
 
 
-def _pixels(about: dict[str, str]) -> int | None:
+def pixels_said(about: dict[str, str]) -> int | None:
+    """Of a side of the images that the model was opened for."""
     said = about.get("image size", "")
     return int(said) if said.isdecimal() else None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..subjects import Subject
 
 SCHEMA, TIMED = 1, 32  # examples in the batch that is timed
+SEARCHED, EVERY = 1000, 2**62  # training examples that units are chosen on, and healed on
 By = Literal["greedy", "pairs", "deletion", "influence", "angle", "ratio", "distance", "response"]
 Part = Annotated[float, Meta(gt=0, lt=1)]
 
@@ -154,8 +155,11 @@ def prune(
 ) -> Pruned:
     """Remove units for good: search on the training part, report on the test part.
 
-    The folder gets a model that is built again and checked, and prune.json. Raises what opening a
-    model raises. UsageError: a folder that holds something; no target; nothing may go.
+    Units are chosen on at most 1,000 training examples, what is left is healed on all of them, or
+    on --examples of them. The folder gets a model that is built again and checked, and prune.json.
+
+    Raises what opening a model raises. UsageError: a folder that holds something; no target;
+    nothing may go. NumericError: healing that diverged.
 
     Parameters
     ----------
@@ -173,16 +177,18 @@ def prune(
     removal.require_one()
     require_new_folder(folder := Path(output))
     start = whole(model)
-    subject = open_subject(model, measuring, source, prepared(machine).device)
+    every = EVERY if repair.heal and measuring.examples is None else None
+    device = prepared(machine).device
+    subject = open_subject(model, measuring, source, device, training=every)
     alike(subject.model)
-    found = searched(subject, removal)
+    found = searched(replace(subject, train=subject.train.spread(SEARCHED)), removal)
     view, units = subject.view, found[-1].removed
     there = lost(view, subject.test, [each.removed for each in found])
     frontier = tuple(replace(h, seconds=e.seconds) for e, h in zip(found, there, strict=True))
     small = removed(view, units)
     healed = _healed(small, subject, repair)
     with new_folder(folder) as between:
-        kept, note, again = keep(small, subject, start, units, between, source.image_size)
+        kept, note, again = keep(small, subject, start, units, between)
         batch = take(subject.test.inputs, slice(TIMED))
         left = len(view.units) - len(units)
         sizes = compare_sizes(view.model, again, (len(view.units), left), subject.test, batch)
