@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         map_units,
         paths,
         plan,
+        prune,
         report,
         runs,
         similarity,
@@ -66,8 +67,8 @@ __getattr__, __dir__ = lazy(
         ".presets": "preset",
         ".training": "Recipe Run",
         ".units": "ResidualNetwork ResidualUnit Row",
-        ".verbs": "cache diff dissect evaluate export info lesion ls map_units paths plan report"
-        " runs similarity study train",
+        ".verbs": "cache diff dissect evaluate export info lesion ls map_units paths plan prune"
+        " report runs similarity study train",
         ".views": "discover unravel",
     },
     (

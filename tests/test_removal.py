@@ -1,9 +1,11 @@
 """Units removed for good: what is left computes what a lesion leaves, with the branches gone."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from conftest import MENAGERIE, fingerprint, image_batch, lively, same_fingerprint
-from foreign import CASES, STEPS, VECTORS, Wide, transformers
+from foreign import CASES, SMALL, STEPS, VECTORS, Wide, transformers
 from foreign import lively as stirred
 from torch import nn
 
@@ -78,84 +80,93 @@ def test_refused():
 # ---- models that nobody prepared ----
 
 
-def swin() -> nn.Module:
-    models = pytest.importorskip("torchvision.models")
-    return models.SwinTransformer([4, 4], 8, [2, 2], [2, 2], [2, 2], num_classes=10)
+def torchvisions(name: str, *arguments, **settings) -> Callable[[], nn.Module]:
+    return lambda: getattr(pytest.importorskip("torchvision.models"), name)(*arguments, **settings)
 
 
-def timm_model(name: str, **settings) -> nn.Module:
-    return pytest.importorskip("timm").create_model(name, num_classes=10, **settings)
+def resnet() -> nn.Module:
+    models = pytest.importorskip("torchvision.models.resnet")
+    return models.ResNet(models.BasicBlock, [1, 1, 1, 1], num_classes=10)
+
+
+def timms(name: str, **settings) -> Callable[[], nn.Module]:
+    return lambda: pytest.importorskip("timm").create_model(name, num_classes=10, **settings)
+
+
+def texts(name: str, config: str, **settings) -> Callable[[], nn.Module]:
+    return transformers(name, config, 0, **settings).build
 
 
 def images(size: int):
     return (torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2)),)
 
 
-TEXT = {"input_ids": torch.arange(14).view(2, 7)}
+TEXT = {"input_ids": torch.arange(10).view(2, 5)}
+PAIR = TEXT | {"decoder_input_ids": torch.arange(6).view(2, 3)}
+PIXELS = {"pixel_values": images(16)[0]}
+TWO = {**SMALL, "num_hidden_layers": 2}
+OLD = {"n_embd": 32, "n_head": 4, "n_layer": 2}
+FIVE = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4}
+EXPERTS = {"num_key_value_heads": 2, "num_local_experts": 2}
+VIT = {**TWO, "image_size": 16, "patch_size": 8}
+TINY_VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 2}
+NARROW = {"layers": (1, 1, 1, 1), "channels": (8, 8, 16, 16)}
+NEXT = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}
+ALONE, PAIRED = ([0], [1], [1, 2]), ([0], [3], [0, 1])
 # a builder, inputs, sets of units that go together
 MODELS = {
-    "resnet18": (CASES["resnet18"].build, images(32), ([0], [2], [1, 7])),
-    "swin": (swin, images(16), ([0], [3], [5, 6])),
-    "timm vit": (
-        lambda: timm_model(
-            "vit_tiny_patch16_224", img_size=16, patch_size=8, embed_dim=24, depth=2
-        ),
+    "resnet": (resnet, images(16), ([0], [2], [1, 3])),
+    "swin": (
+        torchvisions("SwinTransformer", [4, 4], 8, [2], [2], [2, 2], num_classes=10),
         images(16),
-        ([0], [3], [0, 1]),
+        PAIRED,
     ),
-    "timm resnet": (
-        lambda: timm_model("resnet10t", layers=(1, 1, 1, 1), channels=(8, 8, 16, 16)),
-        images(32),
-        ([0], [1], [2, 3]),
+    "timm vit": (timms("vit_tiny_patch16_224", **TINY_VIT), images(16), PAIRED),
+    "timm resnet": (timms("resnet10t", **NARROW), images(16), ALONE),
+    "timm mixer": (
+        lambda: pytest.importorskip("timm.models.mlp_mixer").MlpMixer(10, 16, 3, 8, 2, 16),
+        images(16),
+        PAIRED,
     ),
-    "llama": (CASES["llama"].build, TEXT, ([0], [5], [2, 3])),
-    "gpt2": (
-        transformers("GPT2LMHeadModel", "GPT2Config", 6, n_embd=32, n_head=4, n_layer=3).build,
+    "convnext": (timms("convnext_atto", **NEXT), images(32), ALONE),
+    "llama": (texts("LlamaForCausalLM", "LlamaConfig", **TWO), TEXT, ([0], [3], [2, 3])),
+    "gpt2": (texts("GPT2LMHeadModel", "GPT2Config", **OLD), TEXT, PAIRED),
+    "bert": (texts("BertModel", "BertConfig", **TWO), TEXT, ([0], [3], [1, 2])),
+    "t5": (
+        texts("T5ForConditionalGeneration", "T5Config", **FIVE, num_layers=1),
+        PAIR,
+        ([0], [3], [2, 4]),
+    ),
+    "bloom": (
+        texts("BloomForCausalLM", "BloomConfig", hidden_size=32, n_head=4, n_layer=2),
         TEXT,
-        ([0], [5], [2, 3]),
+        PAIRED,
     ),
-    "bert": (CASES["bert"].build, TEXT, ([0], [3], [5, 6])),
-    "t5": (CASES["t5"].build, CASES["t5"].keywords, ([1], [6], [14])),
+    "gpt-neox": (texts("GPTNeoXForCausalLM", "GPTNeoXConfig", **TWO), TEXT, ([0], [1], [0, 1])),
+    "gptj": (texts("GPTJForCausalLM", "GPTJConfig", **OLD, rotary_dim=4), TEXT, ([0], [1], [0, 1])),
+    "mixtral": (texts("MixtralForCausalLM", "MixtralConfig", **TWO, **EXPERTS), TEXT, PAIRED),
+    "mamba": (
+        texts("MambaForCausalLM", "MambaConfig", hidden_size=32, num_hidden_layers=2, state_size=4),
+        TEXT,
+        ([0], [1], [0, 1]),
+    ),
+    "vit": (texts("ViTModel", "ViTConfig", **VIT), PIXELS, PAIRED),
+    "encoder": (CASES["encoder"].build, (torch.zeros(2, 5, 32),), PAIRED),
+    "over": (CASES["over"].build, VECTORS, ALONE),
+    "shared": (CASES["shared"].build, VECTORS, ALONE),
+    "highway": (CASES["highway"].build, VECTORS, ([0], [3], [1, 4])),
 }
-
-MORE = {
-    name: (CASES[name].build, CASES[name].keywords or CASES[name].inputs, ([0], [1], [2]))
-    for name in (
-        "bloom",
-        "gpt-neox",
-        "gptj",
-        "mixtral",
-        "mamba",
-        "vit",
-        "encoder",
-        "over",
-        "shared",
-    )
-}
-MORE["highway"] = (CASES["highway"].build, VECTORS, ([0], [3], [1, 4]))
-MORE["timm mixer"] = (
-    lambda: pytest.importorskip("timm.models.mlp_mixer").MlpMixer(10, 32, 3, 8, 2, 16),
-    images(32),
-    ([0], [1], [2, 3]),
-)
-MORE["convnext"] = (
-    lambda: timm_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)),
-    images(32),
-    ([0], [1], [2, 3]),
-)
 
 
 def viewed(name: str):
     torch.manual_seed(0)
-    build, inputs, sets = (MODELS | MORE)[name]
+    build, inputs, sets = MODELS[name]
     keywords = inputs if isinstance(inputs, dict) or hasattr(inputs, "keys") else {}
     model = stirred(build()).eval()
     return residuum.unravel(model, *(() if keywords else inputs), **keywords), sets
 
 
-@pytest.mark.parametrize(
-    "name", [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_removing_deleting_by_hook_and_counting_agree(name):
     view, sets = viewed(name)
     whole, before = answered(view, view.model), fingerprint(view.model)

@@ -33,6 +33,8 @@ VALID = {
     "train": ["preresnet8", "--data", "images", "--recipe", "tiny.toml", "--output", "new"],
     "diff": ["run", "part"], "study": ["veit2016", "--plan", "--scale", "smoke"],
     "report": ["report"], "export": ["run", "--as", "fb", "--output", "new.safetensors"],
+    "prune": ["preresnet8", "--data", "images", "--examples", "4", "--units", "1",
+              "--output", "new"],
 }  # fmt: skip
 READERS = {
     "run/run.json": ["eval", "lesion", "runs", "diff", "train"],
@@ -49,6 +51,8 @@ READERS = {
     "tiny.toml": ["train"],
     "report/study.json": ["report"],
     "store/jobs.jsonl": ["log"],
+    "pruned/removed.json": ["pruned"],
+    "pruned/weights.safetensors": ["pruned"],
 }
 READING: Mapping[str, list[str]] = {
     "eval": ["eval", "run", "--data", "images", "--json"],
@@ -61,6 +65,7 @@ READING: Mapping[str, list[str]] = {
                "part", "--json"],
     "report": ["report", "report"],
     "log": ["log"],
+    "pruned": ["lesion", "pruned", "--data", "images", "--json"],
 }  # fmt: skip
 
 

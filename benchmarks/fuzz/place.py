@@ -13,7 +13,7 @@ from residuum import progress
 from residuum.machine import Machine
 from residuum.results import Study
 from residuum.storage import seal
-from residuum.verbs import evaluate, lesion, report, train
+from residuum.verbs import evaluate, lesion, prune, report, train
 
 RECIPE = """name = "tiny"
 length = 2
@@ -30,7 +30,8 @@ pad = 1
 
 
 def make(place: Path) -> None:
-    """images/, tiny.toml, run/ (finished), part/ (unfinished), report/ (a study), store/."""
+    """images/, tiny.toml, run/ (finished), part/ (unfinished), report/ (a study), store/,
+    pruned/ (a preset without a unit)."""
     progress.quiet = True
     _images(place / "images")
     (place / "tiny.toml").write_text(RECIPE)
@@ -47,6 +48,7 @@ def make(place: Path) -> None:
     del told["sha256"]
     manifest.write_text(json.dumps(seal(told, told.pop("schema"))))
     newest.unlink()
+    prune("preresnet8", output=place / "pruned", machine=machine, units=1, **given)
     _study(place / "report")
     _log(place / "store")
     _warm(place, given, machine)
@@ -60,6 +62,7 @@ def _warm(place: Path, given: dict[str, str], machine: Machine) -> None:
     load("digits")
     evaluate(place / "run", machine=machine, **given)
     lesion(place / "run", machine=machine, **given)
+    lesion(place / "pruned", machine=machine, **given)
     shutil.copytree(place / "report", place / "warm")
     report(place / "warm")
     shutil.rmtree(place / "warm")

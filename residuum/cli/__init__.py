@@ -11,11 +11,12 @@ from cyclopts import CycloptsError
 
 from .. import progress
 from ..errors import ResiduumError, ResourceError, UsageError, out_of_memory
-from . import cache, catalogue, discovery, dissecting, dissection, runs, studies
+from . import cache, catalogue, discovery, dissecting, dissection, runs, studies, surgery
 from .command import app, give_up
 
 __all__ = [
     "app", "cache", "catalogue", "discovery", "dissecting", "dissection", "main", "runs", "studies",
+    "surgery",
 ]  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def export(found: verbs.Exported) -> str:
     """The file, and what it was compared with."""
     said = f"not checked: {found.unchecked}"
     if found.counterpart:
-        said = f"the same logits as {found.counterpart} (to {found.difference:.1g} of the largest)"
+        said = f"the same output as {found.counterpart} (to {found.difference:.1g} of the largest)"
     return f"{found.file}: {found.tensors} tensors of {found.network}, {said}"
 
 

@@ -8,9 +8,11 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,37 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder that is there whole or not at all: gives an empty one beside it, which takes the
+    target's name at the end, and goes where anything fails.
+
+    UsageError: something that is not an empty folder stands there, or none can be made.
+    """
+    require_new_folder(target)
+    parent = make_folder(target.parent)
+    between = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=parent))
+    try:
+        yield between
+        os.chmod(between, 0o777 & ~_UMASK)
+        for each in (*between.iterdir(), between):
+            _sync(each)
+        os.rename(between, target)
+        _sync(parent)
+    except BaseException as error:
+        shutil.rmtree(between, ignore_errors=True)
+        _tell_no_room(target, 0, error)
+        raise
+
+
+def require_new_folder(target: Path) -> None:
+    """UsageError: something stands there that is not an empty folder (a link to one is none)."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise UsageError(f"{target}: a file or a link stands there. Choose another folder")
+    if target.is_dir() and any(target.iterdir()):
+        raise UsageError(f"{target}: is not empty. Choose another folder")
+
+
 def write_bytes(folder: Path, name: str, data: bytes) -> None:
     """Replace the file of that name in the folder.
 
@@ -70,7 +103,7 @@ def write_bytes(folder: Path, name: str, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         _tell_no_room(path, len(data), error)
@@ -80,12 +113,13 @@ def write_bytes(folder: Path, name: str, data: bytes) -> None:
 def _tell_no_room(path: Path, size: int, error: BaseException) -> None:
     """ResourceError where the error is that the disk is full."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        said = f"no room to write {size / 1e6:.1f} MB. Nothing was lost; make room and resume"
+        what = f" {size / 1e6:.1f} MB" if size else ""
+        said = f"no room to write{what}. Nothing was lost; make room and resume"
         raise ResourceError(f"{path}: {said}") from error
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -148,7 +182,7 @@ def append_line(path: Path, line: str) -> None:
             file.truncate(whole)
             _tell_no_room(path, len(data), error)
             raise
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 def read_lines(path: Path) -> tuple[list[bytes], bool]:

@@ -14,6 +14,7 @@ from .asked import Measuring, Source
 from .images import dataset, examples, is_text, named, normaliser_of, outputs, require_images
 from .models import as_inputs, build, require_options, seen
 from .origins import Origin, origin
+from .pruned import labels
 from .subject import Subject
 from .text import text
 from .trained import open_trained
@@ -70,6 +71,7 @@ def _of_run(
         "seed": str(run.recipe.seed),
         "data sha256": trained.data.describe().digest,
     }
+    told |= labels(trained.data.classes, trained.normaliser)
     view = _view(start.name, trained.network, test.inputs)
     return Subject(start.name, view, trained.data.name, "image", train, test, told)
 
@@ -95,7 +97,7 @@ def _of_images(
     _require_classes(start.name, model, parts[1].inputs, len(data.classes), measuring.classes)
     told = {"model": start.name, "source": start.source, "weights": weights, "data": data.name}
     told |= {"data sha256": data.describe().digest, "normalisation": normalised}
-    told |= {"image size": str(side)}
+    told |= {"image size": str(side)} | labels(data.classes, normaliser)
     return Subject(start.name, view, data.name, "image", parts[0], parts[1], told)
 
 

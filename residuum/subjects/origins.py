@@ -16,7 +16,10 @@ from ..training import Run
 from .asked import exists, is_run
 
 Reads = Literal["image", "sequence"]
-WORDS = "tv:NAME, timm:NAME, hf:FOLDER, module.path:function, a preset, or a finished run's folder"
+WORDS = (
+    "tv:NAME, timm:NAME, hf:FOLDER, module.path:function, a preset, or the folder of a finished "
+    "run or of residuum prune"
+)
 DEFAULT_CLASSES, DEFAULT_SIZE = 1000, 224
 
 
@@ -57,12 +60,15 @@ def origin(word: str | Path) -> Origin:
     from .functions import function_of
     from .hugging_face import transformers_folder
     from .libraries import timm_model, torchvision_model
+    from .pruned import is_pruned, pruned_folder
 
     kinds = {"tv": torchvision_model, "timm": timm_model, "hf": transformers_folder}
     name = str(word)
     kind, colon, rest = name.partition(":")
     if colon and kind in kinds:
         return kinds[kind](rest)
+    if is_pruned(name):
+        return pruned_folder(name)
     if isinstance(word, Path) or is_run(name):
         return finished_run(name)
     if colon:

@@ -102,6 +102,9 @@ def vocabulary(model: nn.Module) -> int:
         table = model.get_input_embeddings()  # type: ignore[operator]
         return getattr(table, "num_embeddings", None) or len(table.weight)
     tables = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
+    entries = getattr(getattr(model, "config", None), "vocab_size", None)
+    if not tables and isinstance(entries, int):
+        return entries
     if not tables:
         raise UsageError(f"{type(model).__name__} has no nn.Embedding, so it reads no tokens")
     return max(tables)

@@ -41,7 +41,7 @@ class Trained:
         return self._examples(self._trained_on, n)
 
     def _examples(self, part: Images, n: int | None) -> tuple[Tensor, Tensor]:
-        pixels = pixels_of(part, self._normaliser, "cpu", crop=self.run.recipe.crop)
+        pixels = pixels_of(part, self.normaliser, "cpu", crop=self.run.recipe.crop)
         return pixels.batch(spread_out(len(pixels), len(pixels) if n is None else n))
 
     @cached_property
@@ -49,7 +49,7 @@ class Trained:
         return hold_out(self.data.train, self.run.recipe.validation)[0]
 
     @cached_property
-    def _normaliser(self) -> Normaliser:
+    def normaliser(self) -> Normaliser:
         return fit(self._trained_on, self.run.recipe.normalisation)
 
 

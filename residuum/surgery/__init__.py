@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from .before_after import compare_sizes
     from .files import write_folder, write_onnx, write_program
     from .healing import Healing, heal
+    from .measures import Candidate, Comparison, Size
     from .removal import removed, without_branches, without_layers
-    from .search import Candidate, Target, by_score, greedy, lost, pairs
-    from .stored import load, save
+    from .search import Target, by_score, greedy, lost, pairs
+    from .stored import Word, about, load, save, save_model
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -21,8 +22,9 @@ __getattr__, __dir__ = lazy(
         ".before_after": "compare_sizes",
         ".files": "write_folder write_onnx write_program",
         ".healing": "Healing heal",
+        ".measures": "Candidate Comparison Size",
         ".removal": "removed without_branches without_layers",
-        ".search": "Candidate Target by_score greedy lost pairs",
-        ".stored": "load save",
+        ".search": "Target by_score greedy lost pairs",
+        ".stored": "Word about load save save_model",
     },
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -15,47 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..anatomy.deletions import Examples
-from ..anatomy.statistics import Estimate, Rate, geometric_mean, student_mean
-from ..results import Table
+from ..anatomy.statistics import Rate, geometric_mean, student_mean
+from ..errors import NumericError
 from ..views.edits import at_rest, device_of
 from ..views.export import without_cache
 from ..views.inputs import call, count, take, tensors
+from .measures import Comparison, Size
 
 BATCH = 500  # examples in one pass
-
-
-@dataclass(frozen=True)
-class Size:
-    """Of one model. `flops`: 2 x MACs of one example. `seconds`: of a pass over the inputs, the
-    geometric mean over `n` rounds. `bytes`: of parameters and buffers. `peak`: the most bytes of
-    tensors that were alive at once in a pass, beside these. `loss`: its mean over the examples.
-    `error`: None where the task knows no right and wrong."""
-
-    units: int
-    parameters: int
-    flops: int
-    seconds: Estimate
-    bytes: int
-    peak: int
-    loss: Estimate
-    error: Rate | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Before and after. `speedup`: the ratio of their seconds, round by round; `loss_change`: of
-    every example's loss."""
-
-    before: Size
-    after: Size
-    speedup: Estimate
-    loss_change: Estimate
-
-    @property
-    def table(self) -> Table:
-        """For reports and the terminal."""
-        rows = [(name, say(self.before), say(self.after)) for name, say in ROWS.items()]
-        return Table(("", "before", "after"), tuple(rows))
 
 
 def compare_sizes(
@@ -73,7 +39,7 @@ def compare_sizes(
     what to remove. `inputs`: one batch, for time, FLOPs and memory.
     """
     models = (before, after)
-    times = np.array(_seconds(models, inputs, rounds))
+    times = pass_seconds(models, inputs, rounds)
     losses, sizes = [], []
     for model, n, column in zip(models, units, times.T, strict=True):
         loss, error = _judged(model, examples)
@@ -100,7 +66,8 @@ def _run(model: nn.Module, inputs: Any) -> Any:
         return call(model, inputs)
 
 
-def _seconds(models: Sequence[nn.Module], inputs: Any, rounds: int) -> list[list[float]]:
+def pass_seconds(models: Sequence[nn.Module], inputs: Any, rounds: int) -> np.ndarray:
+    """Of a pass over the inputs in evaluation mode, (rounds, models), in turn round by round."""
     found: list[list[float]] = []
     for number in range(rounds + 2):  # the first two are not counted
         row = []
@@ -112,7 +79,7 @@ def _seconds(models: Sequence[nn.Module], inputs: Any, rounds: int) -> list[list
             row.append(perf_counter() - start)
         if number > 1:
             found.append(row)
-    return found
+    return np.array(found)
 
 
 def _flops(model: nn.Module, inputs: Any) -> int:
@@ -130,8 +97,12 @@ def _judged(model: nn.Module, examples: Examples) -> tuple[np.ndarray, Rate | No
         losses.append(examples.task.loss(output, targets).cpu().double())
         right = examples.task.right(output, targets)
         wrong += [] if right is None else [int((~right).sum())]
+    found = torch.cat(losses)
+    if not bool(found.isfinite().all()):
+        what = f"{type(model).__name__}: the loss is not finite"
+        raise NumericError(f"{what}. Where it was healed, take a smaller learning rate")
     error = Rate(sum(wrong), len(examples)) if wrong else None
-    return torch.cat(losses).numpy(), error
+    return found.numpy(), error
 
 
 class _Alive(TorchDispatchMode):
@@ -161,27 +132,3 @@ def _peak(model: nn.Module, inputs: Any) -> int:
     with alive:
         _run(model, inputs)
     return alive.peak
-
-
-# ---- in words ----
-
-
-def _milliseconds(size: Size) -> str:
-    low, high = 1000 * size.seconds.low, 1000 * size.seconds.high
-    return f"{1000 * size.seconds.value:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _loss(size: Size) -> str:
-    return f"{size.loss.value:.4f} [{size.loss.low:.4f}, {size.loss.high:.4f}]"
-
-
-ROWS: dict[str, Callable[[Size], str]] = {
-    "units": lambda size: str(size.units),
-    "parameters": lambda size: f"{size.parameters:,}",
-    "FLOPs an example": lambda size: f"{size.flops:,}",
-    "ms a batch": _milliseconds,
-    "MB of weights": lambda size: f"{size.bytes / 1e6:.3f}",
-    "MB of activations, at most": lambda size: f"{size.peak / 1e6:.3f}",
-    "loss": _loss,
-    "error": lambda size: "" if size.error is None else str(size.error),
-}

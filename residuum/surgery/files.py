@@ -1,32 +1,35 @@
 """Models in files for others: `.pt2` (torch.export), ONNX, a folder of transformers. Each is read
-again and run before it is kept."""
+again and run before it is kept, and says what it was made of."""
 
 from __future__ import annotations
 
 import inspect
 import io
+import json
 import logging
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from ..errors import CheckpointError, ResourceError, UsageError, out_of_memory
-from ..storage import make_folder, sha256, write_bytes
-from ..views.edits import at_rest, device_of
-from ..views.export import of_two, said, without_cache
-from ..views.inputs import changed, count, tensors, to_device
-from ..views.trace import results, untouched
+from ..errors import CheckpointError, ResiduumError, ResourceError, UsageError, out_of_memory
+from ..storage import make_folder, new_folder, require_new_folder, sha256, write_bytes, write_text
+from ..views.edits import device_of
+from ..views.export import of_two, said
+from ..views.inputs import tensors, to_device
+from ..views.trace import results
+from .checking import BATCHES, Given, compared, model_answers
+from .conditions import About, described, require_itself, require_new_file, require_one_file
 from .graph import exported
+from .locating import first_apart
 
-TOLERANCE = 1e-4  # of the largest output: other orders of summing round otherwise
-BATCHES = (1, 2, 5)
+ABOUT = "about.json"  # what .pt2 and a folder say of themselves
+OPERATIONS = {"aten", "prim", "prims", "higher_order"}  # what torch itself brings
 
 
 @dataclass(frozen=True)
@@ -40,23 +43,27 @@ class Written:
     batches: tuple[int, ...]
 
 
-Given = tuple[tuple[Any, ...], Mapping[str, Any]]
-
-
-def write_program(model: nn.Module, file: str | Path, *inputs: Any, **keywords: Any) -> Written:
+def write_program(
+    model: nn.Module, file: str | Path, *inputs: Any, about: About | None = None, **keywords: Any
+) -> Written:
     """The model as `.pt2`: what it computes in evaluation mode, with its weights, without its code.
 
     For C++, other runtimes and PyTorch without the model's library. It holds no pickle of ours, but
-    torch.export's own format: load it only where you trust its source.
+    torch.export's own format: load it only where you trust its source. `about` stands in it as the
+    extra file about.json, with the digest of the weights.
 
-    UsageError: another suffix, a file that exists, a model that cannot be followed.
+    UsageError: another suffix, a file that exists, a model with hooks or a lesion in place, that
+    cannot be followed, or that calls operations which only its own library has.
     CheckpointError: what was written gives something else; nothing is kept.
     """
-    path = _new(file, ".pt2")
+    path = require_new_file(file, ".pt2")
+    require_itself(model)
     given = (of_two(inputs), of_two(keywords))
-    buffer = io.BytesIO()
+    buffer, extra = io.BytesIO(), {ABOUT: json.dumps(described(model, about))}
+    program = exported(model, *given)
+    _require_torchs(program, path)
     with quietly():
-        torch.export.save(exported(model, *given), buffer)
+        torch.export.save(program, buffer, extra_files=extra)
         data = buffer.getvalue()
         loaded = torch.export.load(io.BytesIO(data)).module(check_guards=False)
 
@@ -65,18 +72,35 @@ def write_program(model: nn.Module, file: str | Path, *inputs: Any, **keywords: 
         with torch.no_grad():
             return [tensor.cpu() for tensor in results(loaded(*inputs, **keywords))]
 
-    found = compared(model, run, given, str(path))
-    return _written(path, data, found)
+    return _written(path, data, compared(model, run, given, str(path)))
 
 
-def write_onnx(model: nn.Module, file: str | Path, *inputs: Any, **keywords: Any) -> Written:
+def _require_torchs(program: torch.export.ExportedProgram, path: Path) -> None:
+    calls = [n.target for n in program.graph.nodes if isinstance(n.target, torch._ops.OpOverload)]
+    for operation in calls:
+        if operation.namespace not in OPERATIONS:
+            raise UsageError(
+                f"{path}: the model calls {operation}, which torch itself does not have: nobody "
+                "could load the file without the library that brings it"
+            )
+
+
+def write_onnx(
+    model: nn.Module, file: str | Path, *inputs: Any, about: About | None = None, **keywords: Any
+) -> Written:
     """The model as ONNX, for any number of examples at once; checked with onnxruntime at 1, 2, 5.
 
-    UsageError: another suffix, a file that exists, onnx or onnxruntime not installed, a model that
-    cannot be followed. CheckpointError: an export that gives something else, or that takes no other
-    number of examples; nothing is kept.
+    `about` stands in its `metadata_props`, with the digest of the weights. Weights stand in the
+    file itself, never beside it.
+
+    UsageError: another suffix, a file that exists, onnx or onnxruntime not installed, a model with
+    hooks or a lesion in place, or that cannot be followed. ResourceError: more weights than one
+    file takes. CheckpointError: an export that gives something else (the first layer that does is
+    named), or that takes no other number of examples. Nothing is kept.
     """
-    path = _new(file, ".onnx")
+    path = require_new_file(file, ".onnx")
+    require_itself(model)
+    require_one_file(model, path)
     try:
         import onnxruntime
         import onnxscript  # noqa: F401
@@ -84,7 +108,11 @@ def write_onnx(model: nn.Module, file: str | Path, *inputs: Any, **keywords: Any
         missing = f"{error.name} is not installed: pip install 'residuum[export]'"
         raise UsageError(f"{path}: {missing}") from error
     given = (of_two(inputs), of_two(_in_order(model, keywords)))
-    data = _onnx(model, given, path)
+    program = exported(model, *given)
+    proto = _onnx(program, type(model).__name__, path)
+    for key, value in described(model, about).items():
+        proto.metadata_props.add(key=key, value=value)
+    data = proto.SerializeToString()
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
@@ -96,52 +124,63 @@ def write_onnx(model: nn.Module, file: str | Path, *inputs: Any, **keywords: Any
             raise ValueError(f"it takes {len(names)} tensors ({', '.join(names)}), not {len(fed)}")
         return [torch.as_tensor(x) for x in session.run(None, dict(zip(names, fed, strict=True)))]
 
-    return _written(path, data, compared(model, run, given, str(path)))
+    def locate(given: Given, limit: float) -> str:
+        return first_apart(program, proto, given, limit)
+
+    return _written(path, data, compared(model, run, given, str(path), locate))
 
 
-def _onnx(model: nn.Module, given: Given, path: Path) -> bytes:
-    program = exported(model, *given)
+def _onnx(program: torch.export.ExportedProgram, name: str, path: Path) -> Any:
     try:
         with quietly():
             made = torch.onnx.export(program, dynamo=True, verbose=False)
         assert made is not None
-        return made.model_proto.SerializeToString()
+        proto = made.model_proto
     except Exception as error:
         if out_of_memory(error) or "2GiB" in str(error) or "2GB" in str(error):
             raise ResourceError(f"{path}: too large for one ONNX file ({error})") from error
-        raise UsageError(
-            f"{path}: ONNX cannot say what {type(model).__name__} does: {said(error)}"
-        ) from error
+        reason = error.__cause__ or error  # what it says first is where it stopped
+        raise UsageError(f"{path}: ONNX cannot say what {name} does: {said(reason)}") from error
+    if any(t.external_data for t in proto.graph.initializer):
+        raise ResourceError(f"{path}: weights would stand in other files beside it")
+    return proto
 
 
-def write_folder(model: nn.Module, folder: str | Path, *inputs: Any, **keywords: Any) -> Written:
+def write_folder(
+    model: nn.Module, folder: str | Path, *inputs: Any, about: About | None = None, **keywords: Any
+) -> Written:
     """A model of transformers as a folder that `from_pretrained` loads: where whole layers were
-    removed, the configuration counts those that are left.
+    removed, the configuration counts those that are left. It appears whole or not at all; `about`
+    stands in about.json, with the digest of the weights.
 
-    UsageError: no model of transformers (a graph of operations is none: keep it as .pt2); a folder
-    that is not empty. CheckpointError: what is loaded from it gives something else.
+    UsageError: no model of transformers (a graph of operations is none: keep it as .pt2), one with
+    hooks or a lesion in place, a folder that is not empty. CheckpointError: what is loaded from it
+    gives something else.
     """
     target = Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target}: is there already. Choose another folder")
+    require_new_folder(target)
+    require_itself(model)
     if not (hasattr(model, "save_pretrained") and hasattr(type(model), "from_pretrained")):
+        graph = "removal made it a graph of operations" if isinstance(model, fx.GraphModule) else ""
         raise UsageError(
-            f"{type(model).__name__} is no model of transformers. Remove units that fill whole "
-            "layers (both units of a transformer's block), or write .pt2"
+            f"{type(model).__name__} is no model of transformers{graph and f' ({graph})'}. Remove "
+            "units that fill whole layers (both units of a transformer's block), or write .pt2"
         )
-    with tempfile.TemporaryDirectory() as between, quietly():
+    with new_folder(target) as between:
         try:
-            model.save_pretrained(between)  # type: ignore[operator]
-            loaded: nn.Module = type(model).from_pretrained(between).eval()  # type: ignore[attr-defined]
+            with quietly():
+                model.save_pretrained(between)  # type: ignore[operator]
+                loaded: nn.Module = type(model).from_pretrained(between).eval()  # type: ignore[attr-defined]
+        except (ResiduumError, OSError, MemoryError):
+            raise
         except Exception as error:
             raise CheckpointError(f"{target}: cannot be loaded again ({said(error)})") from error
-        given = (inputs, keywords)
-        found = compared(model, lambda a, k: _answers(loaded, a, k), given, str(target))
-        files = {file.name: file.read_bytes() for file in sorted(Path(between).iterdir())}
-    for name, data in files.items():
-        write_bytes(make_folder(target), name, data)
-    together = sha256("".join(sha256(data) for data in files.values()).encode())
-    return Written(str(target), together, found, BATCHES)
+        found = compared(
+            model, lambda a, k: model_answers(loaded, a, k), (inputs, keywords), str(target)
+        )
+        write_text(between, ABOUT, json.dumps(described(model, about), indent=1) + "\n")
+        digests = [sha256(file.read_bytes()) for file in sorted(between.iterdir())]
+    return Written(str(target), sha256("".join(digests).encode()), found, BATCHES)
 
 
 @contextmanager
@@ -163,89 +202,6 @@ def _in_order(model: nn.Module, keywords: Mapping[str, Any]) -> dict[str, Any]:
     order = list(inspect.signature(model.forward).parameters)
     place = {name: number for number, name in enumerate(order)}
     return dict(sorted(keywords.items(), key=lambda item: place.get(item[0], len(place))))
-
-
-# ---- what was written against the model ----
-
-
-def compared(
-    model: nn.Module,
-    run: Callable[[tuple[Any, ...], Mapping[str, Any]], list[Tensor]],
-    given: Given,
-    where: str,
-) -> float:
-    """The largest difference over the largest output, on batches of other sizes and values.
-
-    CheckpointError: a difference that is no rounding, or a batch that it does not take.
-    """
-    worst, limit = 0.0, TOLERANCE
-    for size in BATCHES:
-        inputs, keywords = _batch(given, size)
-        try:
-            expected = _answers(model, inputs, keywords)
-            found = run(inputs, keywords)
-        except Exception as error:
-            raise CheckpointError(
-                f"{where}: does not run on {size} examples at once ({said(error)}). Nothing was "
-                "written"
-            ) from error
-        if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in expected]:
-            raise CheckpointError(f"{where}: outputs of other shapes. Nothing was written")
-        for ours, theirs in zip(expected, found, strict=True):
-            worst = max(worst, _difference(ours, theirs))
-            if ours.is_floating_point():
-                limit = max(limit, 8 * torch.finfo(ours.dtype).eps)  # of half precision
-    if not worst <= limit:
-        differ = f"its outputs differ from the model's by {worst:.2g} of the largest"
-        raise CheckpointError(f"{where}: {differ}. Nothing was written")
-    return worst
-
-
-def _difference(ours: Tensor, theirs: Tensor) -> float:
-    """Over our largest value; infinite where integers, or what is not finite, are not the same."""
-    theirs = theirs.to(ours.dtype)
-    if not ours.is_floating_point() or not ours.numel():
-        return 0.0 if torch.equal(ours, theirs) else float("inf")
-    here, there = torch.isfinite(ours), torch.isfinite(theirs)
-    same = torch.equal(ours[~here].nan_to_num(), theirs[~here].nan_to_num())
-    if not (torch.equal(here, there) and same):
-        return float("inf")
-    distance = torch.where(here, ours.double() - theirs.double(), 0).abs().max()
-    largest = torch.where(here, ours.double(), 0).abs().max()
-    return float(distance / largest.clamp_min(1e-30))
-
-
-def _batch(given: Given, size: int) -> Given:
-    """So many examples: those given, in turn, with noise on those that are no integers."""
-    count(given)  # type: ignore[arg-type]
-    source = torch.Generator().manual_seed(size)
-
-    def more(tensor: Tensor) -> Tensor:
-        taken = tensor.detach().cpu()[torch.arange(size) % len(tensor)]
-        noise = torch.randn(taken.shape, generator=source)
-        return taken + noise.to(taken.dtype) if taken.is_floating_point() else taken
-
-    return changed(given, more)
-
-
-def _answers(
-    model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]
-) -> list[Tensor]:
-    inputs, keywords = to_device((inputs, dict(keywords)), device_of(model))
-    with torch.no_grad(), at_rest(model), untouched(model), without_cache(model):
-        return [tensor.detach().cpu() for tensor in results(model(*inputs, **keywords))]
-
-
-# ---- paths ----
-
-
-def _new(file: str | Path, suffix: str) -> Path:
-    path = Path(file)
-    if path.suffix != suffix:
-        raise UsageError(f"{path}: say NAME{suffix}")
-    if path.exists():
-        raise UsageError(f"{path}: is there already. Choose another name")
-    return path
 
 
 def _written(path: Path, data: bytes, difference: float) -> Written:

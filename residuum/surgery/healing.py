@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, pi
 from typing import Any
 
 import torch
@@ -18,7 +17,9 @@ from ..parts.merges import Probability
 from ..parts.wrappers import Settled
 from ..reader import Count, NotNegative, Positive, Seed, check
 from ..task import logits
+from ..training.optimisers import AdamW
 from ..training.randomness import drawing
+from ..training.schedules import Cosine
 from ..views.edits import at_rest, device_of
 from ..views.export import without_cache
 from ..views.inputs import call, take
@@ -58,14 +59,17 @@ def heal(
     healing = healing or Healing()
     n, rate = len(examples), healing.learning_rate
     steps, done, found = healing.epochs * -(-n // healing.batch_size), 0, list[float]()
-    optimiser = torch.optim.AdamW(small.parameters(), rate, weight_decay=healing.weight_decay)
+    group = {"params": list(small.parameters()), "weight_decay": healing.weight_decay}
+    optimiser = AdamW().build([group], rate)
     small.train()
+    # a loop of its own: training's takes images with labels and a recipe, and keeps checkpoints;
+    # here are any inputs, any task, two models and a few minutes
     try:
         with progress.bar("healing", steps) as advance, at_rest(intact):
             for epoch in range(healing.epochs):
                 total = 0.0
                 for at in order(healing.seed, epoch, n).split(healing.batch_size):
-                    optimiser.param_groups[0]["lr"] = rate * (1 + cos(pi * done / steps)) / 2
+                    optimiser.param_groups[0]["lr"] = rate * Cosine().factor_at(done, 1, steps)
                     with drawing(str(device_of(small)), healing.seed, "heal", done):
                         loss = _loss(small, intact, examples, at, healing)
                     _require_finite(loss, done)

@@ -1,6 +1,6 @@
 """Which units to remove: one at a time by what is lost, by a given score, or the best pair.
 
-Nothing is removed here; candidates are deleted (`anatomy.sweeps`) and compared example by example
+The model is not changed; candidates are deleted (`anatomy.sweeps`) and compared example by example
 with the intact model. What is chosen on these examples looks better on them than on others: measure
 it on others with `lost`.
 """
@@ -8,7 +8,7 @@ it on others with `lost`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -16,59 +16,58 @@ import torch
 from torch import Tensor
 
 from ..anatomy.deletions import Examples
-from ..anatomy.statistics import Change, Estimate, Rate, student_mean
+from ..anatomy.statistics import Change, Rate, geometric_mean, student_mean
 from ..anatomy.sweeps import sweeping
 from ..anatomy.variants import intact, without
-from ..errors import UsageError
+from ..errors import NumericError, UsageError
 from ..views import unravel
 from ..views.foreign import ForeignView
+from ..views.inputs import take
 from ..views.view import View
+from .before_after import pass_seconds
+from .measures import Candidate
+from .removal import removed
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """A set of units and what is lost without them, on the same examples.
-
-    `removed`: in the order in which they went. `parameters`: how many are left. `loss`: its mean;
-    `loss_change`: of every example's loss against the intact model's, the mean with Student's
-    interval, simultaneous for all sets that were tried at once. `error`, `error_change`: None where
-    the task knows no right and wrong.
-    """
-
-    removed: tuple[int, ...]
-    parameters: int
-    loss: Estimate
-    loss_change: Estimate
-    error: Rate | None
-    error_change: Change | None
+TIMED, ROUNDS = 32, 20  # examples in a pass whose time is measured, and how often
 
 
 @dataclass(frozen=True)
 class Target:
-    """When a search ends: so many `units` are gone, or at most this share of the `parameters` is
-    left; and ahead of a step that raises the mean loss by more than `loss`.
+    """When a search ends: so many `units` are gone, or at most this share of the `parameters` or of
+    the `seconds` of a pass is left; and ahead of a step that raises the mean loss by more than
+    `loss`.
 
-    UsageError: none of the three, an impossible number.
+    Time is measured here: of every step the units are really removed and both models run in turn,
+    round by round. The costs of single units, added up, would cost no export; but what removal
+    saves is not their sum (a graph of operations runs otherwise than the model, and work beside
+    the units stays).
+
+    UsageError: none of the four, an impossible number.
     """
 
     units: int | None = None
     parameters: float | None = None
     loss: float | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if self.units is None and self.parameters is None and self.loss is None:
-            raise UsageError("a target says units, parameters or loss")
+        if all(value is None for value in vars(self).values()):
+            raise UsageError("a target says units, parameters, seconds or loss")
         if self.units is not None and self.units < 1:
             raise UsageError(f"target: {self.units} units: at least 1")
-        if self.parameters is not None and not 0 < self.parameters < 1:
-            raise UsageError(f"target: parameters {self.parameters}: a share between 0 and 1")
+        for name in ("parameters", "seconds"):
+            share = getattr(self, name)
+            if share is not None and not 0 < share < 1:
+                raise UsageError(f"target: {name} {share}: a share between 0 and 1")
 
     def reached(self, found: Sequence[Candidate], whole: int) -> bool:
         if not found:
             return False
-        enough = self.units is not None and len(found[-1].removed) >= self.units
-        few = self.parameters is not None and found[-1].parameters <= self.parameters * whole
-        return enough or few
+        last = found[-1]
+        enough = self.units is not None and len(last.removed) >= self.units
+        few = self.parameters is not None and last.parameters <= self.parameters * whole
+        timed = self.seconds is not None and last.seconds is not None
+        return enough or few or (timed and last.seconds.value <= self.seconds)  # type: ignore
 
     def allows(self, candidate: Candidate) -> bool:
         return self.loss is None or candidate.loss_change.value <= self.loss
@@ -104,6 +103,8 @@ class _Trials:
 
     def _candidate(self, units: tuple[int, ...], row: Tensor, among: int) -> Candidate:
         loss, wrong = row.double().T
+        if not bool(loss.isfinite().all()):
+            raise NumericError(f"without units {list(units)} the loss is not finite")
         base, base_wrong = self.base.double().T
         error = change = None
         if not bool(wrong.isnan().any()):
@@ -118,6 +119,15 @@ class _Trials:
             error,
             change,
         )
+
+    def timed(self, candidate: Candidate, target: Target) -> Candidate:
+        """With the time of the model that it leaves, where the target asks for it."""
+        if target.seconds is None:
+            return candidate
+        small = removed(self.view, candidate.removed)
+        batch = take(self.examples.inputs, slice(TIMED))
+        times = pass_seconds((self.view.model, small), batch, ROUNDS)
+        return replace(candidate, seconds=geometric_mean(times[:, 1] / times[:, 0]))
 
 
 def gone(view: View, units: Collection[int]) -> int:
@@ -151,7 +161,7 @@ def greedy(model: Any, examples: Examples, target: Target) -> list[Candidate]:
             best = min(tried, key=lambda candidate: candidate.loss.value)
             if not target.allows(best):
                 break
-            found.append(best)
+            found.append(trials.timed(best, target))
             left.remove(best.removed[-1])
     return found
 
@@ -176,7 +186,7 @@ def by_score(
         for candidate in trials.candidates(order[: k + 1] for k in range(len(order))):
             if target.reached(found, trials.whole) or not target.allows(candidate):
                 break
-            found.append(candidate)
+            found.append(trials.timed(candidate, target))
     return found
 
 

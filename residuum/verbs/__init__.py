@@ -13,6 +13,7 @@ from .dissecting import Dissected, dissect
 from .dissection import Decided, Lesioned, Lesions, LossLesion, lesion
 from .evaluation import Evaluation, Member, evaluate
 from .exporting import Exported, export
+from .pruning import Pruned, Removal, Repair, prune
 from .requests import (
     Deletions,
     Looking,
@@ -32,7 +33,8 @@ __all__ = [
     "CacheState", "CachedFile", "Comparison", "Decided", "Deletions", "Discovered", "Dissected",
     "Entry", "Evaluation", "Exported", "FoundUnit", "Info", "Joined", "Lesioned", "Lesions",
     "Looking", "LossLesion", "Measuring", "Member", "NetworkOptions", "Opening", "PathCount",
-    "Proven", "RunEntry", "Scope", "Similarity", "Source", "Training", "cache", "diff",
-    "dissect", "evaluate", "export", "info", "lesion", "ls", "map_units", "paths", "plan",
+    "Proven", "Pruned", "Removal", "Repair", "RunEntry", "Scope", "Similarity", "Source",
+    "Training", "cache", "diff", "dissect", "evaluate", "export", "info", "lesion", "ls",
+    "map_units", "paths", "plan", "prune",
     "report", "runs", "similarity", "study", "train",
 ]  # fmt: skip

@@ -42,7 +42,7 @@ def program(
         ) from error
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """By a library, in one line."""
     first = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {first[:300]}"

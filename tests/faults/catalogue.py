@@ -120,13 +120,10 @@ ROWS = {
 
 _NO_SERVER = "nothing is served: the report is a file"
 _NO_CLUSTER = "workers are processes of one machine"
-_NO_EXPORT = "weights are exported, not programs"
 
 NOT_APPLICABLE = {
     **dict.fromkeys(("W1", "W2", "W3", "W5", "W6", "W7", "W8", "W12", "W13"), _NO_SERVER),
     **dict.fromkeys(("R9", "R10"), _NO_CLUSTER),
-    **dict.fromkeys(("E1", "E3", "E5", "E8", "E9"), _NO_EXPORT),
-    "E4": "written as every file is: rows T2 and T5",
 }
 
 

@@ -1,0 +1,49 @@
+"""prune."""
+
+from .. import verbs
+from ..surgery.measures import Candidate, Comparison
+from .command import command
+from .words import table
+
+
+@command(verbs.prune, kept=lambda found: True)
+def prune(found: verbs.Pruned) -> str:
+    """The frontier, one line a step; the model before and after; the folder."""
+    whole = found.sizes.before
+    rows = [("removed", "parameters", "loss", "error", "change of the loss", "time")]
+    rows += [_step(step, whole.parameters, found.by) for step in found.frontier]
+    last = found.removed
+    gone = ", ".join(f"{u} ({n})" for u, n in zip(last, found.names, strict=True))
+    healed = f", healed for {len(found.healed)} epochs" if found.healed else ""
+    note = f" ({found.note})" if found.note else ""
+    return "\n".join(
+        [
+            f"{found.model} on {found.data}: {len(last)} of {found.units} units removed{healed}",
+            table(rows),
+            f"gone: {gone}",
+            "",
+            _sizes(found.sizes),
+            f"\n{found.folder}: kept as {found.kept}{note}",
+        ]
+    )
+
+
+def _step(step: Candidate, parameters: int, by: str) -> tuple[str, ...]:
+    gone = "+".join(map(str, step.removed)) if by == "pairs" else f"+ {step.removed[-1]}"
+    change, time = step.loss_change, step.seconds
+    return (
+        gone,
+        f"{100 * step.parameters / parameters:.1f} %",
+        f"{step.loss.value:.4f}",
+        "" if step.error is None else str(step.error),
+        f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]",
+        "" if time is None else f"{time.value:.2f} [{time.low:.2f}, {time.high:.2f}]",
+    )
+
+
+def _sizes(sizes: Comparison) -> str:
+    shown = sizes.table
+    speed = sizes.speedup
+    faster = f"{speed.value:.2f} [{speed.low:.2f}, {speed.high:.2f}] times as fast"
+    rows = [[str(cell) for cell in row] for row in (shown.columns, *shown.rows)]
+    return "\n".join([table(rows), faster])

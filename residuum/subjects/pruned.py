@@ -1,0 +1,130 @@
+"""The folder of `residuum prune`: a model without units, by the word that it was made of."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..data.normalise import Normaliser, unchanged
+from ..errors import CheckpointError, UsageError
+from ..presets import find
+from ..surgery import stored
+from ..training import Run
+from .asked import exists
+from .models import Opened
+from .origins import Origin, origin
+from .weights import drawn
+
+PROGRAM, NUMBERS = "model.pt2", "prune.json"
+
+
+def is_pruned(folder: str) -> bool:
+    """Also where nothing builds it again: that is told then."""
+    return any(exists(Path(folder) / name) for name in (stored.FILE, NUMBERS))
+
+
+def pruned_folder(folder: str) -> Origin:
+    """What `prune` kept there.
+
+    UsageError: a model that a function made, whose name is never taken from a file; a program
+    (.pt2), which is for others. CheckpointError: damaged.
+    """
+    if not (Path(folder) / stored.FILE).exists():
+        raise UsageError(
+            f"{folder}: holds {PROGRAM}, which is written for others and not read here"
+        )
+    kept, about = stored.description(folder), stored.about(folder)
+    source = start(kept, folder)
+
+    def load() -> nn.Module:
+        if source is None:
+            return stored.load(folder)
+        assert kept.word is not None
+        with drawn(0):
+            whole = source.make(kept.word.classes, kept.word.size)
+        small = stored.load(folder, whole)
+        for name in ("config", "main_input_name"):  # a graph reads what the model reads
+            if hasattr(whole, name) and not hasattr(small, name):
+                setattr(small, name, getattr(whole, name))
+        return small
+
+    def make(classes: int | None, size: int | None) -> nn.Module:
+        return load()
+
+    found = json.loads(about.get("classes", "[]"))
+    own = kept.network
+    size = kept.word.size if kept.word is not None else None
+    if own is not None:
+        built = own.options.get("size")
+        size = built if isinstance(built, int) else find(own.preset).size
+    what = own.preset if own is not None else source.name if source is not None else ""
+    n = len(kept.removed)
+    return Origin(
+        *(folder, f"{what} without {n} unit{'s' * (n > 1)}", make),
+        "image" if source is None else source.reads,
+        *(load, (Path(folder) / kept.weights.file,)),
+        classes=own.classes if own is not None else kept.word and kept.word.classes,
+        size=pixels_said(about) or size or (source and source.size),
+        fixed=True,
+        normaliser=_normaliser(about),
+        tokenizer=source.tokenizer if source is not None else None,
+        labels=tuple(map(str, found)) if isinstance(found, list) else (),
+    )
+
+
+def start(kept: stored.Shortened, folder: str) -> Origin | None:
+    """What builds the model with all its units; None of a preset."""
+    if kept.word is None:
+        return None
+    kind = kept.word.name.partition(":")[0]
+    if kind not in ("tv", "timm", "hf"):
+        raise UsageError(
+            f"{folder}: made of {kept.word.name}, and no function is called that a file names. In "
+            "Python: surgery.load(folder, model)"
+        )
+    return origin(kept.word.name)
+
+
+def labels(classes: Sequence[str], normaliser: Normaliser | None) -> dict[str, str]:
+    """For the metadata of files: the classes in order, and what pixels (0-255) are normalised by,
+    where that are numbers a channel."""
+    found = {"classes": json.dumps(list(classes), ensure_ascii=False)} if classes else {}
+    if normaliser is None or normaliser.prepare is not unchanged or normaliser.mean.ndim != 1:
+        return found
+    numbers = {"mean": normaliser.mean.tolist(), "std": normaliser.std.tolist()}
+    return found | {"normaliser": json.dumps(numbers)}
+
+
+def about_run(run: Run) -> dict[str, str]:
+    """What a run says of its model; the numbers of its normalisation follow from its data."""
+    assert run.network is not None
+    told = {"model": run.network.preset, "data": run.data.name, "data sha256": run.data.digest}
+    told |= {"weights sha256": run.outcome.weights.sha256}
+    return told | {"normalisation": run.recipe.normalisation} | labels(run.data.classes, None)
+
+
+def about_of(opened: Opened) -> dict[str, str]:
+    """What stands in the file of an opened model."""
+    start = opened.origin
+    if start.run is not None:
+        return about_run(start.run)
+    told = {"model": start.name, "source": start.source, "weights": opened.weights}
+    return told | labels(start.labels, start.normaliser)
+
+
+def _normaliser(about: dict[str, str]) -> Normaliser | None:
+    if "normaliser" not in about:
+        return None
+    try:
+        said = json.loads(about["normaliser"])
+        return Normaliser(torch.tensor(said["mean"]), torch.tensor(said["std"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"the normaliser that the weights name is none ({error})") from error
+
+
+def pixels_said(about: dict[str, str]) -> int | None:
+    """Of a side of the images that the model was opened for."""
+    said = about.get("image size", "")
+    return int(said) if said.isdecimal() else None

@@ -1,0 +1,224 @@
+"""prune: units removed for good, with what it costs and brings, in a folder."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
+
+from .. import progress
+from ..errors import UsageError
+from ..machine import Hardware
+from ..reader import Count, NotNegative, Positive, Seed, plain
+from ..surgery.measures import Candidate, Comparison
+from .evaluation import prepared
+from .requests import Measuring, Source, verb
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..subjects import Subject
+
+SCHEMA, TIMED = 1, 32  # examples in the batch that is timed
+SEARCHED, EVERY = 1000, 2**62  # training examples that units are chosen on, and healed on
+By = Literal["greedy", "pairs", "deletion", "influence", "angle", "ratio", "distance", "response"]
+Part = Annotated[float, Meta(gt=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Which units go, and when it is enough: at least one of the four is given."""
+
+    units: Count | None = None
+    """Until so many units are gone."""
+    parameters: Part | None = None
+    """Until at most this share of the parameters is left."""
+    latency: Part | None = None
+    """Until a pass takes at most this share of its time, measured here."""
+    loss: NotNegative | None = None
+    """No step that raises the mean loss by more than this."""
+    by: By = "greedy"
+    """greedy: of those left always the cheapest; pairs: the best of all pairs; or those with the
+    smallest score first: deletion (each alone), influence, angle, ratio, distance, response."""
+
+    def require_one(self) -> None:
+        """UsageError: no target, or one that pairs do not take."""
+        asked = self.units, self.parameters, self.latency, self.loss
+        if self.by == "pairs" and (self.units not in (None, 2) or any(asked[1:3])):
+            raise UsageError("by pairs two units are removed: give no other target but --loss")
+        if self.by != "pairs" and all(each is None for each in asked):
+            raise UsageError(
+                "say when it is enough: --units 3, --parameters 0.7, --latency 0.8 or --loss 0.1"
+            )
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A fine-tune of what is left by what the intact model answers, on the training examples."""
+
+    heal: Count | None = None
+    """So many epochs; none where it is left out."""
+    batch_size: Count = 64
+    """Of healing."""
+    learning_rate: Positive = 1e-4
+    """Of healing, at its start; it falls to 0 by half a cosine."""
+    seed: Seed = 0
+    """Of healing: order and dropout."""
+
+    def __post_init__(self) -> None:
+        changed = (self.batch_size, self.learning_rate, self.seed) != (64, 1e-4, 0)
+        if self.heal is None and changed:
+            raise UsageError("batch_size, learning_rate and seed are of healing: give --heal")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `prune` removed and what is in its folder.
+
+    `names`: of the units that went. `target`: whether it was reached before no further unit could
+    go. `frontier`: one set of units a step, on the test examples (intervals hold together; their
+    `seconds` are the search's); the last is what was removed, before healing. `healed`: the mean
+    loss of every epoch. `sizes`: what was in the model and what is in the folder, on the test
+    examples. `kept`: "preset", "folder" (of transformers), "word" (built again from the model's
+    word) or "program" (.pt2), and `note` says why.
+    """
+
+    model: str
+    data: str
+    units: int
+    by: By
+    removed: tuple[int, ...]
+    names: tuple[str, ...]
+    target: bool
+    frontier: tuple[Candidate, ...]
+    healed: tuple[float, ...]
+    sizes: Comparison
+    kept: str
+    note: str
+    folder: str
+
+
+def searched(subject: "Subject", removal: Removal) -> list[Candidate]:
+    """One candidate a step, on the training examples. UsageError: nothing may go."""
+    from ..surgery import Target, by_score, greedy, pairs
+    from ..surgery.search import removable
+
+    view, train = subject.view, subject.train
+    if removal.by == "pairs":
+        target = Target(units=2, loss=removal.loss)
+        if len(removable(view)) < 2:
+            raise UsageError(f"{subject.name} has no two units that can be removed")
+        found = [each for each in pairs(view, train)[:1] if target.allows(each)]
+    else:
+        target = Target(removal.units, removal.parameters, removal.loss, removal.latency)
+        if removal.by == "greedy":
+            found = greedy(view, train, target)
+        else:
+            found = by_score(view, train, scores(subject, removal.by), target)
+    if not found:
+        raise UsageError(
+            f"{subject.name}: without any one unit the mean loss rises by more than {removal.loss}"
+        )
+    return found
+
+
+def scores(subject: "Subject", name: str) -> list[float]:
+    """Of every unit, small where it seems to be redundant. UsageError: not all units have it."""
+    from ..anatomy.removal import cheap_scores
+    from ..anatomy.similarity import redundancy, tokens, whole
+    from ..surgery import lost
+    from ..surgery.search import removable
+
+    view, train = subject.view, subject.train
+    if name == "deletion":
+        numbers = removable(view)
+        found = dict(zip(numbers, lost(view, train, [[n] for n in numbers]), strict=True))
+        return [found[n].loss.value if n in found else float("inf") for n in range(len(view.units))]
+    vectors = tokens if subject.example == "sequence" else whole
+    known = cheap_scores(redundancy(view, train.inputs, vectors))
+    if name not in known:
+        has = ", ".join(["deletion", *known])
+        raise UsageError(f"{subject.name}: some units have no {name!r}; all have {has}")
+    return known[name]
+
+
+@verb
+def prune(
+    model: str | Path,
+    *,
+    output: str | Path,
+    removal: Removal = Removal(),
+    repair: Repair = Repair(),
+    measuring: Measuring = Measuring(),
+    source: Source = Source(),
+    machine: Hardware = Hardware(),
+) -> Pruned:
+    """Remove units for good: search on the training part, report on the test part.
+
+    Units are chosen on at most 1,000 training examples, what is left is healed on all of them, or
+    on --examples of them. The folder gets a model that is built again and checked, and prune.json.
+
+    Raises what opening a model raises. UsageError: a folder that holds something; no target;
+    nothing may go. NumericError: healing that diverged.
+
+    Parameters
+    ----------
+    model
+        A finished run's folder, a preset, tv:NAME, timm:NAME, hf:FOLDER or module.path:function.
+    output
+        The folder; a new one.
+    """
+    from ..storage import new_folder, require_new_folder, write_json
+    from ..subjects import open_subject
+    from ..subjects.keeping import alike, keep, whole
+    from ..surgery import compare_sizes, lost, removed
+    from ..views.inputs import take
+
+    removal.require_one()
+    require_new_folder(folder := Path(output))
+    start = whole(model)
+    every = EVERY if repair.heal and measuring.examples is None else None
+    device = prepared(machine).device
+    subject = open_subject(model, measuring, source, device, training=every)
+    alike(subject.model)
+    found = searched(replace(subject, train=subject.train.spread(SEARCHED)), removal)
+    view, units = subject.view, found[-1].removed
+    there = lost(view, subject.test, [each.removed for each in found])
+    frontier = tuple(replace(h, seconds=e.seconds) for e, h in zip(found, there, strict=True))
+    small = removed(view, units)
+    healed = _healed(small, subject, repair)
+    with new_folder(folder) as between:
+        kept, note, again = keep(small, subject, start, units, between)
+        batch = take(subject.test.inputs, slice(TIMED))
+        left = len(view.units) - len(units)
+        sizes = compare_sizes(view.model, again, (len(view.units), left), subject.test, batch)
+        pruned = Pruned(
+            *(subject.name, subject.data, len(view.units), removal.by, units),
+            tuple(view.units[number].name for number in units),
+            _reached(removal, frontier, sum(p.numel() for p in view.model.parameters())),
+            *(frontier, tuple(healed), sizes, kept, note, str(folder)),
+        )
+        write_json(between, "prune.json", plain(pruned), SCHEMA)
+    return pruned
+
+
+def _reached(removal: Removal, frontier: tuple[Candidate, ...], whole: int) -> bool:
+    """Whether a search by loss ended at the loss, and any other at its target."""
+    from ..surgery import Target
+
+    if removal.by == "pairs" or (removal.units, removal.parameters, removal.latency) == (None,) * 3:
+        return True
+    target = Target(removal.units, removal.parameters, removal.loss, removal.latency)
+    if reached := target.reached(frontier, whole):
+        return reached
+    progress.say("warning: the target was not reached: no further unit may go")
+    return False
+
+
+def _healed(small: "nn.Module", subject: "Subject", repair: Repair) -> list[float]:
+    from ..surgery import Healing, heal
+
+    if repair.heal is None:
+        return []
+    asked = Healing(repair.heal, repair.batch_size, repair.learning_rate, seed=repair.seed)
+    return heal(small, subject.model, subject.train, asked)

@@ -1,0 +1,210 @@
+"""The commands prune and export: what is in the folder is what was measured, and is built again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_cli import call
+from torch import nn
+
+import residuum
+from residuum import surgery
+from residuum.anatomy import Examples, similarity
+from residuum.errors import CheckpointError, UsageError
+from residuum.subjects import Measuring, Source, open_model, open_subject
+from residuum.subjects.pruned import is_pruned
+from residuum.surgery import Candidate, Target, by_score, greedy, lost
+from residuum.verbs.pruning import By, Removal, scores
+
+FUNCTION = """
+import torch
+from torch import nn
+
+class Small(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2)
+        self.units = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+            for _ in range(3)
+        )
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for unit in self.units:
+            x = x + unit(x)
+        return self.head(x.mean((2, 3)))
+
+def small(classes=2):
+    return Small(classes)
+
+class Fickle(Small):
+    def forward(self, x):
+        return super().forward(x) + self.drawn
+
+def fickle(classes=2):
+    model = Fickle(classes)
+    model.drawn = float(torch.tensor(id(model) % 1000))
+    return model
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Images of two classes, and a module with models."""
+    folder = tmp_path_factory.mktemp("place")
+    source = np.random.default_rng(0)
+    for part, number in (("train", 8), ("test", 6)):
+        for name, level in (("dark", 60), ("light", 200)):
+            (folder / "images" / part / name).mkdir(parents=True)
+            for i in range(number):
+                pixels = source.normal(level, 40, (8, 8, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / "images" / part / name / f"{i}.png")
+    (folder / "prune_models.py").write_text(FUNCTION)
+    return folder
+
+
+@pytest.fixture
+def here(place, monkeypatch, tmp_path):
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
+    return tmp_path
+
+
+def read(folder: Path) -> dict:
+    return json.loads((folder / "prune.json").read_text())
+
+
+@pytest.mark.row("E9")
+def test_a_preset_is_pruned_and_read_again_bit_for_bit(here, capsys):
+    """What is read from the folder has the accuracy that prune.json says, to the bit."""
+    folder = here / "a"
+    words = ["prune", "preresnet8", "--data", "images", "--units", "2", "--heal", "2"]
+    told = json.loads(
+        call(capsys, *words, "--learning-rate", "1e-3", "--output", folder, "--json")[1]
+    )
+    said = read(folder)
+    assert {name: said[name] for name in told} == told
+    assert [len(step["removed"]) for step in told["frontier"]] == [1, 2]
+    assert (told["kept"], told["units"], len(told["healed"])) == ("preset", 3, 2)
+    assert told["removed"] == told["frontier"][-1]["removed"]
+    after = told["sizes"]["after"]
+    assert after["units"] == 1
+    model = surgery.load(folder)
+    assert after["parameters"] == sum(p.numel() for p in model.parameters())
+    subject = open_subject(folder, Measuring(), Source(data="images"))
+    assert torch.equal(next(subject.model.parameters()), next(model.parameters()))
+    (again,) = lost(subject.view, subject.test, [[]])
+    assert again.loss.value == pytest.approx(after["loss"]["value"], rel=1e-6)
+    assert again.error.count == after["error"]["count"]
+    whole = open_subject("preresnet8", Measuring(), Source(data="images"))
+    with torch.no_grad():
+        losses = subject.task.loss(model(subject.test.inputs), subject.test.targets).double()
+    assert float(losses.mean()) == after["loss"]["value"]  # the very bits
+    assert torch.equal(whole.test.inputs, subject.test.inputs)  # normalised by what the file says
+    about = surgery.about(folder)
+    assert json.loads(about["classes"]) == ["dark", "light"]
+    assert json.loads(about["normaliser"]).keys() == {"mean", "std"}
+    words = call(capsys, "export", folder, "--as", "pt2", "--output", here / "a.pt2")[1]
+    assert "the same output as the model, loaded by torch.export" in words
+    for message, arguments in (
+        ("was pruned", ["prune", folder, "--units", 1, "--output", here / "b"]),
+        ("is not empty", ["prune", "preresnet8", "--units", 1, "--output", folder]),
+        ("say when it is enough", ["prune", "preresnet8", "--output", here / "b"]),
+        (
+            "no names elsewhere",
+            ["export", folder, "--as", "fb", "--output", here / "b.safetensors"],
+        ),
+        ("say NAME.onnx", ["export", folder, "--as", "onnx", "--output", here / "b.pt2"]),
+        ("give --heal", ["prune", "preresnet8", "--seed", 1, "--units", 1, "--output", here / "b"]),
+    ):
+        code, out, text = call(capsys, *arguments)
+        assert (code, out, message in text) == (2, "", True), text
+    wild = ["prune", "preresnet8", "--data", "images", "--units", 1, "--heal", 1]
+    code, out, text = call(capsys, *wild, "--learning-rate", "1e30", "--output", here / "b")
+    assert (code, out, "take a smaller learning rate" in text) == (5, "", True), text
+    assert sorted(path.name for path in here.iterdir()) == ["a", "a.pt2"]
+
+
+def test_a_model_of_a_function_is_built_again_from_python(here, capsys):
+    folder = here / "a"
+    found = residuum.prune(
+        "prune_models:small", output=folder, data="images", by="deletion", units=2
+    )
+    assert found.kept == "word"
+    assert found.sizes.after.units == 1
+    import prune_models  # pyright: ignore
+
+    model = surgery.load(folder, prune_models.small())
+    subject = open_subject("prune_models:small", Measuring(), Source(data="images"))
+    (base,) = lost(subject.view, subject.test, [found.removed])
+    assert found.sizes.after.loss.value == pytest.approx(base.loss.value, rel=1e-6)
+    assert found.sizes.after.parameters == sum(p.numel() for p in model.parameters())
+    assert is_pruned(str(folder))
+    with pytest.raises(UsageError, match="no function is called that a file names"):
+        open_model(folder)
+    with pytest.raises(UsageError, match="give the model that this word builds"):
+        surgery.load(folder)
+    with pytest.raises(CheckpointError, match=r"is another model here|has changed"):
+        surgery.load(folder, nn.Conv2d(3, 3, 1))
+
+
+def test_a_model_that_no_word_builds_again_is_kept_as_a_program(here):
+    found = residuum.prune("prune_models:fickle", output=here / "a", data="images", units=1)
+    assert found.kept == "program"
+    assert "gives something else" in found.note
+    assert {path.name for path in (here / "a").iterdir()} == {"model.pt2", "prune.json"}
+    with pytest.raises(UsageError, match="written for others and not read here"):
+        open_model(here / "a")
+
+
+def test_a_decoder_keeps_its_class_where_whole_layers_go(here, capsys):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+    config = transformers.LlamaConfig(vocab_size=260, num_hidden_layers=2, **small)
+    transformers.LlamaForCausalLM(config).save_pretrained(here / "llama")
+    (here / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
+    words = ["prune", f"hf:{here / 'llama'}", "--data", here / "text.txt", "--length", 16]
+    asked = ["--by", "pairs", "--examples", 4, "--output", here / "a", "--json"]
+    told = json.loads(call(capsys, *words, *asked)[1])
+    if set(told["removed"]) in ({0, 1}, {2, 3}):
+        assert told["kept"] == "folder"
+        assert open_model(here / "a").model.config.num_hidden_layers == 1
+    else:
+        assert told["kept"] == "word"
+        assert open_model(here / "a").reads == "sequence"
+    assert told["sizes"]["after"]["units"] == 2
+    assert told["sizes"]["before"]["error"]["n"] == 4
+
+
+def test_scores_and_targets(here):
+    subject = open_subject("preresnet8", Measuring(), Source(data="images"))
+    view, train = subject.view, subject.train
+    known = set(By.__args__)
+    assert known == {"greedy", "pairs", "deletion", *similarity.SCORES}
+    for name in ("deletion", "influence", "response"):
+        assert len(scores(subject, name)) == len(view.units)
+    harm = [lost(view, train, [[unit]])[0].loss.value for unit in range(3)]
+    assert scores(subject, "deletion") == pytest.approx(harm, rel=1e-5)
+    timed = by_score(view, train, [0, 1, 2], Target(seconds=1e-9))
+    assert [len(step.removed) for step in timed] == [1, 2, 3]  # never reached
+    assert all(step.seconds.n == 20 and step.seconds.low > 0 for step in timed)
+    assert timed[-1].seconds.value < 1.5
+    (first,) = greedy(view, train, Target(seconds=0.9999, units=1))
+    assert first.seconds is not None
+    for wrong, words in (
+        ({"seconds": 1.5}, "share between 0 and 1"),
+        ({}, "units, parameters, seconds or loss"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            Target(**wrong)
+    Removal(by="pairs").require_one()
+    with pytest.raises(UsageError, match="no other target but --loss"):
+        Removal(by="pairs", latency=0.5).require_one()
+    assert isinstance(first, Candidate)
+    assert isinstance(train, Examples)
