@@ -1,0 +1,53 @@
+"""examples/smaller.py at its small scale: models of other libraries learn, and become smaller."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+
+from residuum.results import Table
+
+FILE = Path(__file__).parents[1] / "examples" / "smaller.py"
+
+
+@pytest.fixture(scope="module")
+def program():
+    spec = importlib.util.spec_from_file_location("smaller", FILE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["smaller"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["smaller"]
+
+
+@pytest.mark.parametrize(("name", "chance"), [("resnet", 2.303), ("vit", 2.303), ("decoder", 5.545)])
+def test_learns_and_becomes_smaller(program, tmp_path, monkeypatch, name, chance):
+    monkeypatch.setattr(sys, "argv", ["smaller.py", name, "--small", "--output", str(tmp_path)])
+    program.main()
+    told = json.loads((tmp_path / f"{name}.json").read_text())
+    assert len(told["units"]) == 6
+    # it has learnt, on examples that trained nothing
+    sizes = told["healed"]["deletion"]["sizes"]
+    before, after = sizes["before"], sizes["after"]
+    assert before["loss"]["high"] < 0.9 * chance
+    # the sets that are compared are thirds, the search's own among them
+    searched, cheap, *draws = told["not healed"].values()
+    assert searched["removed"] == told["search"][-1]["removed"]
+    assert len(draws) == 5
+    assert {len(set(each["removed"])) for each in (searched, cheap, *draws)} == {2}
+    # gone for good: fewer parameters and operations, the same number of both whoever chose
+    assert after["parameters"] == searched["parameters"] < before["parameters"]
+    assert after["flops"] < before["flops"]
+    assert (before["units"], after["units"]) == (6, 4)
+    # healing on training examples helps on test examples too
+    assert after["loss"]["value"] < searched["loss"]["value"]
+    columns, rows = told["table"]["columns"], told["table"]["rows"]
+    assert Table(tuple(columns), tuple(map(tuple, rows)))
+    written = tmp_path / f"{name}.onnx"
+    assert told["onnx"]["batches"] == [1, 2, 5]
+    assert onnxruntime.InferenceSession(written.read_bytes()).get_inputs()
