@@ -31,21 +31,22 @@ from residuum.storage import make_folder, write_text
 from residuum.subjects import Subject
 from residuum.training.description import versions
 
-DRAWS, HEALED = 5, ("deletion", "influence", "random 0")
+DRAWS = 5
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How many training examples choose and heal, how many test examples measure, and how often
-    passes are timed."""
+    """How many training examples choose and heal, how many test examples measure, how often passes
+    are timed, and whose choices are healed."""
 
     chosen: int = 500
     healed: int = 4096
     test: int = 2000
     rounds: int = 20
+    choices: tuple[str, ...] = ("deletion", "influence", "random 0")
 
 
-FULL, SMALL = Scale(), Scale(64, 256, 200, 3)
+FULL, SMALL = Scale(), Scale(32, 256, 200, 3, ("deletion",))
 HEALING = surgery.Healing(learning_rate=1e-3, seed=SEED)
 
 
@@ -74,7 +75,7 @@ def smaller(subject: Subject, scale: Scale, folder: Path) -> dict[str, Any]:
     told["search, on test examples"] = surgery.lost(view, test, [s.removed for s in steps])
     told["not healed"] = dict(zip(sets, surgery.lost(view, test, sets.values()), strict=True))
     told |= {"healing": HEALING, "healed on": len(train), "healed": {}}
-    for name in ("nothing", *HEALED):
+    for name in ("nothing", *scale.choices):
         units = sets.get(name, ())
         # beside it what the same steps do for a model that has lost nothing
         small = surgery.removed(view, units) if units else copy.deepcopy(view.model)

@@ -145,11 +145,8 @@ def text() -> Tensor:
 def reading(make: Any, options: argparse.Namespace, healed: int, tested: int) -> Subject:
     """The decoder, trained on nine tenths of the text; the last tenth tests it."""
     torch.manual_seed(SEED)
-    model, whole, settings = (
-        make(options.small),
-        text(),
-        Reading(60 if options.small else options.steps or 2000),
-    )
+    model, whole = make(options.small), text()
+    settings = Reading(60 if options.small else options.steps or 2000)
     learnt, unread = whole.tensor_split([len(whole) * 9 // 10])
     digest = read(model, learnt, options.output / make.__name__, settings)
 
