@@ -21,6 +21,7 @@ def program(monkeypatch):
     return smaller
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANCE)
 def test_learns_and_becomes_smaller(program, tmp_path, monkeypatch, name):
     monkeypatch.setattr(sys, "argv", ["smaller.py", name, "--small", "--output", str(tmp_path)])
