@@ -50,7 +50,7 @@ def vit(small: bool) -> nn.Module:
     size, patch, depth, width = (8, 4, 3, 32) if small else (32, 8, 6, 64)
     sizes = {"embed_dim": width, "depth": depth, "num_heads": 4}
     model = VisionTransformer(size, patch, num_classes=10, **sizes)
-    for block in model.blocks:  # of few tokens, fused attention is slower on a CPU
+    for block in model.blocks:  # its backward pass is slow on a CPU
         block.attn.fused_attn = False
     return model
 
