@@ -193,7 +193,7 @@ def test_every_verb_is_at_the_top():
     from residuum import cli, verbs
 
     names = [name for name in verbs.__all__ if name.islower()]
-    assert len(names) == 18
+    assert len(names) == 17
     named = {"evaluate": "eval", "map_units": "discover"}  # `discover` is of models that are there
     for name in names:
         assert getattr(residuum, name) is getattr(verbs, name)
@@ -210,7 +210,10 @@ def test_papers_are_there(name):
 
 
 def test_examples_run(tmp_path):
+    """But for those that test_smaller.py runs."""
     for script in sorted((ROOT / "examples").glob("*.py")):
+        if script.name.startswith("smaller"):
+            continue
         start = time.monotonic()
         done = subprocess.run(
             [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300

@@ -55,10 +55,6 @@ def pruned_folder(folder: str) -> Origin:
 
     found = json.loads(about.get("classes", "[]"))
     own = kept.network
-    size = kept.word.size if kept.word is not None else None
-    if own is not None:
-        built = own.options.get("size")
-        size = built if isinstance(built, int) else find(own.preset).size
     what = own.preset if own is not None else source.name if source is not None else ""
     n = len(kept.removed)
     return Origin(
@@ -66,12 +62,20 @@ def pruned_folder(folder: str) -> Origin:
         "image" if source is None else source.reads,
         *(load, (Path(folder) / kept.weights.file,)),
         classes=own.classes if own is not None else kept.word and kept.word.classes,
-        size=pixels_said(about) or size or (source and source.size),
+        size=pixels_said(about) or _built_for(kept) or (source and source.size),
         fixed=True,
         normaliser=_normaliser(about),
         tokenizer=source.tokenizer if source is not None else None,
         labels=tuple(map(str, found)) if isinstance(found, list) else (),
     )
+
+
+def _built_for(kept: stored.Shortened) -> int | None:
+    """Pixels of a side."""
+    if kept.network is None:
+        return kept.word.size if kept.word is not None else None
+    built = kept.network.options.get("size")
+    return built if isinstance(built, int) else find(kept.network.preset).size
 
 
 def start(kept: stored.Shortened, folder: str) -> Origin | None:

@@ -4,6 +4,7 @@ submodules and no integers."""
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,7 +92,9 @@ def graph(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]
 
     with torch.inference_mode(False), torch.enable_grad(), eager(), _asking(model) as names:
         given, named = changed((inputs, dict(keywords)), leaf)
-        with chosen:
+        with chosen, warnings.catch_warnings():
+            # a model may ask for values, which torch tells of where there are gradients
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True")
             output = model(*given, **named)
         ends = [(t.grad_fn, t.output_nr) for t in results(output) if t.grad_fn is not None]
         return _Builder(names, leaves, chosen.by).built(ends)
