@@ -232,7 +232,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
     broken = lively(cifar_resnet(8, 10, width=4)).eval()
     with torch.no_grad():
         [*broken.parameters()][-1].fill_(torch.nan)
-    with pytest.raises(NumericError, match="lesions of broken"):
+    with pytest.raises(NumericError, match="the intact model's loss is not finite"):
         dissect(of_images(broken, "broken"), SMALL)
 
 

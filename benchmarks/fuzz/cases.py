@@ -29,6 +29,7 @@ WORDS += ["A", "B", "preact", "original", "fb-cifar", "he-cifar", "resnet-20", "
 VALID = {
     "ls": [], "info": ["preresnet8"], "paths": ["preresnet8"], "runs": ["."],
     "eval": ["run", "--data", "images"], "lesion": ["run", "--data", "images"],
+    "dissect": ["preresnet8", "--data", "images", "--examples", "4", "--output", "new"],
     "discover": ["preresnet8"], "similarity": ["run", "--data", "images"],
     "train": ["preresnet8", "--data", "images", "--recipe", "tiny.toml", "--output", "new"],
     "diff": ["run", "part"], "study": ["veit2016", "--plan", "--scale", "smoke"],

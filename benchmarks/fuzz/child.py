@@ -19,7 +19,8 @@ from residuum import progress
 from .cases import Case
 
 SECONDS = 20.0  # longer is a hang
-PATIENCE = 3.0  # then a command that trains is asked to stop
+PATIENCE = 3.0  # then a command that has much to do is asked to stop
+LONG = ("train", "study", "dissect")
 MEMORY = 2 << 30  # beyond what torch itself takes
 STOPPED = 128 + signal.SIGTERM
 CODES = {0, 2, 3, 4, 5, 6, 7, 8}
@@ -51,7 +52,7 @@ def carry_out(case: Case, pristine: Path, scratch: Path) -> End:
         passed = time.monotonic() - start
         if passed > limit:
             _kill(child)
-        elif passed > _patient(PATIENCE) and not asked and case.command in ("train", "study"):
+        elif passed > _patient(PATIENCE) and not asked and case.command in LONG:
             asked = True
             os.kill(child, signal.SIGTERM)
         time.sleep(0.003)

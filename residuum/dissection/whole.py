@@ -46,6 +46,14 @@ class _Dissecting:
     effort: Effort
     bench: Bench
 
+    @property
+    def name(self) -> str:
+        """For readers, to whom the path of a run says nothing."""
+        told = self.subject.provenance
+        if "run" not in told:
+            return self.subject.name
+        return f"{told['model']} (run {Path(told['run']).name})"
+
     def whole(self) -> Dissection:
         subject, loss = self.subject, loss_name(self.subject)
         verified, why = self.bench.attempt(structure.VERIFICATION)
@@ -54,7 +62,7 @@ class _Dissecting:
         rest, summary = ([], []) if len(found) < 2 else self.parts(found, loss)
         intact = found[0]
         return Dissection(
-            *(subject.name, subject.data, subject.example),
+            *(self.name, subject.data, subject.example),
             parameters=sum(p.numel() for p in subject.model.parameters()),
             n=len(subject.test),
             loss_name=loss,
@@ -71,9 +79,9 @@ class _Dissecting:
     def opening(self, verified: structure.Verified | None) -> str:
         units, words = self.subject.view.units, structure.words(verified)
         if not units:
-            return f"{self.subject.name} has no residual unit ({words}), so none can be deleted."
+            return f"{self.name} has no residual unit ({words}), so none can be deleted."
         paths = lengths.total_words(count_paths(self.subject.view))
-        return f"{self.subject.name} is {structure.kinds(units)}, {words}, with {paths} paths."
+        return f"{self.name} is {structure.kinds(units)}, {words}, with {paths} paths."
 
     def parts(self, found: Sequence[Candidate], loss: str) -> tuple[list[Section], list[str]]:
         """The sections behind the first, and the sentences of the summary behind the first."""

@@ -156,5 +156,6 @@ def mapped_units(outline: UnitMap, errors: Mapping[int, Point]) -> tuple[Unit, .
     units = []
     for number, unit in enumerate(outline.units):
         shape = " to ".join("x".join(map(str, s)) for s in (unit.shape_in, unit.shape_out))
-        units.append(Unit(number, shape, unit.parameters, unit.kind, *errors.get(number, ())))
+        error, low, high = errors.get(number, (None, None, None))
+        units.append(Unit(number, shape, unit.parameters, unit.kind, error, low, high))
     return tuple(units)

@@ -104,7 +104,8 @@ class _Trials:
     def _candidate(self, units: tuple[int, ...], row: Tensor, among: int) -> Candidate:
         loss, wrong = row.double().T
         if not bool(loss.isfinite().all()):
-            raise NumericError(f"without units {list(units)} the loss is not finite")
+            which = f"without units {list(units)} the loss" if units else "the intact model's loss"
+            raise NumericError(f"{which} is not finite")
         base, base_wrong = self.base.double().T
         error = change = None
         if not bool(wrong.isnan().any()):

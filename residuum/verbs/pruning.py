@@ -17,7 +17,7 @@ from .requests import Measuring, Source, verb
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..subjects import Subject
+    from ..subjects import Origin, Subject
 
 SCHEMA, TIMED = 1, 32  # examples in the batch that is timed
 SEARCHED, EVERY = 1000, 2**62  # training examples that units are chosen on, and healed on
@@ -168,20 +168,35 @@ def prune(
     output
         The folder; a new one.
     """
-    from ..storage import new_folder, require_new_folder, write_json
+    from ..storage import require_new_folder
     from ..subjects import open_subject
-    from ..subjects.keeping import alike, keep, whole
-    from ..surgery import compare_sizes, lost, removed
-    from ..views.inputs import take
+    from ..subjects.keeping import alike, whole
 
     removal.require_one()
-    require_new_folder(folder := Path(output))
+    require_new_folder(Path(output))
     start = whole(model)
     every = EVERY if repair.heal and measuring.examples is None else None
     device = prepared(machine).device
     subject = open_subject(model, measuring, source, device, training=every)
     alike(subject.model)
     found = searched(replace(subject, train=subject.train.spread(SEARCHED)), removal)
+    return _kept(subject, start, found, removal, repair, Path(output))
+
+
+def _kept(
+    subject: "Subject",
+    start: "Origin",
+    found: list[Candidate],
+    removal: Removal,
+    repair: Repair,
+    folder: Path,
+) -> Pruned:
+    """The last candidate's units removed, the rest healed, written, read back and measured."""
+    from ..storage import new_folder, write_json
+    from ..subjects.keeping import keep
+    from ..surgery import compare_sizes, lost, removed
+    from ..views.inputs import take
+
     view, units = subject.view, found[-1].removed
     there = lost(view, subject.test, [each.removed for each in found])
     frontier = tuple(replace(h, seconds=e.seconds) for e, h in zip(found, there, strict=True))
