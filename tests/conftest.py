@@ -39,6 +39,9 @@ from residuum.storage import seal
 from residuum.units import ResidualNetwork, ResidualUnit, Row
 
 torch.set_num_threads(1)
+# torch.export makes autograd start threads on its first use behind it, and a process with such
+# threads cannot be forked; on its first use ahead of it, it starts none
+torch.ones(1, requires_grad=True).backward()
 # a shell that starts the suite in the background has it ignore SIGINT, and its children too
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
