@@ -1,7 +1,5 @@
 """dissect: everything there is about one model, on one page."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,24 +51,22 @@ def dissect(
         The folder of the page, the figures and what was measured.
     """
     folder = Path(output)
-    with _own(folder):
-        from ..dissection import dissect as everything
-        from ..pages import write_dissection
-        from ..subjects import open_subject
+    _require_own(folder)
+    from ..dissection import dissect as everything
+    from ..pages import write_dissection
+    from ..subjects import open_subject
 
-        device = prepared(machine).device
-        subject = open_subject(model, measuring, source, device, effort.search_examples)
+    device = prepared(machine).device
+    subject = open_subject(model, measuring, source, device, effort.search_examples)
+    with Lock(make_folder(folder)):
         found = everything(subject, effort, folder)
         found.save(folder / RESULT)
         return Dissected(found, str(write_dissection(found, folder)))
 
 
-@contextmanager
-def _own(folder: Path) -> Iterator[None]:
-    """The folder, locked. UsageError: there is something in it, and not an earlier dissection."""
+def _require_own(folder: Path) -> None:
+    """UsageError: there is something in it, and not an earlier dissection."""
     if folder.is_dir():
         there = {path.name for path in folder.iterdir()}
         if there - {".lock"} and not {RESULT, PARTS} & there:
             raise UsageError(f"{folder}: holds something else. Choose another --output")
-    with Lock(make_folder(folder)):
-        yield
