@@ -17,7 +17,7 @@ from residuum.errors import CheckpointError, UsageError
 from residuum.subjects import Measuring, Source, open_model, open_subject
 from residuum.subjects.pruned import is_pruned
 from residuum.surgery import Candidate, Target, by_score, greedy, lost
-from residuum.verbs.pruning import By, Removal, scores
+from residuum.verbs.pruning import By, Removal, scores, searched
 
 FUNCTION = """
 import torch
@@ -203,6 +203,8 @@ def test_scores_and_targets(here):
     ):
         with pytest.raises(UsageError, match=words):
             Target(**wrong)
+    with pytest.raises(UsageError, match="preresnet8 has 3 units that can be removed, not 4"):
+        searched(subject, Removal(units=4))
     Removal(by="pairs").require_one()
     with pytest.raises(UsageError, match="no other target but --loss"):
         Removal(by="pairs", latency=0.5).require_one()

@@ -41,6 +41,14 @@ def test_our_own_network_is_built_again(tmp_path):
         surgery.load(tmp_path / "a")
 
 
+def test_a_network_may_be_kept_without_any_unit(tmp_path):
+    network = lively(residuum.preset("preresnet8", seed=3))
+    small = surgery.removed(network, range(3))
+    surgery.save(small, tmp_path / "a", Blueprint("preresnet8", 10), range(3))
+    with torch.no_grad():
+        assert torch.equal(surgery.load(tmp_path / "a")(image_batch(2)), small(image_batch(2)))
+
+
 def test_a_program_and_an_onnx_file(tmp_path):
     small = surgery.removed(lively(residuum.preset("resnet20", seed=0)), [3, 5])
     written = surgery.write_program(small, tmp_path / "a.pt2", IMAGES[:1])

@@ -189,6 +189,8 @@ def lua(network: ResidualNetwork, linear: str = "") -> Iterator[Pair]:
                 yield name.replace(f"{at.name}.{road}", place), name
     for name, part in holders(network.head, ""):
         last = linear if isinstance(part, nn.Linear) else ""
+        if not name.isdigit():
+            raise UsageError(f"head.{name} has no name there")
         yield f"{stem + stages + int(name)}{last}", f"head.{name}"
 
 

@@ -99,14 +99,19 @@ class Pruned:
 
 
 def searched(subject: "Subject", removal: Removal) -> list[Candidate]:
-    """One candidate a step, on the training examples. UsageError: nothing may go."""
+    """One candidate a step, on the training examples. UsageError: nothing may go; more units to
+    remove than there are."""
     from ..surgery import Target, by_score, greedy, pairs
     from ..surgery.search import removable
 
     view, train = subject.view, subject.train
+    there = len(removable(view))
+    if removal.units is not None and removal.units > there:
+        can = f"{there} unit{'s' * (there > 1)} that can be removed"
+        raise UsageError(f"{subject.name} has {can}, not {removal.units}")
     if removal.by == "pairs":
         target = Target(units=2, loss=removal.loss)
-        if len(removable(view)) < 2:
+        if there < 2:
             raise UsageError(f"{subject.name} has no two units that can be removed")
         found = [each for each in pairs(view, train)[:1] if target.allows(each)]
     else:
