@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -395,6 +396,9 @@ def test_a_flipped_bit_of_a_study_is_noticed(tmp_path):
     for position in range(0, len(whole), len(whole) // 40):
         changed = whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :]
         (tmp_path / "study.json").write_bytes(changed)
+        with suppress(ValueError):  # the last digit of a float may not reach its bits
+            if json.loads(changed) == json.loads(whole):
+                continue
         with pytest.raises(UsageError):
             Study.load(tmp_path / "study.json")
 
