@@ -51,7 +51,8 @@ def pruned_folder(folder: str) -> Origin:
         return small
 
     def make(classes: int | None, size: int | None) -> nn.Module:
-        return load()
+        with torch.device("cpu"):  # also where a model without values is asked for
+            return load()
 
     found = json.loads(about.get("classes", "[]"))
     own = kept.network
