@@ -111,9 +111,15 @@ def test_a_preset_is_pruned_and_read_again_bit_for_bit(here, capsys):
     assert json.loads(about["normaliser"]).keys() == {"mean", "std"}
     words = call(capsys, "export", folder, "--as", "pt2", "--output", here / "a.pt2")[1]
     assert "the same output as the model, loaded by torch.export" in words
+    assert "1 residual unit" in call(capsys, "discover", folder)[1]
     for message, arguments in (
         ("was pruned", ["prune", folder, "--units", 1, "--output", here / "b"]),
         ("is not empty", ["prune", "preresnet8", "--units", 1, "--output", folder]),
+        ("can be made in", ["prune", "x", "--units", 1, "--output", folder / "prune.json" / "b"]),
+        (
+            "1 training image(s): an interval",
+            ["prune", "preresnet8", "--examples", 1, "--units", 1, "--output", here / "b"],
+        ),
         ("say when it is enough", ["prune", "preresnet8", "--output", here / "b"]),
         (
             "no names elsewhere",
