@@ -134,6 +134,11 @@ def test_a_preset_is_pruned_and_read_again_bit_for_bit(here, capsys):
     code, out, text = call(capsys, *wild, "--learning-rate", "1e30", "--output", here / "b")
     assert (code, out, "take a smaller learning rate" in text) == (5, "", True), text
     assert sorted(path.name for path in here.iterdir()) == ["a", "a.pt2"]
+    for message, code in (("removed.json is missing", 4), (f"Say hf:{folder}", 2)):
+        (folder / "removed.json").unlink(missing_ok=True)
+        found, _, text = call(capsys, "discover", folder)
+        assert (found, message in text) == (code, True), text
+        (folder / "config.json").touch()
 
 
 def test_a_model_of_a_function_is_built_again_from_python(here, capsys):
