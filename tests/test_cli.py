@@ -441,3 +441,13 @@ def test_a_closed_pipe_is_no_crash():
     )
     assert "Traceback" not in done.stderr
     assert done.stdout.startswith("preset")
+
+
+def test_an_interrupted_command_is_no_success(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("residuum.subjects.open_model", interrupted)
+    with pytest.raises(SystemExit) as left:
+        main(["discover", "preresnet8"])
+    assert (left.value.code, capsys.readouterr().err) == (130, "residuum: error: interrupted\n")

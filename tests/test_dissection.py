@@ -305,7 +305,8 @@ def test_a_folder_with_something_else_is_left_alone(capsys, tmp_path):
     code, _, err = call(capsys, "--data", "digits", "--output", tmp_path)
     assert code == 2
     assert "holds something else" in err
-    assert call(capsys, "--data", "digits", "--output", tmp_path / "new", "--draws", 1)[0] == 2
+    for wrong in (("--draws", 1), ("--examples", 1)):
+        assert call(capsys, "--data", "digits", "--output", tmp_path / "new", *wrong)[0] == 2
     assert not (tmp_path / "new").exists()
     with Lock(tmp_path):
         (tmp_path / "parts.jsonl").write_text("")

@@ -111,9 +111,15 @@ def test_a_preset_is_pruned_and_read_again_bit_for_bit(here, capsys):
     assert json.loads(about["normaliser"]).keys() == {"mean", "std"}
     words = call(capsys, "export", folder, "--as", "pt2", "--output", here / "a.pt2")[1]
     assert "the same output as the model, loaded by torch.export" in words
+    assert "1 residual unit" in call(capsys, "discover", folder)[1]
     for message, arguments in (
         ("was pruned", ["prune", folder, "--units", 1, "--output", here / "b"]),
         ("is not empty", ["prune", "preresnet8", "--units", 1, "--output", folder]),
+        ("can be made in", ["prune", "x", "--units", 1, "--output", folder / "prune.json" / "b"]),
+        (
+            "1 training image(s): an interval",
+            ["prune", "preresnet8", "--examples", 1, "--units", 1, "--output", here / "b"],
+        ),
         ("say when it is enough", ["prune", "preresnet8", "--output", here / "b"]),
         (
             "no names elsewhere",
@@ -128,6 +134,11 @@ def test_a_preset_is_pruned_and_read_again_bit_for_bit(here, capsys):
     code, out, text = call(capsys, *wild, "--learning-rate", "1e30", "--output", here / "b")
     assert (code, out, "take a smaller learning rate" in text) == (5, "", True), text
     assert sorted(path.name for path in here.iterdir()) == ["a", "a.pt2"]
+    for message, code in (("removed.json is missing", 4), (f"Say hf:{folder}", 2)):
+        (folder / "removed.json").unlink(missing_ok=True)
+        found, _, text = call(capsys, "discover", folder)
+        assert (found, message in text) == (code, True), text
+        (folder / "config.json").touch()
 
 
 def test_a_model_of_a_function_is_built_again_from_python(here, capsys):

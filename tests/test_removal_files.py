@@ -8,7 +8,7 @@ from torch import nn
 
 import residuum
 from residuum import surgery
-from residuum.errors import CheckpointError, UsageError
+from residuum.errors import CheckpointError, NumericError, UsageError
 from residuum.surgery import files
 from residuum.surgery.checking import difference
 from residuum.training import Blueprint
@@ -21,6 +21,17 @@ class Fixed(nn.Module):
 
     def forward(self, x):
         return x.view(2, -1).sum(1)
+
+
+class Gives(nn.Module):
+    """Its inputs times a number, or nothing."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def forward(self, x):
+        return None if self.number is None else x * self.number
 
 
 def test_our_own_network_is_built_again(tmp_path):
@@ -93,6 +104,10 @@ def test_what_is_wrong_is_not_written(tmp_path, monkeypatch):
         surgery.write_onnx(Fixed(), tmp_path / "a.pt2", IMAGES)
     with pytest.raises(CheckpointError, match="does not run on 1 examples at once"):
         surgery.write_program(Fixed(), tmp_path / "a.pt2", IMAGES)
+    with pytest.raises(UsageError, match="gives no tensor"):
+        surgery.write_onnx(Gives(None), tmp_path / "a.onnx", IMAGES)
+    with pytest.raises(NumericError, match="output 0 is nowhere finite"):
+        surgery.write_program(Gives(torch.nan), tmp_path / "a.pt2", IMAGES)
     right = files.exported
     monkeypatch.setattr(files, "exported", lambda model, *given: right(Off(model), *given))
     with pytest.raises(CheckpointError, match=r"differ from the model's: output 0 by 0\.001 "):

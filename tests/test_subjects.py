@@ -25,6 +25,8 @@ from residuum.subjects import (
 from residuum.training import Run
 
 MODULE = """
+import warnings
+
 import torch
 from torch import nn
 
@@ -75,6 +77,37 @@ def needy(width):
 
 def broken():
     raise ValueError("no weights today")
+
+
+def leaves():
+    raise SystemExit(0)
+
+
+def hollow():
+    with torch.device("meta"):
+        return Net()
+
+
+def traced():
+    with warnings.catch_warnings(action="ignore"):
+        return torch.jit.trace(Net(), torch.zeros(1, 3, 8, 8))
+
+
+class Last(Net):
+    def __init__(self, last):
+        super().__init__()
+        self.last = last
+
+    def forward(self, x):
+        return self.last(super().forward(x))
+
+
+def decided():
+    return Last(lambda x: x > 0)
+
+
+def undefined():
+    return Last(lambda x: x * float("nan"))
 """
 TOKENS = 24
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -88,6 +121,7 @@ def folder(tmp_path_factory):
     (here / "failing_for_tests.py").write_text("raise ValueError('not today')\n")
     text = "".join(f"{n * n} is the square of {n}.\n" for n in range(60))
     (here / "text.txt").write_text(text)
+    (here / "empty.txt").touch()
     return here
 
 
@@ -162,6 +196,11 @@ def test_a_functions_model_is_called_for_the_classes_of_the_data(there):
         ("mine_for_tests:number", "gives a int"),
         ("mine_for_tests:needy", "asks for width"),
         ("mine_for_tests:broken", "ValueError: no weights today"),
+        ("mine_for_tests:leaves", "leaves fails: SystemExit: 0"),
+        ("mine_for_tests:hollow", "tensors hold no values"),
+        ("mine_for_tests:traced", "gives TorchScript"),
+        ("mine_for_tests:decided", "answers in torch.bool"),
+        ("mine_for_tests:undefined", "answers with NaN"),
         ("failing_for_tests:net", "ValueError: not today"),
         ("mine_for_tests.py:net", "no module 'mine_for_tests.py'"),
         ("mine for tests:net", "names no model"),
@@ -179,7 +218,7 @@ def test_words_that_name_nothing(there, word, message):
     with pytest.raises(ResiduumError) as caught:
         opened(word)
     assert message in str(caught.value)
-    assert caught.value.exit_code in (2, 4)
+    assert caught.value.exit_code in (2, 4, 5)
 
 
 @pytest.mark.parametrize(("library", "word"), [("timm", "timm:resnet18"), ("transformers", "hf:x")])
@@ -356,6 +395,8 @@ def test_models_and_data_that_do_not_belong_together(there, language, vision, tm
         ("image_size is of images", "hf:gpt", "text.txt", {"image_size": 8}),
         ("length is of tokens", "mine_for_tests:net", None, {"length": 8}),
         ("fewer than two sequences", "hf:gpt", "text.txt", {"length": 2000}),
+        ("empty.txt: is empty", "hf:gpt", "empty.txt", {}),
+        ("tells 12 apart, not 3", "mine_for_tests:many", None, {"classes": 3}),
         ("hf:gpt fails on these examples (64)", "hf:gpt", "text.txt", {"length": 64}),
         ("fewer than the 256 bytes", "mine_for_tests:few", "text.txt", {}),
         ("sees the tokens behind", f"hf:{tmp_path / 'masked'}", "text.txt", {}),

@@ -39,6 +39,7 @@ app = App(
     help="Build, train and dissect residual networks.",
     help_format="plaintext",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # cli.main tells of it
     version=lambda: __import__("importlib.metadata").metadata.version("residuum"),
     default_parameter=Parameter(negative=(), converter=whole_numbers),
 )

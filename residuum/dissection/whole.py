@@ -6,9 +6,8 @@ from pathlib import Path
 
 from ..anatomy.paths import count_paths
 from ..anatomy.statistics import exponential
-from ..errors import UsageError
 from ..results import Dissection, Section
-from ..subjects import Subject
+from ..subjects import Subject, require_two
 from ..surgery import Candidate
 from ..task import NextToken
 from . import frontier, lengths, lesions, scores, streams, structure
@@ -32,10 +31,7 @@ def dissect(subject: Subject, effort: Effort = EFFORT, folder: Path | None = Non
     UsageError: fewer than two examples. NumericError: the intact model's loss is not finite.
     ResourceError, CheckpointError: memory or disk are full; a damaged log.
     """
-    for name, examples in (("training", subject.train), ("test", subject.test)):
-        if len(examples) < 2:
-            few = f"{len(examples)} {name} {subject.example}(s)"
-            raise UsageError(f"{subject.name}: {few}: an interval needs two or more")
+    require_two(subject)
     chosen = replace(subject, train=subject.train.spread(effort.search_examples))
     return _Dissecting(chosen, effort, Bench(chosen, folder)).whole()
 

@@ -79,11 +79,15 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def require_new_folder(target: Path) -> None:
-    """UsageError: something stands there that is not an empty folder (a link to one is none)."""
+    """UsageError: something stands there that is not an empty folder (a link to one is none), or
+    none can be made there."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target}: a file or a link stands there. Choose another folder")
     if target.is_dir() and any(target.iterdir()):
         raise UsageError(f"{target}: is not empty. Choose another folder")
+    above = next(parent for parent in target.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UsageError(f"{target}: no folder can be made in {above}. Choose another folder")
 
 
 def write_bytes(folder: Path, name: str, data: bytes) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .models import Opened, open_model
     from .opening import open_subject
     from .origins import Origin, origin
-    from .subject import Subject, require_units
+    from .subject import Subject, require_two, require_units
     from .trained import Trained, open_trained, rebuild
 
 __getattr__, __dir__ = lazy(
@@ -22,7 +22,7 @@ __getattr__, __dir__ = lazy(
         ".models": "Opened open_model",
         ".opening": "open_subject",
         ".origins": "Origin origin",
-        ".subject": "Subject require_units",
+        ".subject": "Subject require_two require_units",
         ".trained": "Trained open_trained rebuild",
     },
 )

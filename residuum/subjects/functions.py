@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import UsageError, nearest
@@ -37,12 +38,14 @@ def function_of(word: str) -> Origin:
             words = {"classes": CLASSES if classes is None else classes}
         try:
             found = function(**words)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(f"{word} fails: {_said(error)}") from error
         if not isinstance(found, nn.Module):
             raise UsageError(
                 f"{word} gives a {type(found).__name__}; it must give a torch.nn.Module"
             )
+        if isinstance(found, torch.jit.ScriptModule):
+            raise UsageError(f"{word} gives TorchScript: give the nn.Module that it was made of")
         return found
 
     return Origin(word, f"the function {word}", make)
@@ -58,7 +61,7 @@ def _function(word: str) -> Callable[..., Any]:
             missing = f"no module {error.name!r} here or in the environment"
             raise UsageError(f"{word}: {missing}. Say {WORDS}") from error
         raise UsageError(f"{word}: {path} fails: {_said(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{word}: {path} fails: {_said(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):

@@ -17,7 +17,7 @@ from ..views.inputs import Inputs, take, tensors
 from .asked import Opening
 from .origins import DEFAULT_SIZE, Origin, Reads, origin
 from .text import default_length, vocabulary
-from .weights import digest, drawn, filled, the_file
+from .weights import digest, drawn, filled, made, the_file
 
 T = TypeVar("T")
 INITIAL = "nothing was learned"
@@ -86,8 +86,7 @@ def build(
     if start.load is not None:
         return start.load().eval(), "; ".join(map(_said, start.stored))
     seed = opening.initial_seed or 0
-    with drawn(seed):
-        model = start.make(classes, size).eval()
+    model = made(start, classes, size, seed).eval()
     words = f"initial weights of seed {seed}: {INITIAL}"
     if start.reads is None:
         words = f"as {start.name} gives them (torch's seed was {seed})"

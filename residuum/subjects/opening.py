@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..anatomy.deletions import Examples
-from ..errors import DataError, UsageError, out_of_memory
+from ..errors import DataError, NumericError, UsageError, out_of_memory
 from ..task import NextToken, logits
 from ..views import View
 from ..views.inputs import Inputs, call, changed, take, tensors
@@ -164,6 +164,8 @@ def _require_classes(
         shape = tuple(answer.shape)
         raise UsageError(f"{name} gives {shape} for an image, and one number a class is needed")
     own = answer.shape[1]
+    if asked not in (None, own):
+        raise UsageError(f"classes: {name} tells {own} apart, not {asked}")
     if own < there or (own > there and asked != own):
         more = (
             f". Say --classes {own} if class k of the data is its output k" if own > there else ""
@@ -195,4 +197,10 @@ def _require_causal(name: str, model: nn.Module, inputs: Inputs) -> None:
 def _answer(model: nn.Module, inputs: Inputs, tokens: Tensor | None = None) -> Tensor:
     given = inputs if tokens is None else changed(inputs, lambda _: tokens)
     with torch.no_grad():
-        return logits(call(model, given)).float().cpu()
+        found = logits(call(model, given))
+    kind = type(model).__name__
+    if not found.is_floating_point():
+        raise UsageError(f"{kind} answers in {found.dtype}, and logits are floating-point numbers")
+    if found.isnan().any():
+        raise NumericError(f"{kind} answers with NaN on these examples, so nothing can be measured")
+    return found.float().cpu()

@@ -32,6 +32,10 @@ def pruned_folder(folder: str) -> Origin:
     (.pt2), which is for others. CheckpointError: damaged.
     """
     if not (Path(folder) / stored.FILE).exists():
+        if (Path(folder) / "config.json").exists():
+            raise UsageError(f"{folder}: transformers loads it. Say hf:{folder}")
+        if not (Path(folder) / PROGRAM).exists():
+            raise CheckpointError(f"{folder}: {stored.FILE} is missing. Prune again")
         raise UsageError(
             f"{folder}: holds {PROGRAM}, which is written for others and not read here"
         )
@@ -51,7 +55,8 @@ def pruned_folder(folder: str) -> Origin:
         return small
 
     def make(classes: int | None, size: int | None) -> nn.Module:
-        return load()
+        with torch.device("cpu"):  # also where a model without values is asked for
+            return load()
 
     found = json.loads(about.get("classes", "[]"))
     own = kept.network

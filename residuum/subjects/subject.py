@@ -38,6 +38,14 @@ class Subject:
         return self.test.task
 
 
+def require_two(subject: Subject) -> None:
+    """UsageError: fewer than two training or test examples."""
+    for name, examples in (("training", subject.train), ("test", subject.test)):
+        if len(examples) < 2:
+            few = f"{len(examples)} {name} {subject.example}(s)"
+            raise UsageError(f"{subject.name}: {few}: an interval needs two or more")
+
+
 def require_units(view: View, name: str) -> None:
     """UsageError: nothing can be deleted."""
     if not view.units:

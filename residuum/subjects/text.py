@@ -39,6 +39,8 @@ def text(source: Source, origin: Origin, model: nn.Module, length: int | None) -
     """
     path = _file(source, origin.name)
     data = read_bytes(path, DataError, most=memory_bytes())
+    if not data:
+        raise DataError(f"{path}: is empty. Give a text of at least two sequences")
     tokens, words = _tokens(data, path, origin, model)
     length = length or default_length(model)
     if length < 2:

@@ -33,14 +33,22 @@ def the_file(where: str | Path) -> Path:
     return path
 
 
+def made(origin: Origin, classes: int | None, size: int | None, seed: int) -> nn.Module:
+    """The model as its code makes it. UsageError: its tensors hold no values (meta)."""
+    with drawn(seed):
+        model = origin.make(classes, size)
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise UsageError(f"{origin.name}: its tensors hold no values. Make it on the CPU, not meta")
+    return model
+
+
 def filled(origin: Origin, file: Path, classes: int | None, size: int | None) -> nn.Module:
     """The model with the file's weights; it tells as many classes apart as they do.
 
     CheckpointError: a damaged file, names missing or left over (with the nearest), other shapes.
     """
     given = read_tensors(file).tensors
-    with drawn(0):
-        network = origin.make(classes_of(origin, given, classes, size), size)
+    network = made(origin, classes_of(origin, given, classes, size), size, seed=0)
     load_weights(network, completed(network, given), str(file))
     return network
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, NumericError
 from ..views.edits import at_rest, device_of
 from ..views.export import said, without_cache
 from ..views.inputs import changed, count, to_device
@@ -31,7 +31,8 @@ def compared(
     """The largest difference over the largest output, on batches of other sizes and values.
 
     `locate(given, limit)`: says in words which layer differs. CheckpointError: a difference that is
-    no rounding (the output is named), or a batch that it does not take.
+    no rounding (the output is named), or a batch that it does not take. NumericError: an output
+    of the model that is nowhere finite.
     """
     worst, limit = 0.0, TOLERANCE
     for size in BATCHES:
@@ -48,6 +49,9 @@ def compared(
             raise CheckpointError(f"{where}: outputs of other shapes. Nothing was written")
         for number, (ours, theirs) in enumerate(zip(expected, found, strict=True)):
             if ours.is_floating_point():
+                if ours.numel() and not ours.isfinite().any():
+                    nothing = f"the model's output {number} is nowhere finite"
+                    raise NumericError(f"{where}: {nothing}, so nothing can be compared with it")
                 limit = max(limit, 8 * torch.finfo(ours.dtype).eps)  # of half precision
             apart = difference(ours, theirs)
             if not apart <= limit:

@@ -54,10 +54,11 @@ def dissect(
     _require_own(folder)
     from ..dissection import dissect as everything
     from ..pages import write_dissection
-    from ..subjects import open_subject
+    from ..subjects import open_subject, require_two
 
     device = prepared(machine).device
     subject = open_subject(model, measuring, source, device, effort.search_examples)
+    require_two(subject)  # before there is a folder
     with Lock(make_folder(folder)):
         found = everything(subject, effort, folder)
         found.save(folder / RESULT)

@@ -164,7 +164,7 @@ def prune(
     on --examples of them. The folder gets a model that is built again and checked, and prune.json.
 
     Raises what opening a model raises. UsageError: a folder that holds something; no target;
-    nothing may go. NumericError: healing that diverged.
+    nothing may go; fewer than two examples. NumericError: healing that diverged.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def prune(
         The folder; a new one.
     """
     from ..storage import require_new_folder
-    from ..subjects import open_subject
+    from ..subjects import open_subject, require_two
     from ..subjects.keeping import alike, whole
 
     removal.require_one()
@@ -183,6 +183,7 @@ def prune(
     every = EVERY if repair.heal and measuring.examples is None else None
     device = prepared(machine).device
     subject = open_subject(model, measuring, source, device, training=every)
+    require_two(subject)
     alike(subject.model)
     found = searched(replace(subject, train=subject.train.spread(SEARCHED)), removal)
     return _kept(subject, start, found, removal, repair, Path(output))
