@@ -31,14 +31,7 @@ def pruned_folder(folder: str) -> Origin:
     UsageError: a model that a function made, whose name is never taken from a file; a program
     (.pt2), which is for others. CheckpointError: damaged.
     """
-    if not (Path(folder) / stored.FILE).exists():
-        if (Path(folder) / "config.json").exists():
-            raise UsageError(f"{folder}: transformers loads it. Say hf:{folder}")
-        if not (Path(folder) / PROGRAM).exists():
-            raise CheckpointError(f"{folder}: {stored.FILE} is missing. Prune again")
-        raise UsageError(
-            f"{folder}: holds {PROGRAM}, which is written for others and not read here"
-        )
+    _require_description(folder)
     kept, about = stored.description(folder), stored.about(folder)
     source = start(kept, folder)
 
@@ -73,6 +66,17 @@ def pruned_folder(folder: str) -> Origin:
         tokenizer=source.tokenizer if source is not None else None,
         labels=tuple(map(str, found)) if isinstance(found, list) else (),
     )
+
+
+def _require_description(folder: str) -> None:
+    """UsageError, CheckpointError: without one nothing builds the model again."""
+    if (Path(folder) / stored.FILE).exists():
+        return
+    if (Path(folder) / "config.json").exists():
+        raise UsageError(f"{folder}: transformers loads it. Say hf:{folder}")
+    if not (Path(folder) / PROGRAM).exists():
+        raise CheckpointError(f"{folder}: {stored.FILE} is missing. Prune again")
+    raise UsageError(f"{folder}: holds {PROGRAM}, which is written for others and not read here")
 
 
 def _built_for(kept: stored.Shortened) -> int | None:
