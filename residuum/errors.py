@@ -87,3 +87,8 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     for close in (*get_close_matches(typed, small, n=1, cutoff=0.5), *starts):
         return f" Did you mean {small[close]!r}?"
     return f" Valid: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
+
+
+def one_line(error: BaseException) -> str:
+    """What somebody else's code says, for a message of ours: at most 300 characters."""
+    return " ".join(str(error).split())[:300]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..anatomy import agreement, cheap_scores, redundancy
+from ..anatomy import agreement, cheap_scores
 from ..anatomy.ranks import DELETION, Agreement, Joint
-from ..anatomy.similarity import SCORES, Redundancy, tokens, whole
+from ..anatomy.similarity import SCORES, Redundancy
 from ..anatomy.statistics import Estimate
 from ..results import Figure, Section, Series, Table
 from ..subjects import Subject
@@ -33,8 +33,7 @@ RANKED = (
 
 def measure(subject: Subject) -> tuple[Redundancy, ...]:
     """On the examples on which nothing is reported."""
-    vectors = tokens if subject.example == "sequence" else whole
-    return tuple(redundancy(subject.view, subject.train.inputs, vectors))
+    return tuple(subject.redundancy())
 
 
 REDUNDANCY = Part("redundancy", 1, tuple[Redundancy, ...], measure)

@@ -37,8 +37,7 @@ def measure(subject: Subject) -> Verified:
     if not isinstance(view, ForeignView):
         return Verified(n, n, True, (), ())
     found = view.verify()
-    proven = sum(not proof.contradicted and proof.matters is True for proof in found.units)
-    return Verified(n, proven, False, found.unproven, found.contradicted)
+    return Verified(n, found.proven, False, found.unproven, found.contradicted)
 
 
 VERIFICATION = Part("verification", 1, Verified, measure)

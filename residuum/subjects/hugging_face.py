@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from ..data.normalise import Normaliser
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError, UsageError, one_line
 from ..surgery.files import quietly
 from .asked import place
 from .origins import Origin, Reads, moments
@@ -164,4 +164,4 @@ def _no_bars() -> Iterator[None]:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {one_line(error)}"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..anatomy.deletions import Examples
-from ..errors import DataError, NumericError, UsageError, out_of_memory
+from ..errors import DataError, NumericError, UsageError, one_line, out_of_memory
 from ..task import NextToken, logits
 from ..views import View
 from ..views.inputs import Inputs, call, changed, take, tensors
@@ -147,7 +147,7 @@ def _view(name: str, model: nn.Module, inputs: Inputs) -> View:
         if out_of_memory(error):
             raise
         shape = "x".join(map(str, tensors(two)[0].shape[1:]))
-        words = " ".join(str(error).split())[:300]
+        words = one_line(error)
         advice = "Another --image-size or --length may fit"
         raise UsageError(
             f"{name} fails on these examples ({shape}): {type(error).__name__}: {words}. {advice}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from ..anatomy.deletions import Examples
+from ..anatomy.similarity import Redundancy, redundancy, tokens, whole
 from ..errors import UsageError
 from ..task import Task
 from ..views import View
@@ -36,6 +37,11 @@ class Subject:
     @property
     def task(self) -> Task:
         return self.test.task
+
+    def redundancy(self) -> list[Redundancy]:
+        """The cheap scores of every unit on the training examples, token by token of a sequence."""
+        vectors = tokens if self.example == "sequence" else whole
+        return redundancy(self.view, self.train.inputs, vectors)
 
 
 def require_two(subject: Subject) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import DataError, UsageError
+from ..errors import DataError, UsageError, one_line
 from ..storage import memory_bytes, read_bytes, sha256
 from .asked import Source, place
 from .images import is_text, named
@@ -89,7 +89,7 @@ def _tokens(data: bytes, path: Path, origin: Origin, model: nn.Module) -> tuple[
         )
         tokens = made(words, add_special_tokens=False, verbose=False)["input_ids"]
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
+        said = one_line(error)
         raise UsageError(f"{origin.name}: its tokenizer cannot be used ({said})") from error
     found = torch.tensor(tokens, dtype=torch.long)
     if found.numel() and int(found.max()) >= entries:

@@ -160,12 +160,11 @@ def _beside(view: "View") -> "tuple[Iterable[UnitInfo], tuple[Joined, ...], tupl
 def _proven(opened: "Opened", view: "View") -> Proven:
     units = _traced(opened, view)
     found = units.verify()
-    proven = sum(not proof.contradicted and proof.matters is True for proof in found.units)
     unproven = found.unproven
     if len(units) != len(view.units):
         said = f"a pass finds {len(units)} sums, and the network has {len(view.units)} units"
         unproven = (*unproven, f"{said}: plain layers, columns and nests are no sums of their own")
-    return Proven(len(view.units), proven, unproven, found.contradicted)
+    return Proven(len(view.units), found.proven, unproven, found.contradicted)
 
 
 def _traced(opened: "Opened", view: "View") -> "Units":

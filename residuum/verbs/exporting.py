@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError, UsageError, one_line
 from ..reader import Pixels
 from .requests import Opening, verb
 
@@ -172,7 +172,7 @@ def compared(
     try:
         theirs.load_state_dict(dict(tensors))
     except RuntimeError as error:
-        said = " ".join(str(error).split())[:300]
+        said = one_line(error)
         raise CheckpointError(f"{name} is another network: {said}. Nothing was written") from error
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

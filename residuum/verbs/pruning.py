@@ -130,7 +130,6 @@ def searched(subject: "Subject", removal: Removal) -> list[Candidate]:
 def scores(subject: "Subject", name: str) -> list[float]:
     """Of every unit, small where it seems to be redundant. UsageError: not all units have it."""
     from ..anatomy.removal import cheap_scores
-    from ..anatomy.similarity import redundancy, tokens, whole
     from ..surgery import lost
     from ..surgery.search import removable
 
@@ -139,8 +138,7 @@ def scores(subject: "Subject", name: str) -> list[float]:
         numbers = removable(view)
         found = dict(zip(numbers, lost(view, train, [[n] for n in numbers]), strict=True))
         return [found[n].loss.value if n in found else float("inf") for n in range(len(view.units))]
-    vectors = tokens if subject.example == "sequence" else whole
-    known = cheap_scores(redundancy(view, train.inputs, vectors))
+    known = cheap_scores(subject.redundancy())
     if name not in known:
         has = ", ".join(["deletion", *known])
         raise UsageError(f"{subject.name}: some units have no {name!r}; all have {has}")

@@ -72,7 +72,7 @@ def similarity(
         raise UsageError("counts is of agreement (--agreement), which was not asked for")
     subject = open_subject(model, measuring, source, prepared(machine).device)
     require_units(subject.view, subject.name)
-    found = _scored(subject)
+    found = subject.redundancy()
     ranks, joint = _agreement(subject, found, counts or (2,)) if agreement else ((), ())
     return Similarity(
         model=subject.name,
@@ -87,14 +87,6 @@ def similarity(
         agreement=tuple(ranks),
         joint=tuple(joint),
     )
-
-
-def _scored(subject: "Subject") -> "list[Redundancy]":
-    from ..anatomy import redundancy
-    from ..anatomy.similarity import tokens, whole
-
-    vectors = tokens if subject.example == "sequence" else whole
-    return redundancy(subject.view, subject.train.inputs, vectors)
 
 
 def _scores(unit: "Redundancy") -> dict[str, float | None]:

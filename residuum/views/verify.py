@@ -62,9 +62,13 @@ class Verification:
     def holds(self) -> bool:
         return not self.contradicted
 
+    @property
+    def proven(self) -> int:
+        """Of how many units every claim was shown."""
+        return sum(not p.contradicted and p.matters is True for p in self.units)
+
     def __str__(self) -> str:
-        proven = sum(not p.contradicted and p.matters is True for p in self.units)
-        lines = [f"{proven} of {len(self.units)} units proven"]
+        lines = [f"{self.proven} of {len(self.units)} units proven"]
         lines += [f"CONTRADICTED {line}" for line in self.contradicted]
         return "\n".join([*lines, *(f"not proven: {line}" for line in self.unproven)])
 
