@@ -19,7 +19,16 @@ from torch import Tensor, fx, nn
 
 from .. import progress
 from ..errors import CheckpointError
-from ..storage import Entry, json_digest, make_folder, read_tensors, remove, sha256, write_tensors
+from ..storage import (
+    Entry,
+    json_digest,
+    make_folder,
+    read_tensors,
+    remove,
+    sha256,
+    tensor_digest,
+    write_tensors,
+)
 from ..views.view import Edit, View
 
 LOGITS = "logits"
@@ -127,7 +136,8 @@ def described(value: Any, inside: tuple[int, ...] = ()) -> Any:
         return "itself"
     inside = (*inside, id(value))
     if isinstance(value, Tensor):
-        return ["tensor", str(value.dtype), list(value.shape), _bytes(value)]
+        kind = f"{value.dtype} {tuple(value.shape)} meta"
+        return ["tensor", kind if value.is_meta else tensor_digest(value)]
     if isinstance(value, Mapping):
         return {str(key): described(part, inside) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -171,12 +181,6 @@ def _module(name: str, module: nn.Module, inside: tuple[int, ...]) -> Any:
 def _outside(kind: type) -> bool:
     """Of torch and Python: those have versions."""
     return kind.__module__.partition(".")[0] not in ("torch", "builtins", "typing", "abc")
-
-
-def _bytes(tensor: Tensor) -> str:
-    if tensor.is_meta:
-        return "meta"
-    return sha256(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 @cache

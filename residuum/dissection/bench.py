@@ -16,7 +16,7 @@ from ..anatomy.deletions import Examples
 from ..errors import CheckpointError, NumericError, ResiduumError, ResourceError, out_of_memory
 from ..experiments.log import Finished, Log
 from ..reader import build, plain
-from ..storage import json_digest, sha256
+from ..storage import json_digest, tensor_digest
 from ..subjects import Subject
 from ..views.edits import at_rest
 from ..views.inputs import call, take, tensors
@@ -31,24 +31,18 @@ def model_digest(subject: Subject) -> str:
     """Of its structure as it prints itself, its units, every weight and buffer, and the loss of two
     examples (heads and the like stand in none of these)."""
     model, test = subject.model, subject.test
-    state = {k: _digest(t) for k, t in model.state_dict().items() if isinstance(t, Tensor)}
+    state = {k: tensor_digest(t) for k, t in model.state_dict().items() if isinstance(t, Tensor)}
     units = [[unit.name, unit.shortcut, unit.merge, unit.terms] for unit in subject.view.units]
     with at_rest(model):
         output = call(model, take(test.inputs, slice(TRIED)))
     loss = test.task.loss(output, test.targets[:TRIED].cpu())
-    return json_digest([type(model).__qualname__, repr(model), units, state, _digest(loss)])
+    return json_digest([type(model).__qualname__, repr(model), units, state, tensor_digest(loss)])
 
 
 def examples_digest(examples: Examples) -> str:
     """Of inputs, targets and what they are for."""
-    found = [_digest(t) for t in (*tensors(examples.inputs), examples.targets)]
+    found = [tensor_digest(t) for t in (*tensors(examples.inputs), examples.targets)]
     return json_digest([found, repr(examples.task)])
-
-
-def _digest(tensor: Tensor) -> str:
-    flat = tensor.detach().cpu().contiguous().flatten()
-    kind = f"{tensor.dtype} {tuple(tensor.shape)} "
-    return sha256(kind.encode() + flat.view(torch.uint8).numpy().tobytes())
 
 
 @dataclass(frozen=True)

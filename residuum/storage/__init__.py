@@ -26,4 +26,12 @@ from .files import (
     write_text,
 )
 from .locks import Lock, holder
-from .tensors import Digest, Entry, TensorFile, memory_bytes, read_tensors, write_tensors
+from .tensors import (
+    Digest,
+    Entry,
+    TensorFile,
+    memory_bytes,
+    read_tensors,
+    tensor_digest,
+    write_tensors,
+)

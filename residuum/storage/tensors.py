@@ -79,6 +79,14 @@ def read_tensors(path: Path, entry: Entry | None = None) -> TensorFile:
         raise CheckpointError(f"{path}: not a valid safetensors file ({error})") from error
 
 
+def tensor_digest(tensor: "Tensor") -> str:
+    """Type, shape and the sha256 of the bytes."""
+    import torch
+
+    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return f"{tensor.dtype} {tuple(tensor.shape)} {sha256(data)}"
+
+
 def memory_bytes() -> int:
     """Of this machine: what is larger is not read or made."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -6,13 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import nn
 from torch.nn.modules import module as torchs
 
 from .. import progress
 from ..errors import ResourceError, UsageError
-from ..storage import json_digest, sha256
+from ..storage import json_digest, tensor_digest
 from ..views import edits
 
 MOST_BYTES = 2**31 - 2**24  # of weights in one ONNX file: protobuf ends at 2 GiB
@@ -69,8 +68,5 @@ def described(model: nn.Module, about: About | None) -> dict[str, str]:
 
 def weights_digest(model: nn.Module) -> str:
     """sha256 over names, types, shapes and bytes of all parameters and buffers that are kept."""
-    digests = {}
-    for name, tensor in model.state_dict().items():
-        data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        digests[name] = f"{tensor.dtype} {tuple(tensor.shape)} {sha256(memoryview(data))}"
-    return json_digest(digests)
+    state = model.state_dict()
+    return json_digest({name: tensor_digest(tensor) for name, tensor in state.items()})
