@@ -92,3 +92,9 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 def one_line(error: BaseException) -> str:
     """What somebody else's code says, for a message of ours: at most 300 characters."""
     return " ".join(str(error).split())[:300]
+
+
+def first_line(error: BaseException) -> str:
+    """The same where the lines behind the first are for developers, with the kind of error."""
+    words = str(error).strip() or "no words"
+    return f"{type(error).__name__}: {words.splitlines()[0][:300]}"

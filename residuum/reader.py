@@ -97,9 +97,11 @@ def plain(value: object, defaults: bool = True) -> Any:
 
 
 def check(value: object, where: str, wrong: Wrong) -> None:
-    """Every field of a dataclass that was made in Python, against its annotation."""
+    """Every field of a dataclass that was made in Python, against its annotation; `where` opens the
+    message, unless it is empty."""
+    opening = f"{where}: " if where else ""
     for name, kind in _hints(type(value)).items():
-        require(getattr(value, name), kind, f"{where}: {name}", wrong)
+        require(getattr(value, name), kind, f"{opening}{name}", wrong)
 
 
 def require(given: object, kind: Any, where: str, wrong: Wrong) -> None:

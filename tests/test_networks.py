@@ -11,7 +11,7 @@ from torch import nn
 from residuum.data import load
 from residuum.errors import UsageError
 from residuum.machine import Machine
-from residuum.networks.cost import require_sums
+from residuum.networks.cost import require_size
 from residuum.networks.gated import exclusive_gate, noisy_shortcut, scaled, shortcut_gate
 from residuum.networks.resnet import cifar_resnet
 from residuum.networks.rir import blocks, generalised, rir
@@ -222,13 +222,14 @@ def test_roads_that_cannot_be_added_are_refused_with_unit_and_shapes(tmp_path):
 
     told = r"units\.0\.branch\.1: the shortcut gives 8x16x16, the branch 4x16x16: Sum cannot join"
     with pytest.raises(UsageError, match=told):
-        require_sums(wrong(), torch.Size((3, 16, 16)))
+        require_size(wrong(), 16, "mine")
     digits = load("digits")
     with pytest.raises(UsageError, match="the shortcut gives 8x8x8, the branch 4x8x8"):
         train(wrong(), digits, find_recipe("digits"), tmp_path / "run", Machine(device="cpu"))
     assert not (tmp_path / "run").exists()
-    require_sums(MENAGERIE["RiR"](), torch.Size((3, 16, 16)))
-    require_sums(nn.Linear(3, 3), torch.Size((3, 16, 16)))
+    require_size(MENAGERIE["RiR"](), 16, "RiR")
+    with pytest.raises(UsageError, match="plain: images of 16x16 pixels do not pass its layers"):
+        require_size(nn.Linear(3, 3), 16, "plain")
 
 
 # ---- two streams ----

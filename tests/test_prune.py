@@ -15,7 +15,7 @@ from residuum import surgery
 from residuum.anatomy import Examples, similarity
 from residuum.errors import CheckpointError, UsageError
 from residuum.subjects import Measuring, Source, open_model, open_subject
-from residuum.subjects.pruned import is_pruned
+from residuum.subjects.asked import is_pruned
 from residuum.surgery import Candidate, Target, by_score, greedy, lost
 from residuum.verbs.pruning import By, Removal, scores, searched
 

@@ -11,11 +11,11 @@ from cyclopts import CycloptsError
 
 from .. import progress
 from ..errors import ResiduumError, ResourceError, UsageError, out_of_memory
-from . import cache, catalogue, discovery, dissecting, dissection, runs, studies, surgery
+from . import cache, catalogue, discovery, dissecting, lesions, runs, studies, surgery
 from .command import app, give_up
 
 __all__ = [
-    "app", "cache", "catalogue", "discovery", "dissecting", "dissection", "main", "runs", "studies",
+    "app", "cache", "catalogue", "discovery", "dissecting", "lesions", "main", "runs", "studies",
     "surgery",
 ]  # fmt: skip
 

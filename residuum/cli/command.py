@@ -16,7 +16,7 @@ from typing import Annotated, Any, TextIO, TypeVar, get_args
 from cyclopts import App, Parameter, Token, convert
 
 from .. import progress
-from ..errors import ResourceError, UsageError
+from ..errors import NumericError, ResourceError, UsageError
 from ..reader import plain
 
 T = TypeVar("T")
@@ -63,11 +63,13 @@ def command(
     name: str | None = None,
     json: Callable[[T], Any] = lambda found: found,
     kept: Callable[[T], bool] = lambda found: False,
+    wrong: Callable[[T], str] = lambda found: "",
 ) -> Callable[[Callable[..., str]], Callable[..., str]]:
     """Decorates the function that puts the verb's result into words for a person.
 
     `json` gives what --json prints, a list as {"entries": ...}; `kept` whether the result also lies
-    in a folder, so that a stdout that cannot be written costs nothing. Arguments and help are the
+    in a folder, so that a stdout that cannot be written costs nothing; `wrong` what its numbers
+    contradict, told once they are printed, with exit code 5. Arguments and help are the
     verb's; each request among them becomes a group of flags, and the keywords of the function below
     are flags of how the result is printed.
     """
@@ -79,12 +81,14 @@ def command(
             chosen = {each.name: flags.pop(each.name) for each in form if each.name in flags}
             if printing.json and (other := {"csv", "markdown"} & chosen.keys()):
                 raise UsageError(f"give either --json or --{other.pop()}, not both")
-            found = verb(*arguments, **flags)
+            found = _carried_out(verb, *arguments, **flags)
             if not progress.leads():
                 return
             value = plain(json(found)) if printing.json else None  # one object on stdout, always
             value = {"entries": value} if isinstance(value, list) else value
             _print(dumps(value) if printing.json else words(found, **chosen), kept(found))
+            if said := wrong(found):
+                raise NumericError(said)
 
         last = Argument("printing", Argument.KEYWORD_ONLY, default=Printing(), annotation=Printing)
         flat = [_flags(argument) for argument in (*asked, *form, last)]
@@ -95,6 +99,14 @@ def command(
         return words
 
     return register
+
+
+def _carried_out(verb: Callable[..., T], *arguments: Any, **flags: Any) -> T:
+    """UsageError: a model's forward ends the program."""
+    try:
+        return verb(*arguments, **flags)
+    except SystemExit as error:
+        raise UsageError(f"the model's code ends the program (exit {error.code})") from error
 
 
 def _form(words: Callable[..., str]) -> list[Argument]:

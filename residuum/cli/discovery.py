@@ -15,7 +15,14 @@ UNIT = ("unit", "shortcut", "terms", "nested", "in", "out", "parameters", "remov
 MOST = 60
 
 
-@command(verbs.map_units, name="discover")
+def _contradicted(found: verbs.Discovered) -> str:
+    proof = found.verification
+    if proof is None or not proof.contradicted:
+        return ""
+    return f"{found.model}: numbers contradict what was found: {'; '.join(proof.contradicted)}"
+
+
+@command(verbs.map_units, name="discover", wrong=_contradicted)
 def discover(found: verbs.Discovered, *, csv: Csv = False) -> str:
     """The units, one a line, then what is no unit, and what was proven."""
     if csv:

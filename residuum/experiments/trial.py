@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import presets, progress
-from ..errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +75,6 @@ class Trial:
         from ..units import ResidualNetwork
 
         network = self.build(len(data.classes))
-        require_size(network, data.size, self.preset)
         watch = None
         if isinstance(network, ResidualNetwork):
             advise(self.preset, network, data)
@@ -84,34 +82,6 @@ class Trial:
         blueprint = self.blueprint(len(data.classes))
         about = About(blueprint, watch, self.preset, self._teacher())
         return train(network, data, self.recipe, folder, machine, about)
-
-
-def require_size(network: "nn.Module", size: int, name: str) -> None:
-    """UsageError before any work where images of size x size pixels do not pass the network."""
-    import torch
-
-    from ..units import ResidualNetwork
-
-    mode, device = network.training, next(network.parameters()).device
-    network.eval()
-    part, images = "layers", torch.zeros(1, 3, size, size, device=device)
-    try:
-        with torch.no_grad():
-            if not isinstance(network, ResidualNetwork):
-                network(images)
-                return
-            part = "stem"
-            signal = network.stem(images)
-            for number, unit in enumerate(network.units):
-                part = f"unit {number}"
-                signal = unit(signal)
-            part = "head"
-            network(images)  # its own way: a head may read more than the signal
-    except (RuntimeError, AssertionError) as error:
-        what, reason = f"images of {size}x{size} pixels", str(error).splitlines()[0]
-        raise UsageError(f"{name}: {what} do not pass its {part} ({reason})") from error
-    finally:
-        network.train(mode)
 
 
 def advise(name: str, network: "ResidualNetwork", data: "Dataset") -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..errors import UsageError
+from ..errors import UsageError, first_line
 from ..parts.wrappers import Companion
 from ..units import ResidualNetwork, ResidualUnit, Row
 
@@ -66,10 +66,34 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
     )
 
 
-def require_sums(network: nn.Module, image: torch.Size) -> None:
+def require_size(network: nn.Module, size: int, name: str) -> None:
+    """UsageError before any work where images of size x size pixels do not pass the network: which
+    roads cannot be added, else which part fails. The network stays as it is."""
+    _require_sums(network, torch.Size((3, size, size)), name)
+    mode, device = network.training, next(network.parameters(), torch.empty(0)).device
+    network.eval()
+    part, images = "layers", torch.zeros(1, 3, size, size, device=device)
+    try:
+        with torch.no_grad():
+            if isinstance(network, ResidualNetwork):
+                part = "stem"
+                signal = network.stem(images)
+                for number, unit in enumerate(network.units):
+                    part = f"unit {number}"
+                    signal = unit(signal)
+                part = "head"
+            network(images)  # its own way: a head may read more than the signal
+    except (RuntimeError, AssertionError) as error:
+        what = f"images of {size}x{size} pixels do not pass its {part}"
+        raise UsageError(f"{name}: {what} ({first_line(error)})") from error
+    finally:
+        network.train(mode)
+
+
+def _require_sums(network: nn.Module, image: torch.Size, name: str) -> None:
     """UsageError where a unit's roads cannot be added, for an image (C, H, W); nothing is computed.
 
-    Other faults are left to the forward pass itself, which tells more of them.
+    Other faults are left to a pass with values, which tells more of them.
     """
     if not isinstance(network, ResidualNetwork):
         return
@@ -81,8 +105,8 @@ def require_sums(network: nn.Module, image: torch.Size) -> None:
     try:
         stem = _shape(outline.stem, torch.Size((1, *image)))
         _through_row(outline.units, stem, passed, "units")
-    except UsageError:
-        raise
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
     except Exception:
         return
 

@@ -68,6 +68,11 @@ def is_run(word: str | Path) -> bool:
     return exists(Path(word) / "run.json")
 
 
+def is_pruned(word: str | Path) -> bool:
+    """Whether it is a folder of `residuum prune`, also one that nothing builds again."""
+    return any(exists(Path(word) / name) for name in ("removed.json", "prune.json"))
+
+
 def exists(path: Path) -> bool:
     """Whether something lies there; nothing does under a name that no file can have."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import UsageError, nearest
+from ..errors import UsageError, first_line, nearest
 from .origins import WORDS, Origin
 
 CLASSES = 10  # where neither data nor a user say how many
@@ -39,7 +39,7 @@ def function_of(word: str) -> Origin:
         try:
             found = function(**words)
         except (Exception, SystemExit) as error:
-            raise UsageError(f"{word} fails: {_said(error)}") from error
+            raise UsageError(f"{word} fails: {first_line(error)}") from error
         if not isinstance(found, nn.Module):
             raise UsageError(
                 f"{word} gives a {type(found).__name__}; it must give a torch.nn.Module"
@@ -60,9 +60,9 @@ def _function(word: str) -> Callable[..., Any]:
         if error.name is not None and f"{path}.".startswith(f"{error.name}."):
             missing = f"no module {error.name!r} here or in the environment"
             raise UsageError(f"{word}: {missing}. Say {WORDS}") from error
-        raise UsageError(f"{word}: {path} fails: {_said(error)}") from error
+        raise UsageError(f"{word}: {path} fails: {first_line(error)}") from error
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{word}: {path} fails: {_said(error)}") from error
+        raise UsageError(f"{word}: {path} fails: {first_line(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
         there = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
@@ -98,8 +98,3 @@ def _from_here():
         yield
     finally:
         sys.path.remove(here)
-
-
-def _said(error: BaseException) -> str:
-    text = str(error).strip() or "no words"
-    return f"{type(error).__name__}: {text.splitlines()[0][:300]}"

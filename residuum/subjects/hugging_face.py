@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from ..data.normalise import Normaliser
-from ..errors import CheckpointError, UsageError, one_line
+from ..errors import CheckpointError, UsageError, first_line
 from ..surgery.files import quietly
 from .asked import place
 from .origins import Origin, Reads, moments
@@ -28,12 +28,7 @@ def transformers_folder(where: str) -> Origin:
     UsageError: transformers is not installed; no such folder, no configuration, one that asks for
     code of its own, or for no model that transformers has.
     """
-    folder = place(where)
-    word = f"hf:{where}"
-    if not (folder / "config.json").is_file():
-        what = "holds no config.json" if folder.is_dir() else "is no folder"
-        advice = "hf: takes a folder that save_pretrained wrote; nothing is fetched from a hub"
-        raise UsageError(f"{word}: {where or 'nothing'} {what}. {advice}")
+    folder, word = _folder(where), f"hf:{where}"
     library = _library(word)
     config = _config(library, folder, word)
     kind = _class(library, config, word)
@@ -67,6 +62,18 @@ def transformers_folder(where: str) -> Origin:
     )
 
 
+def _folder(where: str) -> Path:
+    """UsageError: no configuration there."""
+    if not where:
+        raise UsageError("hf: names no folder. Say hf:FOLDER, one that save_pretrained wrote")
+    folder = place(where)
+    if not (folder / "config.json").is_file():
+        what = "holds no config.json" if folder.is_dir() else "is no folder"
+        advice = "hf: takes a folder that save_pretrained wrote; nothing is fetched from a hub"
+        raise UsageError(f"hf:{where}: {where} {what}. {advice}")
+    return folder
+
+
 def loaded(kind: Any, config: Any, folder: Path, word: str) -> nn.Module:
     """The model with the folder's weights, all of them and nothing else.
 
@@ -84,7 +91,7 @@ def loaded(kind: Any, config: Any, folder: Path, word: str) -> nn.Module:
         with quietly(), _no_bars():
             model, found = kind.from_pretrained(folder, config=config, **from_disk)
     except Exception as error:
-        raise CheckpointError(f"{word}: cannot be loaded ({_said(error)})") from error
+        raise CheckpointError(f"{word}: cannot be loaded ({first_line(error)})") from error
     said = [
         f"{words} {', '.join(sorted(map(str, found[key]))[:10])}"
         for key, words in (("missing_keys", "lacks"), ("unexpected_keys", "has besides"))
@@ -114,7 +121,7 @@ def _config(library: Any, folder: Path, word: str) -> Any:
                 folder, local_files_only=True, trust_remote_code=False
             )
     except Exception as error:
-        raise UsageError(f"{word}: config.json cannot be used ({_said(error)})") from error
+        raise UsageError(f"{word}: config.json cannot be used ({first_line(error)})") from error
 
 
 def _class(library: Any, config: Any, word: str) -> Any:
@@ -161,7 +168,3 @@ def _no_bars() -> Iterator[None]:
     finally:
         if shown:
             logs.enable_progress_bar()
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"

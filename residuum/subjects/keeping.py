@@ -17,8 +17,9 @@ from ..units import ResidualNetwork
 from ..views.edits import device_of
 from ..views.foreign import ForeignView
 from ..views.inputs import call, take
+from .asked import is_pruned
 from .origins import Origin, origin
-from .pruned import PROGRAM, is_pruned, pixels_said
+from .pruned import PROGRAM, pixels_said
 from .subject import Subject
 from .weights import drawn
 

@@ -16,11 +16,12 @@ from ..views import View, unravel
 from ..views.inputs import Inputs, take, tensors
 from .asked import Opening
 from .origins import DEFAULT_SIZE, Origin, Reads, origin
-from .text import default_length, vocabulary
+from .text import sequence_length, vocabulary
 from .weights import digest, drawn, filled, made, the_file
 
 T = TypeVar("T")
 INITIAL = "nothing was learned"
+SHORT = 16  # tokens of a made-up sequence
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def made_up(
         side = size or start.size or DEFAULT_SIZE
         tensor = torch.randn(2, 3, side, side, generator=source)
     else:
-        many = length or min(16, default_length(model))
+        many = sequence_length(start, model, length, SHORT)
         tensor = torch.randint(vocabulary(model), (2, many), generator=source)
     without = any(p.is_meta for p in model.parameters())
     return as_inputs(start, model, tensor.to("meta") if without else tensor)

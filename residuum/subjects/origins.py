@@ -13,7 +13,7 @@ from ..data.normalise import Normaliser
 from ..errors import CheckpointError, UsageError, nearest
 from ..presets import CATALOGUE, build, find
 from ..training import Run
-from .asked import exists, is_run
+from .asked import exists, is_pruned, is_run
 
 Reads = Literal["image", "sequence"]
 WORDS = (
@@ -31,7 +31,8 @@ class Origin:
     where the model's own number is meant. `load()`: the model with weights that come with it, those
     of the files `stored`; None where none do. `reads`: images or sequences of tokens; None where
     only the model can tell. `classes`, `size`: its own number of classes, and pixels of a side;
-    `fixed`: it takes no other size. `normaliser`: what its images are normalised by; None: by what
+    `fixed`: it takes no other size; `length`: the one number of tokens that it takes, None where it
+    takes others too. `normaliser`: what its images are normalised by; None: by what
     the training part says. `tokenizer`: the folder that holds one. `labels`: what it calls its
     classes.
     """
@@ -45,6 +46,7 @@ class Origin:
     classes: int | None = None
     size: int | None = None
     fixed: bool = False
+    length: int | None = None
     normaliser: Normaliser | None = None
     tokenizer: Path | None = None
     labels: tuple[str, ...] = ()
@@ -60,7 +62,7 @@ def origin(word: str | Path) -> Origin:
     from .functions import function_of
     from .hugging_face import transformers_folder
     from .libraries import timm_model, torchvision_model
-    from .pruned import is_pruned, pruned_folder
+    from .pruned import pruned_folder
 
     kinds = {"tv": torchvision_model, "timm": timm_model, "hf": transformers_folder}
     name = str(word)

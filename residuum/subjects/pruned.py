@@ -12,17 +12,11 @@ from ..errors import CheckpointError, UsageError
 from ..presets import find
 from ..surgery import stored
 from ..training import Run
-from .asked import exists
 from .models import Opened
 from .origins import Origin, origin
 from .weights import drawn
 
-PROGRAM, NUMBERS = "model.pt2", "prune.json"
-
-
-def is_pruned(folder: str) -> bool:
-    """Also where nothing builds it again: that is told then."""
-    return any(exists(Path(folder) / name) for name in (stored.FILE, NUMBERS))
+PROGRAM = "model.pt2"
 
 
 def pruned_folder(folder: str) -> Origin:
@@ -62,6 +56,7 @@ def pruned_folder(folder: str) -> Origin:
         classes=own.classes if own is not None else kept.word and kept.word.classes,
         size=pixels_said(about) or _built_for(kept) or (source and source.size),
         fixed=True,
+        length=_length(kept),
         normaliser=_normaliser(about),
         tokenizer=source.tokenizer if source is not None else None,
         labels=tuple(map(str, found)) if isinstance(found, list) else (),
@@ -85,6 +80,12 @@ def _built_for(kept: stored.Shortened) -> int | None:
         return kept.word.size if kept.word is not None else None
     built = kept.network.options.get("size")
     return built if isinstance(built, int) else find(kept.network.preset).size
+
+
+def _length(kept: stored.Shortened) -> int | None:
+    """Tokens of a sequence: a graph of operations is for the length that it was made at."""
+    shapes = (*kept.inputs, *kept.keywords.values())
+    return next((s.size[1] for s in shapes if s.dtype == "int64" and len(s.size) == 2), None)
 
 
 def start(kept: stored.Shortened, folder: str) -> Origin | None:

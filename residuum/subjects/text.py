@@ -42,7 +42,7 @@ def text(source: Source, origin: Origin, model: nn.Module, length: int | None) -
     if not data:
         raise DataError(f"{path}: is empty. Give a text of at least two sequences")
     tokens, words = _tokens(data, path, origin, model)
-    length = length or default_length(model)
+    length = sequence_length(origin, model, length)
     if length < 2:
         raise UsageError(f"length: the next token is judged, so 2 tokens at least, not {length}")
     rows = len(tokens) // length
@@ -112,7 +112,18 @@ def vocabulary(model: nn.Module) -> int:
     return max(tables)
 
 
-def default_length(model: nn.Module) -> int:
-    """128, or as many as the model takes."""
+def sequence_length(
+    origin: Origin, model: nn.Module, asked: int | None, usual: int = LENGTH
+) -> int:
+    """Of the sequences that the model is given: as asked, else its only one, else the usual, or as
+    many tokens as it takes. UsageError: more tokens than it takes, or another number."""
     most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    return min(LENGTH, most) if isinstance(most, int) and most > 0 else LENGTH
+    most = most if isinstance(most, int) and most > 0 else None
+    if asked is None:
+        return origin.length or min(usual, most or usual)
+    if asked != (origin.length or asked):
+        only = f"is a graph of operations for sequences of {origin.length} tokens alone"
+        raise UsageError(f"length: {origin.name} {only}, not {asked}")
+    if most is not None and asked > most:
+        raise UsageError(f"length: {origin.name} takes {most} tokens at most, not {asked}")
+    return asked

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, NumericError
+from ..errors import CheckpointError, NumericError, first_line
 from ..views.edits import at_rest, device_of
-from ..views.export import said, without_cache
+from ..views.export import without_cache
 from ..views.inputs import changed, count, to_device
 from ..views.trace import results, untouched
 
@@ -41,10 +41,8 @@ def compared(
             expected = model_answers(model, *batch)
             found = run(*batch)
         except Exception as error:
-            raise CheckpointError(
-                f"{where}: does not run on {size} examples at once ({said(error)}). Nothing was "
-                "written"
-            ) from error
+            said = f"does not run on {size} examples at once ({first_line(error)})"
+            raise CheckpointError(f"{where}: {said}. Nothing was written") from error
         if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in expected]:
             raise CheckpointError(f"{where}: outputs of other shapes. Nothing was written")
         for number, (ours, theirs) in enumerate(zip(expected, found, strict=True)):

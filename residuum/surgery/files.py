@@ -17,10 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ..errors import CheckpointError, ResiduumError, ResourceError, UsageError, out_of_memory
+from ..errors import (
+    CheckpointError,
+    ResiduumError,
+    ResourceError,
+    UsageError,
+    first_line,
+    out_of_memory,
+)
 from ..storage import make_folder, new_folder, require_new_folder, sha256, write_bytes, write_text
 from ..views.edits import device_of
-from ..views.export import of_two, said
+from ..views.export import of_two
 from ..views.inputs import tensors, to_device
 from ..views.trace import results
 from .checking import BATCHES, Given, compared, model_answers
@@ -140,7 +147,9 @@ def _onnx(program: torch.export.ExportedProgram, name: str, path: Path) -> Any:
         if out_of_memory(error) or "2GiB" in str(error) or "2GB" in str(error):
             raise ResourceError(f"{path}: too large for one ONNX file ({error})") from error
         reason = error.__cause__ or error  # what it says first is where it stopped
-        raise UsageError(f"{path}: ONNX cannot say what {name} does: {said(reason)}") from error
+        raise UsageError(
+            f"{path}: ONNX cannot say what {name} does: {first_line(reason)}"
+        ) from error
     if any(t.external_data for t in proto.graph.initializer):
         raise ResourceError(f"{path}: weights would stand in other files beside it")
     return proto
@@ -174,7 +183,9 @@ def write_folder(
         except (ResiduumError, OSError, MemoryError):
             raise
         except Exception as error:
-            raise CheckpointError(f"{target}: cannot be loaded again ({said(error)})") from error
+            raise CheckpointError(
+                f"{target}: cannot be loaded again ({first_line(error)})"
+            ) from error
         found = compared(
             model, lambda a, k: model_answers(loaded, a, k), (inputs, keywords), str(target)
         )

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from .. import progress
@@ -23,7 +22,7 @@ from ..data import Dataset
 from ..data.images import DataDescription
 from ..errors import CheckpointError, UsageError
 from ..machine import Machine
-from ..networks.cost import require_sums
+from ..networks.cost import require_size
 from ..networks.fingerprint import value_words
 from ..reader import expect, plain, read, require
 from ..storage import (
@@ -143,17 +142,17 @@ def train(
     `scheme` replaces the plain loop (its task judges; default: classification with the recipe's
     smoothing). Under torchrun the processes share each batch. The caller's random state stays.
 
-    UsageError: the folder holds a run of something else (the difference is shown); a unit whose
-    roads cannot be added. LockedError: another process works there. NumericError, ResourceError,
-    Interrupted: see `drive`; a later call goes on from the last checkpoint.
+    UsageError: the folder holds a run of something else (the difference is shown); images of this
+    size do not pass the network. LockedError: another process works there. NumericError,
+    ResourceError, Interrupted: see `drive`; a later call goes on from the last checkpoint.
     """
     expect(network, nn.Module, "train: network")
     expect(data, Dataset, "train: data")
     expect(recipe, Recipe, "train: recipe")
     expect(machine := machine or Machine(), Machine, "train: machine")
     require(folder, str | Path, "train: folder", UsageError)
-    require_sums(network, torch.Size((3, data.size, data.size)))
     machine, about = machine.resolved(), about or About()
+    require_size(network, data.size, about.title or type(network).__name__)
     machine.prepare()
     recipe = recipe.resolved()
     description = describe(network, about.blueprint, data, recipe, machine)

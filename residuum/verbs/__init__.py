@@ -10,9 +10,9 @@ from .catalogue import Entry, Info, PathCount, info, ls, paths
 from .comparison import Comparison, diff
 from .discovery import Discovered, FoundUnit, Joined, Proven, map_units
 from .dissecting import Dissected, dissect
-from .dissection import Decided, Lesioned, Lesions, LossLesion, lesion
 from .evaluation import Evaluation, Member, evaluate
 from .exporting import Exported, export
+from .lesions import Decided, Lesioned, Lesions, LossLesion, lesion
 from .pruning import Pruned, Removal, Repair, prune
 from .requests import (
     Deletions,
@@ -35,6 +35,5 @@ __all__ = [
     "Looking", "LossLesion", "Measuring", "Member", "NetworkOptions", "Opening", "PathCount",
     "Proven", "Pruned", "Removal", "Repair", "RunEntry", "Scope", "Similarity", "Source",
     "Training", "cache", "diff", "dissect", "evaluate", "export", "info", "lesion", "ls",
-    "map_units", "paths", "plan", "prune",
-    "report", "runs", "similarity", "study", "train",
+    "map_units", "paths", "plan", "prune", "report", "runs", "similarity", "study", "train",
 ]  # fmt: skip

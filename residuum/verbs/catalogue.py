@@ -13,7 +13,7 @@ from ..errors import UsageError, nearest
 from ..presets.index import Listed, listed
 from ..presets.published import Published
 from ..reader import Count, Pixels, Whole
-from ..subjects.asked import is_run
+from ..subjects.asked import is_pruned, is_run
 from ..views.notation import read
 from ..views.view import Series
 from .requests import NetworkOptions, Opening, verb
@@ -258,7 +258,7 @@ def _counted(
 def _expression(
     model: str, network: NetworkOptions, image_size: int | None, length: int | None
 ) -> Series:
-    if ":" not in model and "/" not in model and not is_run(model):
+    if ":" not in model and "/" not in model and not is_run(model) and not is_pruned(model):
         if image_size is not None or length is not None:
             what = "image_size" if image_size is not None else "length"
             raise UsageError(f"{model} is known without a pass, so {what} means nothing here")

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .. import progress
 from ..dissection.effort import Effort
 from ..errors import UsageError
 from ..machine import Hardware
@@ -11,6 +13,9 @@ from ..storage import Lock, make_folder
 from ..subjects.asked import Measuring, Source
 from .evaluation import prepared
 from .requests import verb
+
+if TYPE_CHECKING:
+    from ..subjects import Subject
 
 RESULT, PARTS, PAGE = "dissection.json", "parts.jsonl", "report.html"
 
@@ -40,7 +45,8 @@ def dissect(
     examples. What the model does not allow is told on the page, with the reason. Each part is kept
     in the folder as it finishes, so the same command goes on where it was stopped.
 
-    UsageError: a model or data that cannot be opened; a folder that holds something else.
+    UsageError: a model or data that cannot be opened; a folder that holds something else, or the
+    dissection of another model or of other data.
     LockedError: another process dissects into this folder.
 
     Parameters
@@ -59,6 +65,7 @@ def dissect(
     device = prepared(machine).device
     subject = open_subject(model, measuring, source, device, effort.search_examples)
     require_two(subject)  # before there is a folder
+    _require_same(folder, subject)
     with Lock(make_folder(folder)):
         found = everything(subject, effort, folder)
         found.save(folder / RESULT)
@@ -71,3 +78,25 @@ def _require_own(folder: Path) -> None:
         there = {path.name for path in folder.iterdir()}
         if there - {".lock"} and not {RESULT, PARTS} & there:
             raise UsageError(f"{folder}: holds something else. Choose another --output")
+
+
+def _require_same(folder: Path, subject: "Subject") -> None:
+    """UsageError: the folder holds the dissection of another model, or one on other data. That
+    weights or examples are others is said."""
+    from ..experiments.log import Log
+
+    others = {entry.run for entry in Log(folder / PARTS).read().values()} - {subject.name}
+    if others:
+        what = f"the dissection of {others.pop()}"
+        raise UsageError(f"{folder}: holds {what}. Choose another --output")
+    if not (folder / RESULT).exists():
+        return
+    try:
+        found = Dissection.load(folder / RESULT)
+    except UsageError as error:
+        progress.say(f"warning: {error}. It is written anew")
+        return
+    if found.data != subject.data:
+        raise UsageError(f"{folder}: holds a dissection on {found.data}. Choose another --output")
+    if (found.provenance, found.n) != (dict(subject.provenance), len(subject.test)):
+        progress.say(f"warning: {folder}: was of other weights or examples, and is replaced")

@@ -144,7 +144,8 @@ def _require_new(file: Path) -> None:
 
 def _own(run: str | Path) -> "tuple[ResidualNetwork, str, int, dict[str, str]]":
     """The finished run's network, its preset, how many classes it has, and what is known of it."""
-    from ..subjects.pruned import about_run, is_pruned
+    from ..subjects.asked import is_pruned
+    from ..subjects.pruned import about_run
     from ..subjects.trained import rebuild
     from ..training import Run
     from ..units import ResidualNetwork

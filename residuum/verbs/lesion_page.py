@@ -16,7 +16,7 @@ from ..studies.study import mapped_units
 
 if TYPE_CHECKING:
     from ..subjects.trained import Trained
-    from .dissection import Lesioned, Lesions
+    from .lesions import Lesioned, Lesions
 
 NAME = "lesion"
 

@@ -181,14 +181,14 @@ def verb(function: Callable[..., T]) -> Callable[..., T]:
     known = {*own.keys() - requests.keys(), *chain(*within.values())}
 
     def typed(name: str, value: object) -> None:
-        kind, where = own[name].annotation, f"{function.__name__}: {name}"
+        kind = own[name].annotation
         if name not in requests:
             several = own[name].kind is Parameter.VAR_POSITIONAL
             for each in value if several else (value,):  # type: ignore[attr-defined]
-                require(each, kind, where, UsageError)
+                require(each, kind, name, UsageError)
             return
-        expect(value, kind, where)
-        check(value, function.__name__, UsageError)
+        expect(value, kind, name)
+        check(value, "", UsageError)
 
     @wraps(function)
     def call(*arguments: Any, **words: Any) -> T:

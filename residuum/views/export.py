@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from ..errors import UsageError, out_of_memory
+from ..errors import UsageError, first_line, out_of_memory
 from .edits import at_rest, device_of
 from .inputs import tensors, to_device
 from .trace import untouched
@@ -37,15 +37,8 @@ def program(
     except Exception as error:
         if out_of_memory(error):
             raise
-        raise UsageError(
-            f"torch.export cannot follow {type(model).__name__} ({said(error)})"
-        ) from error
-
-
-def said(error: BaseException) -> str:
-    """By a library, in one line."""
-    first = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {first[:300]}"
+        what = f"torch.export cannot follow {type(model).__name__}"
+        raise UsageError(f"{what} ({first_line(error)})") from error
 
 
 def batch_dimensions(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..errors import first_line
 from .gradient_graph import Graph, Node, graph
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def second(units: Units, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> C
     try:
         return compare(units, graph(units.model, inputs, keywords))
     except RuntimeError as error:
-        first = str(error).strip().split("\n")[0][:200]
-        return Comparison((), (f"the pass with gradients fails: {first}",))
+        return Comparison((), (f"the pass with gradients fails: {first_line(error)}",))
 
 
 def compare(units: Units, found: Graph) -> Comparison:

@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils._pytree import tree_map
 
-from ..errors import ResiduumError, UsageError, out_of_memory
+from ..errors import ResiduumError, UsageError, first_line, out_of_memory
 from .edits import at_rest, device_of
 from .inputs import tensors, to_device
 from .recorder import Recorder, Trace
@@ -105,11 +105,10 @@ def trace(
                 break
     shapes = [str(tuple(t.shape)) for t in tensors(inputs)] + [f"{key}=..." for key in keywords]
     what = ", ".join(shapes) or "none were given"
-    message = str(problem).strip().split("\n")[0][:300]
+    assert problem is not None
     raise UsageError(
-        f"{type(model).__name__} does not run on these inputs ({what}): "
-        f"{type(problem).__name__}: {message}. Give it what its forward takes: "
-        "unravel(model, *inputs, **keywords)"
+        f"{type(model).__name__} does not run on these inputs ({what}): {first_line(problem)}. "
+        "Give it what its forward takes: unravel(model, *inputs, **keywords)"
     ) from problem
 
 

@@ -182,8 +182,11 @@ def _losses(subject: "Subject", deletions: Deletions) -> dict[str, Any]:
 
     if deletions.until_decided:
         raise UsageError("until_decided compares errors, and models that read tokens have losses")
-    if len(subject.test) < 2 or (deletions.random and deletions.repeats < 2):
-        raise UsageError("losses have intervals from two examples, and from two random sets, on")
+    if len(subject.test) < 2:
+        few = f"{len(subject.test)} test sequence"
+        raise UsageError(f"{subject.name}: {few}: an interval needs two or more")
+    if deletions.random and deletions.repeats < 2:
+        raise UsageError("repeats: the interval of a mean loss needs two random sets or more")
     view, counts = subject.view, deletions.random or ()
     units: list[Sequence[int]] = [[number] for number in range(len(view.units))]
     if deletions.units is not None:
