@@ -11,7 +11,7 @@ from conftest import image_batch, lively, nested
 from torch import nn
 
 import residuum
-from residuum.anatomy import Examples, applied, gradient_by_length, without
+from residuum.anatomy import Examples, applied, gradient_by_length, resume, without
 from residuum.anatomy.statistics import student_mean
 from residuum.cli import main
 from residuum.dissection import Effort, dissect
@@ -151,6 +151,27 @@ def test_what_is_kept_is_not_measured_again(subject, found, folder, told):
     )
     assert dissect(subject, SMALL, folder) == found  # stopped after three parts
     assert len(told) == 4
+
+
+def test_a_part_that_was_stopped_goes_on_within(subject, tmp_path, monkeypatch):
+    kept, seen, put = resume.Measured, [], resume.Measured.__setitem__
+    whole = Bench(subject, None).value(LESIONS)
+
+    def counted(self, number, value):
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(self.names[number])
+        put(self, number, value)
+
+    monkeypatch.setattr(kept, "__setitem__", counted)
+    with pytest.raises(KeyboardInterrupt):
+        Bench(subject, tmp_path).value(LESIONS)
+    assert [path.name for path in tmp_path.iterdir()] == [".sweeps"]
+    first, seen = seen, []
+    monkeypatch.setattr(kept, "__setitem__", lambda *each: (seen.append(each[1]), put(*each)))
+    assert Bench(subject, tmp_path).value(LESIONS) == whole
+    assert len(first) + len(seen) == len(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["parts.jsonl"]
 
 
 def test_another_model_is_measured_anew(network, subject, found, folder, told):
@@ -298,6 +319,18 @@ def test_the_command_writes_a_page_and_goes_on_where_it_was_stopped(capsys, tmp_
     found = json.loads(again)
     assert (code, found["dissection"]["loss"][0]) == (0, written.loss[0])
     assert (tmp_path / "page" / "parts.jsonl").read_text() == lines
+    monkeypatch.setattr("residuum.pages.write_dissection", lambda *_: None)
+    with pytest.raises(UsageError, match="holds the dissection of test_dissection:tiny"):
+        residuum.dissect("preresnet8", data="digits", output=tmp_path / "page", examples=8)
+    whole = dict(written.provenance) | {"weights": "others"}
+    replace(written, provenance=whole).save(tmp_path / "page" / "dissection.json")
+    assert (
+        "of other weights or examples, and is replaced"
+        in call(capsys, "--data", "digits", "--output", tmp_path / "page", *small)[2]
+    )
+    replace(written, data="other images").save(tmp_path / "page" / "dissection.json")
+    code, _, err = call(capsys, "--data", "digits", "--output", tmp_path / "page", *small)
+    assert (code, "holds a dissection on other images" in err) == (2, True)
 
 
 def test_a_folder_with_something_else_is_left_alone(capsys, tmp_path):

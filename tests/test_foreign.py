@@ -216,6 +216,35 @@ def test_what_cannot_be_edited_says_so():
         view.edited({3: DELETE}).__enter__()
 
 
+@pytest.mark.parametrize("name", [*RUN, *STEPS])
+def test_a_graph_of_operations_has_the_units_of_its_model(name):
+    """A program of torch.export, in the words of aten, that knows no submodules and no modes."""
+    torch.manual_seed(0)
+    known = name in RUN
+    model, inputs = ready(name) if known else (Wide(STEPS[name]).eval(), torch.randn(3, 8))
+    given, named = ((), inputs) if isinstance(inputs, dict) else ((inputs,), {})
+    graph = torch.export.export(model, given, named, strict=False).module()
+    views = unraveled(model, inputs), unraveled(graph, inputs)
+    ours, theirs = (
+        [(u.shortcut, u.merge, u.terms, u.shape_out, u.removable_parameters) for u in view.units]
+        for view in views
+    )
+    assert theirs == ours
+    assert views[1].verify().proven == len(ours)
+    for number in range(len(ours)):
+        outputs = []
+        for view in views:
+            with view.edited({number: DELETE}), torch.no_grad():
+                outputs.append(logits(call(view.model, inputs)))
+        torch.testing.assert_close(outputs[1], outputs[0])
+
+
+def test_a_program_is_told_how_to_be_given():
+    program = torch.export.export(Wide(STEPS["sum"]).eval(), VECTORS)
+    with pytest.raises(UsageError, match=r"not ExportedProgram: give its \.module\(\)"):
+        residuum.discover(program, *VECTORS)
+
+
 def test_a_sum_that_a_pass_does_not_reach():
     class Sometimes(Wide):
         def forward(self, x):
@@ -420,7 +449,22 @@ def test_the_batch_need_not_come_first():
     torch.testing.assert_close(found.sum(0), gradient)
 
 
+class Looked(nn.Module):
+    """Its table is no embedding."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.layer = nn.Parameter(torch.randn(10, 8)), nn.Linear(8, 8)
+
+    def forward(self, tokens):
+        x = self.table[tokens]
+        return (x + self.layer(x).relu()).mean(1)
+
+
 def test_gradients_that_cannot_be_taken():
+    view = residuum.unravel(Looked(), torch.zeros(2, 3, dtype=torch.long))
+    with pytest.raises(UsageError, match="reads integers without an embedding"):
+        anatomy.gradient_by_length(view, torch.zeros(4, 3, dtype=torch.long), torch.zeros(4).long())
     model, inputs = ready("vit")
     view = residuum.unravel(model, inputs)
     with pytest.raises(UsageError, match="single paths cannot be followed"):

@@ -193,6 +193,31 @@ def test_a_decoder_keeps_its_class_where_whole_layers_go(here, capsys):
     assert told["sizes"]["before"]["error"]["n"] == 4
 
 
+def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+    config = transformers.LlamaConfig(vocab_size=260, num_hidden_layers=2, **small)
+    transformers.LlamaForCausalLM(config).save_pretrained(here / "llama")
+    (here / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
+    text = ["--data", here / "text.txt"]
+    words = ["prune", f"hf:{here / 'llama'}", *text, "--length", 12]
+    told = json.loads(
+        call(capsys, *words, "--units", 1, "--examples", 4, "--output", here / "a", "--json")[1]
+    )
+    assert told["kept"] == "word"  # one unit is half a layer
+    found = json.loads(call(capsys, "discover", here / "a", "--verify", "--json")[1])
+    assert (found["inputs"], len(found["units"])) == ("12 tokens", 3)
+    assert found["verification"]["proven"] == 3
+    assert json.loads(call(capsys, "paths", here / "a", "--json")[1])["total"] == "8"
+    lesions = json.loads(call(capsys, "lesion", here / "a", *text, "--json")[1])
+    assert (lesions["measure"], len(lesions["losses"])) == ("loss", 3)
+    for command in (["discover", here / "a"], ["lesion", here / "a", *text]):
+        code, _, err = call(capsys, *command, "--length", 16)
+        assert code == 2
+        assert "for sequences of 12 tokens alone, not 16" in err
+
+
 def test_scores_and_targets(here):
     subject = open_subject("preresnet8", Measuring(), Source(data="images"))
     view, train = subject.view, subject.train

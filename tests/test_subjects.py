@@ -23,6 +23,7 @@ from residuum.subjects import (
     origin,
 )
 from residuum.training import Run
+from residuum.verbs import discovery
 
 MODULE = """
 import warnings
@@ -108,6 +109,10 @@ def decided():
 
 def undefined():
     return Last(lambda x: x * float("nan"))
+
+
+def ends():
+    return Last(lambda x: leaves())
 """
 TOKENS = 24
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -209,6 +214,7 @@ def test_a_functions_model_is_called_for_the_classes_of_the_data(there):
         ("timm:hf-hub:someone/resnet18", "timm has no model"),
         ("hf:nowhere", "nowhere is no folder"),
         ("hf:.", "holds no config.json"),
+        ("hf:", "hf: names no folder"),
         ("preresnet10", "not 10. The nearest is"),
         ("prereresnet110", "Did you mean 'preresnet110'"),
         ("./nowhere", "not a run folder"),
@@ -458,6 +464,29 @@ def test_discover_maps_a_model_and_proves_it(capsys, there, language):
     assert "weights: without weights" in words
     rows = list(csv.DictReader(call(capsys, "discover", "hf:gpt", "--csv")[1].splitlines()))
     assert [row["shape_in"] for row in rows] == ["16x8"] * 4
+
+
+def test_a_claim_that_numbers_contradict_is_told_and_fails(capsys, there, monkeypatch):
+    words = ["discover", "mine_for_tests:net", "--verify"]
+    assert call(capsys, *words)[0] == 0
+    found = discovery.Proven(1, 0, (), ("unit 0: no",))
+    monkeypatch.setattr(discovery, "_proven", lambda opened, view: found)
+    code, out, err = call(capsys, *words)
+    assert (code, "CONTRADICTED unit 0: no" in out) == (5, True)
+    assert "mine_for_tests:net: numbers contradict what was found: unit 0: no" in err
+
+
+def test_a_models_code_that_ends_the_program_is_an_error(capsys, there):
+    code, _, err = call(capsys, "discover", "mine_for_tests:ends")
+    assert (code, err) == (2, "residuum: error: the model's code ends the program (exit 0)\n")
+
+
+def test_no_more_tokens_than_a_model_takes(capsys, there, language):
+    for command in ("discover", "paths"):
+        code, _, err = call(capsys, command, "hf:gpt", "--length", 33)
+        assert (code, "hf:gpt takes 32 tokens at most, not 33" in err) == (2, True)
+    most = call(capsys, "discover", "hf:gpt", "--length", 32, "--json")[1]
+    assert json.loads(most)["inputs"] == "32 tokens"
 
 
 def test_discover_numbers_our_own_units_as_lesions_do(capsys):

@@ -14,13 +14,17 @@ import pytest
 import torch
 from conftest import image_batch, labels
 from foreign import ready
+from torch import nn
 
-from residuum import anatomy, unravel
+from residuum import anatomy, surgery, unravel
 from residuum.anatomy import SweepLog, intact, resume, sweep, without
 from residuum.anatomy.resume import described
 from residuum.anatomy.walk import TILE
 from residuum.errors import UsageError
+from residuum.parts.arrangements import ORIGINAL
+from residuum.parts.heads import linear_head
 from residuum.presets import preset
+from residuum.units import ResidualNetwork, ResidualUnit
 
 
 @pytest.fixture(params=["own", "foreign"])
@@ -193,3 +197,37 @@ def test_killed_at_any_moment(subject, tmp_path):
             break
     assert done.read_bytes() == b"equal"
     assert kills
+
+
+LOGGED = {
+    "delete_random": lambda *on, log: anatomy.delete_random(*on, [1, 2], 3, log=log),
+    "delete_each_early": lambda *on, log: anatomy.delete_each_early(*on, log=log),
+    "reorder_random": lambda *on, log: anatomy.reorder_random(*on, [1, 2], 2, log=log),
+    "interactions": lambda *on, log: anatomy.interactions(*on, log=log),
+    "greedy": lambda *on, log: surgery.greedy(*on, surgery.Target(units=2), log=log),
+    "by_score": lambda *on, log: surgery.by_score(*on, [3, 1, 2], surgery.Target(units=2), log=log),
+    "pairs": lambda *on, log: surgery.pairs(*on, log=log),
+}
+
+
+@pytest.mark.parametrize("name", LOGGED)
+def test_whatever_sweeps_takes_a_log(name, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    branches = [nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()) for _ in range(3)]
+    network = ResidualNetwork(
+        nn.Conv2d(3, 4, 1),
+        [ResidualUnit(branch) for branch in branches],
+        linear_head(4, 10, ORIGINAL),
+    ).eval()
+    on = network, anatomy.Examples(image_batch(6), labels(6))
+    written, put = [], resume.Measured.__setitem__
+    monkeypatch.setattr(
+        resume.Measured, "__setitem__", lambda *each: (written.append(each[1]), put(*each))
+    )
+    expected, log = LOGGED[name](*on, log=None), SweepLog(tmp_path / "log")
+    assert written == []
+    assert LOGGED[name](*on, log=log) == expected
+    assert len(written) > 3
+    del written[:]
+    assert LOGGED[name](*on, log=log) == expected
+    assert written == []

@@ -17,6 +17,7 @@ from .betting import (
     require_question,
 )
 from .deletions import Examples, delete_each
+from .resume import SweepLog
 from .statistics import Change, Rate
 from .sweeps import sweeping
 from .variants import intact, without
@@ -31,6 +32,7 @@ def delete_each_early(
     error_rate: float = ERROR_RATE,
     seed: int = 0,
     population: bool = False,
+    log: SweepLog | None = None,
 ) -> tuple[Rate, list[DecidedDeletion]]:
     """Every unit on its own, each on a growing random subset of the examples until it is decided
     whether its deletion raises the error by more than the margin. The intact error, on all examples
@@ -42,13 +44,14 @@ def delete_each_early(
     examples: a wrong decision is one that differs from the full sweep's, and none is left open.
     `population`: it is about the population that the examples were drawn from; units whose change
     is near the margin then stay "undecided". The order of the examples is a function of the seed.
+    With a `log`, one that was killed goes on where it was.
 
     margin (2 points), error_rate (5 %): fractions. UsageError: others; no examples; no error known.
     """
     require_question(margin, error_rate)
     view, n, seen = unravel(model), len(examples), 0
     if not view.units:
-        return delete_each(model, examples)  # type: ignore[return-value]
+        return delete_each(model, examples, log)  # type: ignore[return-value]
     open_units, rate = list(range(len(view.units))), error_rate / len(view.units)
     size, found = np.inf if population else n, dict[int, tuple[Verdict, int]]()
     order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
@@ -59,7 +62,8 @@ def delete_each_early(
             variants = [*(without(view, [unit]) for unit in open_units), intact(view)]
             some = examples.some(order[at])
             title = f"deleting each unit, {len(open_units)} undecided"
-            wrong[[*open_units, -1], at] = part(some.inputs, variants, title, some.wrong)
+            known = None if log is None else log.keeping("wrong", some.targets, some.task)
+            wrong[[*open_units, -1], at] = part(some.inputs, variants, title, some.wrong, known)
             seen = at.stop
             differences = wrong[open_units, :seen] - wrong[-1, :seen]
             verdicts = decisions(differences, margin, size, rate)

@@ -11,6 +11,7 @@ from ..views.inputs import Inputs, take
 from ..views.view import rows
 from .deletions import Examples, compare
 from .measures import Reordering
+from .resume import SweepLog
 from .statistics import Rate
 from .variants import reordered
 
@@ -43,13 +44,19 @@ def kendall_tau(permutation: Sequence[int]) -> float:
 
 
 def reorder_random(
-    model: Any, examples: Examples, swaps: Sequence[int], repeats: int = 10, seed: int = 0
+    model: Any,
+    examples: Examples,
+    swaps: Sequence[int],
+    repeats: int = 10,
+    seed: int = 0,
+    log: SweepLog | None = None,
 ) -> tuple[Rate, list[Reordering]]:
     """Swap k random pairs of same-shape units, `repeats` times for each k (Veit et al. 2016, sec.
     4.3 and fig. 5b).
 
     Units that change the shape stay, and units trade places within their innermost row; those of a
     foreign model with units of the same form. The draws are a function of (seed, k, repeat).
+    With a `log`, one that was killed goes on where it was.
     UsageError: no two units of a row have the same shape.
     """
     view = unravel(model)
@@ -71,7 +78,8 @@ def reorder_random(
         for k in swaps
         for r in range(repeats)
     ]
-    base, found = compare(view, examples, [reordered(p) for _, p in draws], "reordering units")
+    variants = [reordered(permutation) for _, permutation in draws]
+    base, found = compare(view, examples, variants, "reordering units", log=log)
     return base, [
         Reordering(k, permutation, kendall_tau(permutation), error, change)
         for (k, permutation), (error, change) in zip(draws, found, strict=True)

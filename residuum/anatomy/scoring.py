@@ -63,11 +63,15 @@ def effects(
 
 
 def interactions(
-    model: Any, examples: Examples, units: Sequence[int] | None = None, memory: int = MEMORY
+    model: Any,
+    examples: Examples,
+    units: Sequence[int] | None = None,
+    memory: int = MEMORY,
+    log: SweepLog | None = None,
 ) -> list[Interaction]:
     """Of every pair of these units (all): how far deleting both differs from the sum of each.
 
-    n (n + 1) / 2 + 1 variants. UsageError: fewer than two units.
+    n (n + 1) / 2 + 1 variants. `log` as for `scores`. UsageError: fewer than two units.
     """
     view = unravel(model)
     chosen = list(range(len(view.units)) if units is None else units)
@@ -76,7 +80,7 @@ def interactions(
     pairs = list(combinations(chosen, 2))
     sets = [(), *((unit,) for unit in chosen), *pairs]
     variants = [without(view, numbers) for numbers in sets]
-    base, *rows = scores(view, examples, variants, memory, "deleting pairs")
+    base, *rows = scores(view, examples, variants, memory, "deleting pairs", log)
     places = {unit: place for place, unit in enumerate(chosen)}
     found = comparisons.interactions(
         base,

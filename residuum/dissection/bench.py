@@ -1,5 +1,6 @@
 """Parts that are measured once: kept in the log of finished jobs, found again by their content."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from .. import progress
 from ..anatomy.deletions import Examples
+from ..anatomy.resume import SweepLog
 from ..errors import CheckpointError, NumericError, ResiduumError, ResourceError, out_of_memory
 from ..experiments.log import Finished, Log
 from ..reader import build, plain
@@ -23,6 +25,7 @@ from ..views.inputs import call, take, tensors
 
 T = TypeVar("T")
 LIBRARIES = ("residuum", "torch")
+SWEEPS = ".sweeps"  # what is measured of a part that is not finished
 TRIED = 2  # examples whose loss tells models of equal weights apart
 
 
@@ -48,13 +51,15 @@ def examples_digest(examples: Examples) -> str:
 @dataclass(frozen=True)
 class Part:
     """One measurement: its words, the version of its formula (raised when that is mended), the type
-    of its value, the function of a subject, and its further arguments."""
+    of its value, the function of a subject, and its further arguments. `sweeps`: the function takes
+    a log of what it measured, too, so that a part that was stopped goes on within."""
 
     what: str
     version: int
     kind: Any
     measure: Callable[..., Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    sweeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,9 @@ class Bench:
             return build(known[key].value, part.kind, where, CheckpointError)
         progress.say(f"{self.subject.name}: {part.what}")
         start = time.monotonic()
-        found = part.measure(self.subject, **part.arguments)
+        sweeps = None if self.folder is None or not part.sweeps else self.folder / SWEEPS
+        more = {} if sweeps is None else {"log": SweepLog(sweeps)}
+        found = part.measure(self.subject, **part.arguments, **more)
         value, seconds = plain(found), round(time.monotonic() - start, 3)
         if log is None:
             _require_finite(value, where)
@@ -92,6 +99,8 @@ class Bench:
             log.add(
                 Finished(key, self.subject.name, part.what, dict(part.arguments), value, seconds)
             )
+        if sweeps is not None:
+            shutil.rmtree(sweeps, ignore_errors=True)  # the part itself is kept
         return found
 
     def attempt(self, part: Part) -> tuple[Any, str]:

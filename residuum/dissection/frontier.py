@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..anatomy.resume import SweepLog
 from ..results import Figure, Interval, Section, Series, Table
 from ..subjects import Subject
 from ..surgery import Candidate, Target, greedy
@@ -32,12 +33,14 @@ class Frontier:
     by_score: tuple[Candidate, ...]
 
 
-def measure(subject: Subject, steps: int, score: str, values: Sequence[float]) -> Frontier:
+def measure(
+    subject: Subject, steps: int, score: str, values: Sequence[float], log: SweepLog | None = None
+) -> Frontier:
     view = subject.view
-    chosen = [step.removed for step in greedy(view, subject.train, Target(units=steps))]
+    chosen = [step.removed for step in greedy(view, subject.train, Target(units=steps), log)]
     order = sorted(removable(view), key=lambda unit: values[unit]) if values else []
     scored = [tuple(order[: k + 1]) for k in range(len(chosen))] if values else []
-    intact, *found = without(subject, [(), *chosen, *scored])
+    intact, *found = without(subject, [(), *chosen, *scored], log)
     here, there = found[: len(chosen)], found[len(chosen) :]
     whole = sum(p.numel() for p in view.model.parameters())
     return Frontier(whole, score, (intact, *here), (intact, *there) if there else ())
@@ -45,7 +48,7 @@ def measure(subject: Subject, steps: int, score: str, values: Sequence[float]) -
 
 def part(steps: int, score: str, values: Sequence[float]) -> Part:
     arguments = {"steps": steps, "score": score, "values": list(values)}
-    return Part("pruning frontier", 1, Frontier, measure, arguments)
+    return Part("pruning frontier", 1, Frontier, measure, arguments, sweeps=True)
 
 
 def sections(subject: Subject, found: Frontier, loss: str) -> list[Section]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..anatomy.resume import SweepLog
 from ..results import Figure, Interval, Section, Series, Table
 from ..subjects import Subject
 from ..surgery import Candidate, lost
@@ -21,22 +22,24 @@ ERRORS = (
 )
 
 
-def measure(subject: Subject) -> tuple[Candidate, ...]:
+def measure(subject: Subject, log: SweepLog | None = None) -> tuple[Candidate, ...]:
     """The intact model, then every unit that can be deleted."""
     singles = [(unit,) for unit in removable(subject.view)] if len(subject.view.units) else []
-    return without(subject, [(), *singles])
+    return without(subject, [(), *singles], log)
 
 
-def without(subject: Subject, sets: Sequence[tuple[int, ...]]) -> tuple[Candidate, ...]:
+def without(
+    subject: Subject, sets: Sequence[tuple[int, ...]], log: SweepLog | None = None
+) -> tuple[Candidate, ...]:
     """What is lost without these sets, on the test examples. Of text by the loss alone: whether the
     last token of a sequence was right is no error of the text."""
-    found = lost(subject.view, subject.test, sets)
+    found = lost(subject.view, subject.test, sets, log)
     if subject.example == "sequence":
         found = [replace(each, error=None, error_change=None) for each in found]
     return tuple(found)
 
 
-LESIONS = Part("lesions", 1, tuple[Candidate, ...], measure)
+LESIONS = Part("lesions", 1, tuple[Candidate, ...], measure, sweeps=True)
 
 
 def by_unit(found: Sequence[Candidate]) -> dict[int, dict]:

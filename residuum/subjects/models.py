@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import progress
 from ..errors import UsageError, out_of_memory
 from ..views import View, unravel
+from ..views.edits import evaluating
 from ..views.inputs import Inputs, take, tensors
 from .asked import Opening
 from .origins import DEFAULT_SIZE, Origin, Reads, origin
@@ -72,7 +73,7 @@ def open_model(
         raise UsageError(f"image_size is of images, and {start.name} reads tokens. Leave it out")
     if reads == "image" and opening.length is not None:
         raise UsageError(f"length is of tokens, and {start.name} reads images. Leave it out")
-    inputs = made_up(start, model.eval(), reads, image_size, opening.length)
+    inputs = made_up(start, evaluating(model), reads, image_size, opening.length)
     return Opened(start, model, weights, reads, inputs)
 
 
@@ -83,11 +84,11 @@ def build(
     require_options(start, opening)
     if opening.weights is not None:
         file = the_file(opening.weights)
-        return filled(start, file, classes, size).eval(), _said(file)
+        return evaluating(filled(start, file, classes, size)), _said(file)
     if start.load is not None:
-        return start.load().eval(), "; ".join(map(_said, start.stored))
+        return evaluating(start.load()), "; ".join(map(_said, start.stored))
     seed = opening.initial_seed or 0
-    model = made(start, classes, size, seed).eval()
+    model = evaluating(made(start, classes, size, seed))
     words = f"initial weights of seed {seed}: {INITIAL}"
     if start.reads is None:
         words = f"as {start.name} gives them (torch's seed was {seed})"

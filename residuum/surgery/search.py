@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..anatomy.deletions import Examples
+from ..anatomy.resume import SweepLog
 from ..anatomy.statistics import Change, Rate, geometric_mean, student_mean
 from ..anatomy.sweeps import sweeping
 from ..anatomy.variants import intact, without
@@ -76,8 +77,9 @@ class Target:
 class _Trials:
     """Sets of units of one model, tried on the same examples."""
 
-    def __init__(self, view: View, examples: Examples, part: Any):
+    def __init__(self, view: View, examples: Examples, part: Any, log: SweepLog | None):
         self.view, self.examples, self.part = view, examples, part
+        self.log = log and log.keeping("search", examples.targets, examples.task)
         self.whole = sum(p.numel() for p in view.model.parameters())
         self.base = self.scores([()])[0]
 
@@ -92,7 +94,7 @@ class _Trials:
             return torch.stack([loss, wrong], 1)
 
         variants = [without(self.view, each) if each else intact(self.view) for each in sets]
-        return self.part(self.examples.inputs, variants, "search", keep)
+        return self.part(self.examples.inputs, variants, "search", keep, self.log)
 
     def candidates(self, sets: Iterable[Iterable[int]]) -> list[Candidate]:
         chosen = [tuple(each) for each in sets]
@@ -139,23 +141,29 @@ def gone(view: View, units: Collection[int]) -> int:
     return sum(view.units[number].removable_parameters for number in units)
 
 
-def lost(model: Any, examples: Examples, sets: Iterable[Iterable[int]]) -> list[Candidate]:
-    """What is lost without each of these sets of units; intervals are simultaneous."""
+def lost(
+    model: Any, examples: Examples, sets: Iterable[Iterable[int]], log: SweepLog | None = None
+) -> list[Candidate]:
+    """What is lost without each of these sets of units; intervals are simultaneous. With a `log`,
+    what was measured before a kill is not measured again."""
     view = unravel(model)
     with sweeping(view, examples.inputs) as part:
-        return _Trials(view, examples, part).candidates(sets)
+        return _Trials(view, examples, part, log).candidates(sets)
 
 
-def greedy(model: Any, examples: Examples, target: Target) -> list[Candidate]:
+def greedy(
+    model: Any, examples: Examples, target: Target, log: SweepLog | None = None
+) -> list[Candidate]:
     """One unit at a time, always the one without which the mean loss is smallest, given those that
-    are gone: n + (n - 1) + ... deletions. One candidate a step, up to the target.
+    are gone: n + (n - 1) + ... deletions. One candidate a step, up to the target. `log` as for
+    `lost`.
 
     UsageError: nothing can be removed at all.
     """
     view = unravel(model)
     left, found = removable(view), list[Candidate]()
     with sweeping(view, examples.inputs) as part:
-        trials = _Trials(view, examples, part)
+        trials = _Trials(view, examples, part, log)
         while left and not target.reached(found, trials.whole):
             before = found[-1].removed if found else ()
             tried = trials.candidates((*before, unit) for unit in left)
@@ -168,10 +176,14 @@ def greedy(model: Any, examples: Examples, target: Target) -> list[Candidate]:
 
 
 def by_score(
-    model: Any, examples: Examples, scores: Sequence[float], target: Target
+    model: Any,
+    examples: Examples,
+    scores: Sequence[float],
+    target: Target,
+    log: SweepLog | None = None,
 ) -> list[Candidate]:
     """The units with the smallest scores first (one score a unit, such as its importance), one
-    candidate a step, up to the target: n deletions.
+    candidate a step, up to the target: n deletions. `log` as for `lost`.
 
     UsageError: not one score a unit, or scores that are no numbers.
     """
@@ -183,7 +195,7 @@ def by_score(
     order = sorted(removable(view), key=lambda unit: scores[unit])
     found = list[Candidate]()
     with sweeping(view, examples.inputs) as part:
-        trials = _Trials(view, examples, part)
+        trials = _Trials(view, examples, part, log)
         for candidate in trials.candidates(order[: k + 1] for k in range(len(order))):
             if target.reached(found, trials.whole) or not target.allows(candidate):
                 break
@@ -191,11 +203,11 @@ def by_score(
     return found
 
 
-def pairs(model: Any, examples: Examples) -> list[Candidate]:
+def pairs(model: Any, examples: Examples, log: SweepLog | None = None) -> list[Candidate]:
     """All pairs of units, best first: n (n - 1) / 2 deletions. A pair may be better than the pair
-    that `greedy` finds."""
+    that `greedy` finds. `log` as for `lost`."""
     view = unravel(model)
-    found = lost(view, examples, combinations(removable(view), 2))
+    found = lost(view, examples, combinations(removable(view), 2), log)
     return sorted(found, key=lambda candidate: candidate.loss.value)
 
 

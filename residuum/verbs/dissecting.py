@@ -17,7 +17,8 @@ from .requests import verb
 if TYPE_CHECKING:
     from ..subjects import Subject
 
-RESULT, PARTS, PAGE = "dissection.json", "parts.jsonl", "report.html"
+RESULT, PARTS = "dissection.json", "parts.jsonl"
+STARTED = {".lock", ".sweeps"}  # all that there is before the first part is finished
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _require_own(folder: Path) -> None:
     """UsageError: there is something in it, and not an earlier dissection."""
     if folder.is_dir():
         there = {path.name for path in folder.iterdir()}
-        if there - {".lock"} and not {RESULT, PARTS} & there:
+        if there - STARTED and not {RESULT, PARTS} & there:
             raise UsageError(f"{folder}: holds something else. Choose another --output")
 
 

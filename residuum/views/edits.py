@@ -45,7 +45,7 @@ def at_rest(model: nn.Module) -> Iterator[None]:
         (parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()
     ]
     try:
-        model.eval()
+        evaluating(model)
         for parameter, _, _ in flags:
             parameter.requires_grad_(False)
         yield
@@ -55,6 +55,17 @@ def at_rest(model: nn.Module) -> Iterator[None]:
         for parameter, flag, gradient in flags:
             parameter.requires_grad_(flag)
             parameter.grad = gradient
+
+
+def evaluating(model: nn.Module) -> nn.Module:
+    """In evaluation mode. A graph of torch.export does not know modes: it computes what it did when
+    it was exported."""
+    try:
+        return model.eval()
+    except NotImplementedError:  # its answer
+        for module in model.modules():
+            module.training = False
+        return model
 
 
 class Nothing(nn.Module):

@@ -20,7 +20,7 @@ from ..task import Task
 from .edits import device_of
 from .foreign import ForeignView
 from .inputs import Inputs, call, changed, count, take, tensors, to_device
-from .sums import Call, Place, Sum, answered
+from .sums import Call, Place, Sum, answered, name_of
 from .unit import Unit
 from .view import Series, residual
 
@@ -112,6 +112,9 @@ class Shifted:
                 answers[each.place] = self._answer(unit, each, copies, row, example)
         with answered(self.view.model, answers), _AtEmbedding(leaves, not self.floating):
             output = call(self.view.model, inputs)
+        if not leaves:
+            none = "reads integers without an embedding: there is nothing to take gradients at"
+            raise UsageError(f"{type(self.view.model).__name__} {none}")
         return leaves[0], output, copies
 
     def _answer(
@@ -145,7 +148,7 @@ class _AtEmbedding(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if not self.active or getattr(func, "__name__", "") != "embedding":
+        if not self.active or name_of(func) != "embedding":
             return output
         self.active = False
         self.leaves.append(output.detach().requires_grad_())

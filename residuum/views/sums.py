@@ -31,6 +31,11 @@ IN_PLACE = words("__iadd__ __isub__ __imul__")
 REDUCING = words("sum mean")
 
 
+def name_of(function: Any) -> str:
+    """Without the overload that a graph of operations names: `aten.add.Tensor` is an add."""
+    return getattr(function, "__name__", "").partition(".")[0]
+
+
 class Place(NamedTuple):
     """The n-th call of a function in the n-th call of a submodule, counted from 0."""
 
@@ -50,7 +55,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        return self.function.__name__
+        return name_of(self.function)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -195,7 +200,7 @@ class Sums(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+        name = name_of(func)
         if name not in SUMMING and name not in PRODUCTS:
             return func(*args, **kwargs)
         call = Call(func, args, kwargs)

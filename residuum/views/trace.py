@@ -41,7 +41,8 @@ def bare(model: nn.Module) -> nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         raise UsageError("a TorchScript model hides its operations: give the nn.Module itself")
     if not isinstance(model, nn.Module):
-        raise UsageError(f"a model is a torch.nn.Module, not {type(model).__name__}")
+        advice = ": give its .module()" if isinstance(model, torch.export.ExportedProgram) else ""
+        raise UsageError(f"a model is a torch.nn.Module, not {type(model).__name__}{advice}")
     return model
 
 
