@@ -136,3 +136,17 @@ def test_values_decide(told, worth):
     found = sweep(view, x, [without(view, [1])])
     assert torch.equal(found, naive(view, x, [without(view, [1])]))
     assert told[0].startswith("the model cannot be cut at its units: torch.export cannot follow")
+
+
+def test_convolutions_count_whole_and_matrix_products_a_tenth():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 7)
+
+        def forward(self, x):
+            return self.head(self.stem(x).mean((2, 3)))
+
+    x = torch.zeros(1, 3, 5, 5)
+    convolution, product = 2 * 3 * 4 * 25, 2 * 4 * 7
+    assert ways.worth(unravel(Both(), x), x) == convolution + product / 10

@@ -16,6 +16,7 @@ from residuum.anatomy import applied, intact, sweep, without
 from residuum.anatomy.sweeps import naive
 from residuum.errors import UsageError
 from residuum.task import logits
+from residuum.views.export import program
 from residuum.views.foreign import ForeignView
 from residuum.views.inputs import call
 from residuum.views.view import DELETE, Delete, Put
@@ -223,7 +224,7 @@ def test_a_graph_of_operations_has_the_units_of_its_model(name):
     known = name in RUN
     model, inputs = ready(name) if known else (Wide(STEPS[name]).eval(), torch.randn(3, 8))
     given, named = ((), inputs) if isinstance(inputs, dict) else ((inputs,), {})
-    graph = torch.export.export(model, given, named, strict=False).module()
+    graph = program(model, given, named, functional=False).module()
     views = unraveled(model, inputs), unraveled(graph, inputs)
     ours, theirs = (
         [(u.shortcut, u.merge, u.terms, u.shape_out, u.removable_parameters) for u in view.units]
@@ -240,9 +241,9 @@ def test_a_graph_of_operations_has_the_units_of_its_model(name):
 
 
 def test_a_program_is_told_how_to_be_given():
-    program = torch.export.export(Wide(STEPS["sum"]).eval(), VECTORS)
+    exported = torch.export.export(Wide(STEPS["sum"]).eval(), VECTORS)
     with pytest.raises(UsageError, match=r"not ExportedProgram: give its \.module\(\)"):
-        residuum.discover(program, *VECTORS)
+        residuum.discover(exported, *VECTORS)
 
 
 def test_a_sum_that_a_pass_does_not_reach():

@@ -1,12 +1,15 @@
 """Lesions on no more examples than their verdicts take."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..views import unravel
+from ..views.view import View
 from .betting import (
     ERROR_RATE,
     MARGIN,
@@ -59,11 +62,8 @@ def delete_each_early(
     with sweeping(view, examples.inputs) as part:
         while open_units and seen < n:
             at = slice(seen, min(n, seen + STEP * max(2, seen // (10 * STEP))))
-            variants = [*(without(view, [unit]) for unit in open_units), intact(view)]
             some = examples.some(order[at])
-            title = f"deleting each unit, {len(open_units)} undecided"
-            known = None if log is None else log.keeping("wrong", some.targets, some.task)
-            wrong[[*open_units, -1], at] = part(some.inputs, variants, title, some.wrong, known)
+            wrong[[*open_units, -1], at] = _wrong(part, view, open_units, some, log)
             seen = at.stop
             differences = wrong[open_units, :seen] - wrong[-1, :seen]
             verdicts = decisions(differences, margin, size, rate)
@@ -73,6 +73,20 @@ def delete_each_early(
         _decided(unit, wrong[[unit, -1], :used], verdict, size, rate)
         for unit, (verdict, used) in sorted(found.items())
     ]
+
+
+def _wrong(
+    part: Callable[..., Tensor],
+    view: View,
+    units: Sequence[int],
+    some: Examples,
+    log: SweepLog | None,
+) -> Tensor:
+    """Which of the examples are wrong without each of these units, and intact."""
+    variants = [*(without(view, [unit]) for unit in units), intact(view)]
+    known = None if log is None else log.keeping("wrong", some.targets, some.task)
+    title = f"deleting each unit, {len(units)} undecided"
+    return part(some.inputs, variants, title, some.wrong, known)
 
 
 def _decided(

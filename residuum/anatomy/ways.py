@@ -18,7 +18,9 @@ from .walk import Walk
 
 MOST = 500  # examples in one pass
 WORTH = 1e12  # floating-point operations of a sweep from which tracing a foreign model, which
-# takes seconds, is worth it
+# takes seconds, is worth it; those of matrix products count a tenth, since a cut does not make them
+# faster than replay has them
+PRODUCTS = 0.1
 CLOSE = 1e-4  # relative difference of outputs that float rounding explains
 
 
@@ -101,7 +103,7 @@ class Ways:
 
     def best(self, inputs: Inputs, variants: Sequence[Variant]) -> Way:
         if not self.cut:
-            self.each = self.each or operations(self.view, take(self.inputs, slice(1)))
+            self.each = self.each or worth(self.view, take(self.inputs, slice(1)))
             self.work += self.each * count(inputs) * len(variants)
             if self.work >= WORTH:
                 self.cut, self.stages = True, trusted(self.view, self.inputs)
@@ -115,11 +117,13 @@ class Ways:
         return Whole(self.view)
 
 
-def operations(view: View, example: Inputs) -> float:
-    """Floating-point operations of one pass: those of convolutions and of matrix products."""
+def worth(view: View, example: Inputs) -> float:
+    """Floating-point operations of one pass, in convolutions and, at their discount, in matrix
+    products."""
     with FlopCounterMode(display=False) as counter:
         call(view.model, example)
-    return float(counter.get_total_flops())
+    counts = counter.get_flop_counts().get("Global", {})
+    return sum(n * (1 if "conv" in str(name) else PRODUCTS) for name, n in counts.items())
 
 
 def trusted(view: View, inputs: Inputs) -> Stages | None:
