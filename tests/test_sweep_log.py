@@ -25,6 +25,7 @@ from residuum.parts.arrangements import ORIGINAL
 from residuum.parts.heads import linear_head
 from residuum.presets import preset
 from residuum.units import ResidualNetwork, ResidualUnit
+from residuum.views.export import program
 
 
 @pytest.fixture(params=["own", "foreign"])
@@ -78,6 +79,22 @@ def test_what_was_measured_is_not_measured_again(subject, tmp_path):
     more = [*variants, without(view, [0, 1])]  # only the new one
     assert torch.equal(logged((view, x, more), tmp_path / "log", third)[:-1], expected)
     assert len(third) == batches
+
+
+def test_a_graph_of_operations_is_known_by_its_code_and_tensors(tmp_path, monkeypatch):
+    written, put = [], resume.Measured.__setitem__
+    monkeypatch.setattr(
+        resume.Measured, "__setitem__", lambda *each: (written.append(each[1]), put(*each))
+    )
+    model, x = ready("cnn", 2)
+    measured = []
+    for scale in (1.0, 1.0, 2.0):
+        model.get_parameter("conv1.weight").data *= scale
+        graph = program(model, (x,), {}).module(check_guards=False)
+        view = unravel(graph, x)
+        sweep(view, x, [intact(view), without(view, [1])], log=SweepLog(tmp_path / "log"))
+        measured.append(len(written))
+    assert measured == [2, 2, 4]
 
 
 def test_a_changed_key_measures_anew(tmp_path):

@@ -100,6 +100,7 @@ class Ways:
         self.stages = None if self.replay else view.stages(inputs)
         self.cut = not self.replay
         self.work = self.each = 0.0
+        self.said = set[str]()
 
     def best(self, inputs: Inputs, variants: Sequence[Variant]) -> Way:
         if not self.cut:
@@ -111,10 +112,16 @@ class Ways:
         if self.stages is not None and all(map(self.stages.allows, edits)):
             return Walk(self.stages, device_of(self.view.model))
         if self.replay:
-            progress.say("the model is not cut at its units; each pass begins at its first edit")
+            self.say("the model is not cut at its units; each pass begins at its first edit")
             return Replayed(self.view)
-        progress.say("the model cannot be cut at its units; one forward pass a variant")
+        self.say("the model cannot be cut at its units; one forward pass a variant")
         return Whole(self.view)
+
+    def say(self, words: str) -> None:
+        """Once, however many sweeps there are."""
+        if words not in self.said:
+            progress.say(words)
+        self.said.add(words)
 
 
 def worth(view: View, example: Inputs) -> float:
