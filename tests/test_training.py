@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from benchmarks.kill_resume import digest
 from residuum.data import load
@@ -24,6 +25,7 @@ from residuum.training import RECIPES, About, Blueprint, Machine, Recipe, Run, f
 from residuum.training.distributed import Team
 from residuum.training.epoch import steps_per_epoch
 from residuum.training.loop import Trainer
+from residuum.training.narrow import require_gradients
 from residuum.training.optimisers import SGD, Adam, AdamW, RMSProp, parameter_groups
 from residuum.training.recipes import recipe_from_file
 from residuum.training.schedules import Cosine, Steps, Warmup
@@ -476,3 +478,17 @@ def test_an_interruption_crosses_processes():
 
     error = pickle.loads(pickle.dumps(Interrupted("stopped", signal.SIGINT)))
     assert (str(error), error.exit_code) == ("stopped", 130)
+
+
+def test_gradients_that_torch_computes_wrongly_are_refused(tmp_path):
+    """Of signals of one pixel, by a strided convolution, in bfloat16."""
+    halving = [nn.Conv2d(c, 8, 3, stride=2, padding=1) for c in (3, 8, 8, 8)]
+    network = nn.Sequential(*halving, nn.Flatten(), nn.Linear(8, 10))
+    digits, recipe = load("digits"), find_recipe("digits")
+    with pytest.raises(UsageError, match=r"gradient of 3, .* of one pixel, is wrong in bfloat16"):
+        train(network, digits, recipe, tmp_path / "run", Machine("cpu", 1, precision="bfloat16"))
+    assert not (tmp_path / "run").exists()
+    assert network.training
+    assert not any(layer._forward_pre_hooks for layer in halving)
+    require_gradients(network, 8, Machine("cpu", precision="float32"))
+    require_gradients(network, 16, Machine("cpu", precision="bfloat16"))

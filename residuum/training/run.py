@@ -42,6 +42,7 @@ from .drive import drive
 from .epoch import require_data, steps_per_epoch
 from .evaluation import Row
 from .loop import Trainer
+from .narrow import require_gradients
 from .precise import require_statistics
 from .recipe import Recipe
 from .schemes import Hints, Scheme
@@ -143,8 +144,8 @@ def train(
     smoothing). Under torchrun the processes share each batch. The caller's random state stays.
 
     UsageError: the folder holds a run of something else (the difference is shown); images of this
-    size do not pass the network. LockedError: another process works there. NumericError,
-    ResourceError, Interrupted: see `drive`; a later call goes on from the last checkpoint.
+    size do not pass the network, or not in bfloat16. LockedError: another process works there.
+    NumericError, ResourceError, Interrupted: see `drive`; a later call goes on where it was.
     """
     expect(network, nn.Module, "train: network")
     expect(data, Dataset, "train: data")
@@ -152,7 +153,7 @@ def train(
     expect(machine := machine or Machine(), Machine, "train: machine")
     require(folder, str | Path, "train: folder", UsageError)
     machine, about = machine.resolved(), about or About()
-    require_size(network, data.size, about.title or type(network).__name__)
+    _require_passes(network, data.size, machine, about)
     machine.prepare()
     recipe = recipe.resolved()
     description = describe(network, about.blueprint, data, recipe, machine)
@@ -173,6 +174,12 @@ def train(
         with Lock(folder):
             _claim(folder, description, network)
             return _go_on(folder, members, start, title)
+
+
+def _require_passes(network: nn.Module, size: int, machine: Machine, about: About) -> None:
+    """UsageError: images of this size do not pass, or not in this precision."""
+    require_size(network, size, about.title or type(network).__name__)
+    require_gradients(network, size, machine)
 
 
 def _scheme(
