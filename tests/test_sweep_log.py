@@ -25,7 +25,7 @@ from residuum.parts.arrangements import ORIGINAL
 from residuum.parts.heads import linear_head
 from residuum.presets import preset
 from residuum.units import ResidualNetwork, ResidualUnit
-from residuum.views.export import program
+from residuum.views.export import module_of, program
 
 
 @pytest.fixture(params=["own", "foreign"])
@@ -90,7 +90,7 @@ def test_a_graph_of_operations_is_known_by_its_code_and_tensors(tmp_path, monkey
     measured = []
     for scale in (1.0, 1.0, 2.0):
         model.get_parameter("conv1.weight").data *= scale
-        graph = program(model, (x,), {}).module(check_guards=False)
+        graph = module_of(program(model, (x,), {}))
         view = unravel(graph, x)
         sweep(view, x, [intact(view), without(view, [1])], log=SweepLog(tmp_path / "log"))
         measured.append(len(written))

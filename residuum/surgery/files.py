@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..storage import make_folder, new_folder, require_new_folder, sha256, write_bytes, write_text
 from ..views.edits import device_of
-from ..views.export import of_two
+from ..views.export import module_of, of_two
 from ..views.inputs import tensors, to_device
 from ..views.trace import results
 from .checking import BATCHES, Given, compared, model_answers
@@ -72,7 +72,7 @@ def write_program(
     with quietly():
         torch.export.save(program, buffer, extra_files=extra)
         data = buffer.getvalue()
-        loaded = torch.export.load(io.BytesIO(data)).module(check_guards=False)
+        loaded = module_of(torch.export.load(io.BytesIO(data)))
 
     def run(inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> list[Tensor]:
         inputs, keywords = to_device((inputs, dict(keywords)), device_of(model))

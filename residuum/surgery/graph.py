@@ -15,7 +15,7 @@ import torch
 from torch import fx, nn
 
 from ..errors import UsageError
-from ..views.export import program
+from ..views.export import module_of, program
 from ..views.simplify import simplify
 
 aten = torch.ops.aten
@@ -43,7 +43,7 @@ def exported(
 
 def pruned(program: torch.export.ExportedProgram) -> fx.GraphModule:
     """A module of what the outputs depend on, with parameters and buffers of its own."""
-    module = program.module(check_guards=False)
+    module = module_of(program)
     graph = module.graph
     for node in list(graph.nodes):
         simplify(node)

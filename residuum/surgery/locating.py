@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from ..views.export import module_of
 from ..views.inputs import tensors, to_device
 from .checking import Given, difference
 
@@ -20,9 +21,7 @@ def first_apart(
 
     Every value that has one name in both is computed by both.
     """
-    ours = _Kept(
-        program.module(check_guards=False), {o for n in proto.graph.node for o in n.output}
-    )
+    ours = _Kept(module_of(program), {o for n in proto.graph.node for o in n.output})
     ours.compute(given)
     theirs = _values(proto, list(ours.values), given)
     apart = {name: difference(value, theirs[name]) for name, value in ours.values.items()

@@ -1,5 +1,7 @@
 """What torch computes wrongly in bfloat16 on a CPU."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -18,8 +20,8 @@ def require_gradients(network: nn.Module, size: int, machine: Machine) -> None:
         return
     found: list[str] = []
 
-    def look(name: str, signal: torch.Tensor) -> None:
-        if tuple(signal.shape[-2:]) == (1, 1):
+    def look(name: str, layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        if tuple(given[0].shape[-2:]) == (1, 1):
             found.append(name)
 
     strided = [
@@ -27,10 +29,7 @@ def require_gradients(network: nn.Module, size: int, machine: Machine) -> None:
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d) and max(module.stride) > 1 and max(module.kernel_size) > 1
     ]
-    hooks = [
-        module.register_forward_pre_hook(lambda _, given, name=name: look(name, given[0]))
-        for name, module in strided
-    ]
+    hooks = [module.register_forward_pre_hook(partial(look, name)) for name, module in strided]
     mode, device = network.training, next(network.parameters()).device
     try:
         with torch.no_grad():

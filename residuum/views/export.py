@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map
 
 from ..errors import UsageError, first_line, out_of_memory
@@ -39,6 +39,13 @@ def program(
             raise
         what = f"torch.export cannot follow {type(model).__name__}"
         raise UsageError(f"{what} ({first_line(error)})") from error
+
+
+def module_of(program: torch.export.ExportedProgram) -> fx.GraphModule:
+    """Its graph as a model, which does not look at what it is given: newer versions of torch would
+    refuse other numbers of examples than they have seen, where older ones know no such word."""
+    words = inspect.signature(program.module).parameters.keys() & {"check_guards"}
+    return program.module(**dict.fromkeys(words, False))  # type: ignore[arg-type, return-value]
 
 
 def batch_dimensions(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._pytree import TreeSpec
 
-from .export import program
+from .export import module_of, program
 from .simplify import simplify
 from .sums import Call, Place, Sum, answered
 
@@ -60,7 +60,7 @@ def marked(
     spec = found.call_spec
     if spec.in_spec is None or spec.out_spec is None:
         raise NotCut("its inputs have no form")
-    module = cast("fx.GraphModule", found.module(check_guards=False))
+    module = module_of(found)
     _without_writes(module.graph)
     for node in list(module.graph.nodes):
         if node.target is aten.view.default:  # in another memory format it would be refused
