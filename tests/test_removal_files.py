@@ -107,7 +107,7 @@ def test_what_is_wrong_is_not_written(tmp_path, monkeypatch):
         surgery.write_program(Fixed(), tmp_path / "a.pt2", IMAGES)
     with pytest.raises(UsageError, match="gives no tensor"):
         surgery.write_onnx(Gives(None), tmp_path / "a.onnx", IMAGES)
-    with pytest.raises(NumericError, match="output 0 is nowhere finite"):
+    with pytest.raises(NumericError, match=r"output 0 is nowhere finite|a constant is not finite"):
         surgery.write_program(Gives(torch.nan), tmp_path / "a.pt2", IMAGES)
     right = files.exported
     monkeypatch.setattr(files, "exported", lambda model, *given: right(Off(model), *given))

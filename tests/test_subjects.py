@@ -393,6 +393,7 @@ def test_models_and_data_that_do_not_belong_together(there, language, vision, tm
     small = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16}
     masked = library.BertConfig(**small, num_hidden_layers=1, vocab_size=256)
     keep(library.BertForMaskedLM(masked), tmp_path / "masked")
+    (tmp_path / "short.txt").write_text("short, shorter than two sequences")
     for message, word, data, asked in (
         ("text.txt is a text file, and hf:vit reads images", "hf:vit", "text.txt", {}),
         ("digits holds images, and hf:gpt reads tokens", "hf:gpt", "digits", {}),
@@ -400,10 +401,10 @@ def test_models_and_data_that_do_not_belong_together(there, language, vision, tm
         ("no such text file", "hf:gpt", "no.txt", {}),
         ("image_size is of images", "hf:gpt", "text.txt", {"image_size": 8}),
         ("length is of tokens", "mine_for_tests:net", None, {"length": 8}),
-        ("fewer than two sequences", "hf:gpt", "text.txt", {"length": 2000}),
+        ("fewer than two sequences", "hf:gpt", str(tmp_path / "short.txt"), {"length": 32}),
         ("empty.txt: is empty", "hf:gpt", "empty.txt", {}),
         ("tells 12 apart, not 3", "mine_for_tests:many", None, {"classes": 3}),
-        ("hf:gpt fails on these examples (64)", "hf:gpt", "text.txt", {"length": 64}),
+        ("hf:gpt takes 32 tokens at most, not 64", "hf:gpt", "text.txt", {"length": 64}),
         ("fewer than the 256 bytes", "mine_for_tests:few", "text.txt", {}),
         ("sees the tokens behind", f"hf:{tmp_path / 'masked'}", "text.txt", {}),
         ("fails on these examples (3x8x8)", "mine_for_tests:Reader", None, {}),

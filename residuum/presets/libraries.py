@@ -186,6 +186,6 @@ def _on_default_device(make: Any, name: str, asked: Mapping[str, Any]) -> nn.Mod
     try:
         return make(name, **asked)
     except NotImplementedError:
-        there = torch.get_default_device()
+        there = torch.empty(0).device  # also where a `with` chose it, in older torch
         with torch.device("cpu"):
             return make(name, **asked).to(there)

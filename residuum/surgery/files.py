@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 
 from ..errors import (
     CheckpointError,
+    NumericError,
     ResiduumError,
     ResourceError,
     UsageError,
@@ -70,7 +71,10 @@ def write_program(
     program = exported(model, *given)
     _require_torchs(program, path)
     with quietly():
-        torch.export.save(program, buffer, extra_files=extra)
+        try:
+            torch.export.save(program, buffer, extra_files=extra)
+        except ValueError as error:  # as JSON of older versions of torch has it
+            raise NumericError(f"{path}: a constant is not finite ({first_line(error)})") from error
         data = buffer.getvalue()
         loaded = module_of(torch.export.load(io.BytesIO(data)))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules import module
 from torch.utils._pytree import tree_map
 
 from ..errors import UsageError, first_line, out_of_memory
@@ -29,7 +30,7 @@ def program(
     inputs, keywords = to_device(of_two((inputs, dict(keywords))), device_of(model))
     shapes = batch_dimensions(model, inputs, keywords)
     try:
-        with torch.no_grad(), at_rest(model), untouched(model), without_cache(model):
+        with torch.no_grad(), at_rest(model), untouched(model), without_cache(model), _alone():
             found = torch.export.export(
                 model, inputs, keywords, dynamic_shapes=shapes, strict=False
             )
@@ -39,6 +40,18 @@ def program(
             raise
         what = f"torch.export cannot follow {type(model).__name__}"
         raise UsageError(f"{what} ({first_line(error)})") from error
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Older versions of torch leave a hook on every module's buffers where an export fails."""
+    hooks = module._global_buffer_registration_hooks
+    before = set(hooks)
+    try:
+        yield
+    finally:
+        for key in hooks.keys() - before:
+            del hooks[key]
 
 
 def module_of(program: torch.export.ExportedProgram) -> fx.GraphModule:
