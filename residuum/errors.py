@@ -33,7 +33,7 @@ class CheckpointError(ResiduumError):
 
 
 class NumericError(ResiduumError):
-    """A loss, weight or statistic that is no longer finite."""
+    """A number that is not finite, or that contradicts what was claimed."""
 
     exit_code = 5
 
@@ -94,7 +94,12 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
 
 
+def kind_and_line(error: BaseException) -> str:
+    """The kind of error, and what it says in one line."""
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
 def first_line(error: BaseException) -> str:
-    """The same where the lines behind the first are for developers, with the kind of error."""
+    """The kind of error, and the first line of what it says: the others are for developers."""
     words = str(error).strip() or "no words"
     return f"{type(error).__name__}: {words.splitlines()[0][:300]}"

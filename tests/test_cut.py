@@ -149,4 +149,4 @@ def test_convolutions_count_whole_and_matrix_products_a_tenth():
 
     x = torch.zeros(1, 3, 5, 5)
     convolution, product = 2 * 3 * 4 * 25, 2 * 4 * 7
-    assert ways.worth(unravel(Both(), x), x) == convolution + product / 10
+    assert ways.weighed(unravel(Both(), x), x) == convolution + product / 10

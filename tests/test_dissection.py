@@ -174,6 +174,17 @@ def test_a_part_that_was_stopped_goes_on_within(subject, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["parts.jsonl"]
 
 
+def test_a_folder_is_of_one_model_and_one_data(subject, found, folder, tmp_path, monkeypatch):
+    Bench(subject, folder).require_own()
+    for change in ({"data": "other images"}, {"name": "large"}):
+        with pytest.raises(UsageError, match=f"holds the dissection of small on {subject.data}"):
+            Bench(replace(subject, **change), folder).require_own()
+    (tmp_path / "model").mkdir()  # the folder of a model has many names
+    monkeypatch.chdir(tmp_path)
+    for name in ("model", "./model", "model/", str(tmp_path / "model")):
+        assert Bench(replace(subject, name=name), None).title == f"model on {subject.data}"
+
+
 def test_another_model_is_measured_anew(network, subject, found, folder, told):
     kept = replace(subject, train=subject.train.spread(6))
     assert Bench(kept, folder).value(LESIONS)[0].loss.value == found.loss[0]
@@ -313,14 +324,15 @@ def test_the_command_writes_a_page_and_goes_on_where_it_was_stopped(capsys, tmp_
     assert set(written.provenance) >= {"model", "weights", "data sha256"}
     assert (tmp_path / "page" / "report.html").read_text().startswith("<!doctype html>")
     lines = (tmp_path / "page" / "parts.jsonl").read_text()
-    code, again, _ = call(
+    code, again, err = call(
         capsys, "--data", "digits", "--output", tmp_path / "page", *small, "--json"
     )
+    assert "is replaced" not in err
     found = json.loads(again)
     assert (code, found["dissection"]["loss"][0]) == (0, written.loss[0])
     assert (tmp_path / "page" / "parts.jsonl").read_text() == lines
     monkeypatch.setattr("residuum.pages.write_dissection", lambda *_: None)
-    with pytest.raises(UsageError, match="holds the dissection of test_dissection:tiny"):
+    with pytest.raises(UsageError, match="holds the dissection of test_dissection:tiny on digits"):
         residuum.dissect("preresnet8", data="digits", output=tmp_path / "page", examples=8)
     whole = dict(written.provenance) | {"weights": "others"}
     replace(written, provenance=whole).save(tmp_path / "page" / "dissection.json")
@@ -328,9 +340,6 @@ def test_the_command_writes_a_page_and_goes_on_where_it_was_stopped(capsys, tmp_
         "of other weights or examples, and is replaced"
         in call(capsys, "--data", "digits", "--output", tmp_path / "page", *small)[2]
     )
-    replace(written, data="other images").save(tmp_path / "page" / "dissection.json")
-    code, _, err = call(capsys, "--data", "digits", "--output", tmp_path / "page", *small)
-    assert (code, "holds a dissection on other images" in err) == (2, True)
 
 
 def test_a_folder_with_something_else_is_left_alone(capsys, tmp_path):

@@ -240,6 +240,18 @@ def test_a_graph_of_operations_has_the_units_of_its_model(name):
         torch.testing.assert_close(outputs[1], outputs[0])
 
 
+def test_a_graph_in_training_mode_is_refused():
+    for layer in (nn.BatchNorm1d(8), nn.Dropout()):
+        model = nn.Sequential(layer, Wide(STEPS["sum"]))
+        graph = torch.export.export(model.train(), VECTORS).module()
+        for given in (graph, nn.Sequential(graph)):
+            with pytest.raises(UsageError, match=r"in training mode .* Call model.eval\(\) and"):
+                residuum.discover(given, *VECTORS)
+        assert residuum.discover(torch.export.export(model.eval(), VECTORS).module(), *VECTORS)
+    always = nn.Sequential(nn.BatchNorm1d(8, track_running_stats=False), Wide(STEPS["sum"]))
+    assert residuum.discover(torch.export.export(always.eval(), VECTORS).module(), *VECTORS)
+
+
 def test_a_program_is_told_how_to_be_given():
     exported = torch.export.export(Wide(STEPS["sum"]).eval(), VECTORS)
     with pytest.raises(UsageError, match=r"not ExportedProgram: give its \.module\(\)"):

@@ -99,6 +99,7 @@ WRITING = {
     "unlink",
     "mkdir",
     "rmdir",
+    "rmtree",
     "rename",
     "touch",
     "save_file",

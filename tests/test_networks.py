@@ -222,14 +222,14 @@ def test_roads_that_cannot_be_added_are_refused_with_unit_and_shapes(tmp_path):
 
     told = r"units\.0\.branch\.1: the shortcut gives 8x16x16, the branch 4x16x16: Sum cannot join"
     with pytest.raises(UsageError, match=told):
-        require_size(wrong(), 16, "mine")
+        require_size(wrong(), (16, 16), "mine")
     digits = load("digits")
     with pytest.raises(UsageError, match="the shortcut gives 8x8x8, the branch 4x8x8"):
         train(wrong(), digits, find_recipe("digits"), tmp_path / "run", Machine(device="cpu"))
     assert not (tmp_path / "run").exists()
-    require_size(MENAGERIE["RiR"](), 16, "RiR")
+    require_size(MENAGERIE["RiR"](), (16, 16), "RiR")
     with pytest.raises(UsageError, match="plain: images of 16x16 pixels do not pass its layers"):
-        require_size(nn.Linear(3, 3), 16, "plain")
+        require_size(nn.Linear(3, 3), (16, 16), "plain")
 
 
 # ---- two streams ----

@@ -14,6 +14,8 @@ from residuum.errors import UsageError
 from residuum.networks.resnet import cifar_resnet
 from residuum.networks.stages import residual
 from residuum.parts.arrangements import ORIGINAL, PREACT
+from residuum.task import logits
+from residuum.views.export import program
 from residuum.views.inputs import take
 
 
@@ -163,6 +165,27 @@ def test_contributions_in_a_decoder_add_up():
     torch.testing.assert_close(found.constant, torch.zeros_like(found.constant))  # no biases
     with pytest.raises(UsageError, match="answer of yours"):
         anatomy.contributions(view, inputs, inputs["input_ids"][:, 0])
+
+
+@pytest.mark.parametrize("name", ["vit", "decoder"])
+def test_contributions_in_a_graph_of_operations_are_those_of_its_model(name):
+    """Its norms are called `layer_norm.default` and `rsqrt.default`."""
+    model, inputs = ready(name, 4)
+    given, named = ((), inputs) if isinstance(inputs, dict) else ((inputs,), {})
+    graph = program(model, given, named, functional=False).module()
+
+    def answer(output, targets):
+        found = logits(output)
+        return (found[:, -1] if found.ndim == 3 else found).gather(1, targets[:, None])[:, 0]
+
+    ours, theirs = (
+        anatomy.contributions(
+            residuum.unravel(each, *given, **named), inputs, torch.arange(4), answer
+        )
+        for each in (model, graph)
+    )
+    assert ours.gap < 1e-4
+    torch.testing.assert_close(theirs.units, ours.units)
 
 
 def test_a_relu_ahead_of_the_head_leaves_a_gap():

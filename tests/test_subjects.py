@@ -404,7 +404,7 @@ def test_models_and_data_that_do_not_belong_together(there, language, vision, tm
         ("fewer than two sequences", "hf:gpt", str(tmp_path / "short.txt"), {"length": 32}),
         ("empty.txt: is empty", "hf:gpt", "empty.txt", {}),
         ("tells 12 apart, not 3", "mine_for_tests:many", None, {"classes": 3}),
-        ("hf:gpt takes 32 tokens at most, not 64", "hf:gpt", "text.txt", {"length": 64}),
+        ("hf:gpt is made for 32 tokens at most, not 64", "hf:gpt", "text.txt", {"length": 64}),
         ("fewer than the 256 bytes", "mine_for_tests:few", "text.txt", {}),
         ("sees the tokens behind", f"hf:{tmp_path / 'masked'}", "text.txt", {}),
         ("fails on these examples (3x8x8)", "mine_for_tests:Reader", None, {}),
@@ -485,7 +485,7 @@ def test_a_models_code_that_ends_the_program_is_an_error(capsys, there):
 def test_no_more_tokens_than_a_model_takes(capsys, there, language):
     for command in ("discover", "paths"):
         code, _, err = call(capsys, command, "hf:gpt", "--length", 33)
-        assert (code, "hf:gpt takes 32 tokens at most, not 33" in err) == (2, True)
+        assert (code, "hf:gpt is made for 32 tokens at most, not 33" in err) == (2, True)
     most = call(capsys, "discover", "hf:gpt", "--length", 32, "--json")[1]
     assert json.loads(most)["inputs"] == "32 tokens"
 

@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import importlib.util
 import json
+import linecache
 import multiprocessing
 import os
 import signal
@@ -14,7 +16,7 @@ import pytest
 import torch
 from conftest import image_batch, labels
 from foreign import ready
-from torch import nn
+from torch import fx, nn
 
 from residuum import anatomy, surgery, unravel
 from residuum.anatomy import SweepLog, intact, resume, sweep, without
@@ -95,6 +97,23 @@ def test_a_graph_of_operations_is_known_by_its_code_and_tensors(tmp_path, monkey
         sweep(view, x, [intact(view), without(view, [1])], log=SweepLog(tmp_path / "log"))
         measured.append(len(written))
     assert measured == [2, 2, 4]
+
+
+def test_a_function_that_a_graph_calls_is_part_of_its_key(tmp_path):
+    def graph(body: str) -> nn.Module:
+        (tmp_path / "made.py").write_text(f"def bent(x):\n    return {body}\n")
+        spec = importlib.util.spec_from_file_location("made", tmp_path / "made.py")
+        made = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(made)
+        linecache.checkcache()
+        found = fx.Graph()
+        x = found.placeholder("x")
+        found.output(found.call_function(made.bent, (x,)))
+        return fx.GraphModule({}, found)
+
+    first, again, other = (described(graph(body)) for body in ("x + 1", "x + 1", "x + 22"))
+    assert first == again
+    assert first != other
 
 
 def test_a_changed_key_measures_anew(tmp_path):

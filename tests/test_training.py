@@ -490,5 +490,5 @@ def test_gradients_that_torch_computes_wrongly_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
     assert network.training
     assert not any(layer._forward_pre_hooks for layer in halving)
-    require_gradients(network, 8, Machine("cpu", precision="float32"))
-    require_gradients(network, 16, Machine("cpu", precision="bfloat16"))
+    require_gradients(network, (8, 8), Machine("cpu", precision="float32"))
+    require_gradients(network, (16, 16), Machine("cpu", precision="bfloat16"))

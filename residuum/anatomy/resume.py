@@ -170,8 +170,10 @@ def _state(value: Any, inside: tuple[int, ...]) -> Any:
 
 def _module(name: str, module: nn.Module, inside: tuple[int, ...]) -> Any:
     own = {key: part for key, part in vars(module).items() if key not in EVERY_MODULE}
-    if isinstance(module, fx.GraphModule):  # its code is what it does, of its constants
+    if isinstance(module, fx.GraphModule):  # what it does is its code, of constants and functions
         own = {key: part for key, part in own.items() if isinstance(part, Tensor)}
+        called = ((node.name, node.target) for node in module.graph.nodes)
+        own |= {name: target for name, target in called if inspect.isfunction(target)}
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     code = module.code if isinstance(module, fx.GraphModule) else ""

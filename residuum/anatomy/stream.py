@@ -13,6 +13,7 @@ from ..task import logits
 from ..views import unravel
 from ..views.edits import at_rest
 from ..views.inputs import Inputs, call, count, take
+from ..views.sums import name_of
 from ..views.view import KEEP, Value, View
 from .sweeps import MEMORY, Keeping, answers, sweep
 from .taps import Activation, activations
@@ -192,7 +193,7 @@ class Held(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        kwargs, name = kwargs or {}, name_of(func)
         if not self.active:
             return func(*args, **kwargs)
         if name in ("rsqrt", "std", "var"):

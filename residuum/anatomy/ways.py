@@ -104,7 +104,7 @@ class Ways:
 
     def best(self, inputs: Inputs, variants: Sequence[Variant]) -> Way:
         if not self.cut:
-            self.each = self.each or worth(self.view, take(self.inputs, slice(1)))
+            self.each = self.each or weighed(self.view, take(self.inputs, slice(1)))
             self.work += self.each * count(inputs) * len(variants)
             if self.work >= WORTH:
                 self.cut, self.stages = True, trusted(self.view, self.inputs)
@@ -124,7 +124,7 @@ class Ways:
         self.said.add(words)
 
 
-def worth(view: View, example: Inputs) -> float:
+def weighed(view: View, example: Inputs) -> float:
     """Floating-point operations of one pass, in convolutions and, at their discount, in matrix
     products."""
     with FlopCounterMode(display=False) as counter:

@@ -102,11 +102,11 @@ def command(
 
 
 def _carried_out(verb: Callable[..., T], *arguments: Any, **flags: Any) -> T:
-    """UsageError: a model's forward ends the program."""
+    """UsageError: what was called, a model's forward say, ends the program."""
     try:
         return verb(*arguments, **flags)
     except SystemExit as error:
-        raise UsageError(f"the model's code ends the program (exit {error.code})") from error
+        raise UsageError(f"the model's code ends the program (exit {error.code or 0})") from error
 
 
 def _form(words: Callable[..., str]) -> list[Argument]:

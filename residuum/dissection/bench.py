@@ -1,6 +1,5 @@
 """Parts that are measured once: kept in the log of finished jobs, found again by their content."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,16 +14,25 @@ from torch import Tensor
 from .. import progress
 from ..anatomy.deletions import Examples
 from ..anatomy.resume import SweepLog
-from ..errors import CheckpointError, NumericError, ResiduumError, ResourceError, out_of_memory
+from ..errors import (
+    CheckpointError,
+    NumericError,
+    ResiduumError,
+    ResourceError,
+    UsageError,
+    out_of_memory,
+)
 from ..experiments.log import Finished, Log
 from ..reader import build, plain
-from ..storage import json_digest, tensor_digest
+from ..storage import json_digest, remove_folder, tensor_digest
 from ..subjects import Subject
+from ..subjects.asked import exists
 from ..views.edits import at_rest
 from ..views.inputs import call, take, tensors
 
 T = TypeVar("T")
 LIBRARIES = ("residuum", "torch")
+PARTS = "parts.jsonl"
 SWEEPS = ".sweeps"  # what is measured of a part that is not finished
 TRIED = 2  # examples whose loss tells models of equal weights apart
 
@@ -76,13 +84,29 @@ class Bench:
         libraries = [f"{name} {version(name)}" for name in LIBRARIES]
         return [model_digest(self.subject), *examples, self.subject.example, *libraries]
 
+    @property
+    def title(self) -> str:
+        """The model and the data, whichever way the folder of a model was spelled."""
+        name = self.subject.name
+        return f"{Path(name).name if exists(Path(name)) else name} on {self.subject.data}"
+
+    def require_own(self) -> None:
+        """UsageError: in the folder are parts of another model, or on other data. CheckpointError:
+        a damaged log."""
+        if self.folder is None:
+            return
+        others = {entry.run for entry in Log(self.folder / PARTS).read().values()} - {self.title}
+        if others:
+            what = f"the dissection of {others.pop()}"
+            raise UsageError(f"{self.folder}: holds {what}. Choose another --output")
+
     def value(self, part: Part) -> Any:
         """What the part measures, or what is kept of it.
 
         NumericError: a number that is not finite. Else what the measurement raises.
         """
         key = json_digest([*self.content, part.what, part.version, dict(part.arguments)])
-        log = None if self.folder is None else Log(self.folder / "parts.jsonl")
+        log = None if self.folder is None else Log(self.folder / PARTS)
         known = {} if log is None else log.read()
         where = f"{part.what} of {self.subject.name}"
         if key in known:
@@ -96,11 +120,9 @@ class Bench:
         if log is None:
             _require_finite(value, where)
         else:
-            log.add(
-                Finished(key, self.subject.name, part.what, dict(part.arguments), value, seconds)
-            )
+            log.add(Finished(key, self.title, part.what, dict(part.arguments), value, seconds))
         if sweeps is not None:
-            shutil.rmtree(sweeps, ignore_errors=True)  # the part itself is kept
+            remove_folder(sweeps)  # the part itself is kept
         return found
 
     def attempt(self, part: Part) -> tuple[Any, str]:
@@ -115,6 +137,8 @@ class Bench:
                 raise
             said = " ".join(str(error).split())
             progress.say(f"{self.subject.name}: {part.what}: not done: {said}")
+            if self.folder is not None:
+                remove_folder(self.folder / SWEEPS)
             return None, said
 
 

@@ -1,7 +1,8 @@
 """What a network costs: parameters, FLOPs, depth, units. Counted on meta tensors."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..errors import UsageError, first_line
+from ..errors import UsageError, first_line, out_of_memory
 from ..parts.wrappers import Companion
 from ..units import ResidualNetwork, ResidualUnit, Row
 
@@ -66,15 +67,13 @@ def cost(network: ResidualNetwork, size: int) -> Cost:
     )
 
 
-def require_size(network: nn.Module, size: int, name: str) -> None:
-    """UsageError before any work where images of size x size pixels do not pass the network: which
-    roads cannot be added, else which part fails. The network stays as it is."""
-    _require_sums(network, torch.Size((3, size, size)), name)
-    mode, device = network.training, next(network.parameters(), torch.empty(0)).device
-    network.eval()
-    part, images = "layers", torch.zeros(1, 3, size, size, device=device)
+def require_size(network: nn.Module, image: tuple[int, int], name: str) -> None:
+    """UsageError before any work where images (height, width) do not pass the network: which roads
+    cannot be added, else which part fails. The network stays as it is."""
+    _require_sums(network, torch.Size((3, *image)), name)
+    part, images = "layers", black(network, image)
     try:
-        with torch.no_grad():
+        with looking(network):
             if isinstance(network, ResidualNetwork):
                 part = "stem"
                 signal = network.stem(images)
@@ -84,10 +83,29 @@ def require_size(network: nn.Module, size: int, name: str) -> None:
                 part = "head"
             network(images)  # its own way: a head may read more than the signal
     except (RuntimeError, AssertionError) as error:
-        what = f"images of {size}x{size} pixels do not pass its {part}"
+        if out_of_memory(error):
+            raise
+        what = f"images of {image[0]}x{image[1]} pixels do not pass its {part}"
         raise UsageError(f"{name}: {what} ({first_line(error)})") from error
+
+
+def black(network: nn.Module, image: tuple[int, int]) -> torch.Tensor:
+    """One image of zeros, where the network is."""
+    device = next((parameter.device for parameter in network.parameters()), None)
+    return torch.zeros(1, 3, *image, device=device)
+
+
+@contextmanager
+def looking(network: nn.Module) -> Iterator[None]:
+    """Passes in evaluation mode, without gradients; every part's own mode returns."""
+    modes = [(part, part.training) for part in network.modules()]
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
     finally:
-        network.train(mode)
+        for part, mode in modes:
+            part.training = mode
 
 
 def _require_sums(network: nn.Module, image: torch.Size, name: str) -> None:

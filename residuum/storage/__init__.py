@@ -17,6 +17,7 @@ from .files import (
     read_json,
     read_lines,
     remove,
+    remove_folder,
     require_new_folder,
     seal,
     sha256,

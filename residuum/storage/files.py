@@ -235,6 +235,11 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Delete a folder of ours with all that is in it, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep_temporaries(folder: Path) -> None:
     """Delete what a killed writer left behind. Only under the folder's lock."""
     for left in folder.glob(".*.tmp"):

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from ..data.normalise import Normaliser
-from ..errors import CheckpointError, UsageError, first_line
+from ..errors import CheckpointError, UsageError, kind_and_line
 from ..surgery.files import quietly
 from .asked import place
 from .origins import Origin, Reads, moments
@@ -91,7 +91,7 @@ def loaded(kind: Any, config: Any, folder: Path, word: str) -> nn.Module:
         with quietly(), _no_bars():
             model, found = kind.from_pretrained(folder, config=config, **from_disk)
     except Exception as error:
-        raise CheckpointError(f"{word}: cannot be loaded ({first_line(error)})") from error
+        raise CheckpointError(f"{word}: cannot be loaded ({kind_and_line(error)})") from error
     said = [
         f"{words} {', '.join(sorted(map(str, found[key]))[:10])}"
         for key, words in (("missing_keys", "lacks"), ("unexpected_keys", "has besides"))
@@ -121,7 +121,7 @@ def _config(library: Any, folder: Path, word: str) -> Any:
                 folder, local_files_only=True, trust_remote_code=False
             )
     except Exception as error:
-        raise UsageError(f"{word}: config.json cannot be used ({first_line(error)})") from error
+        raise UsageError(f"{word}: config.json cannot be used ({kind_and_line(error)})") from error
 
 
 def _class(library: Any, config: Any, word: str) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..anatomy.deletions import Examples
-from ..errors import DataError, NumericError, UsageError, first_line, out_of_memory
+from ..errors import DataError, NumericError, UsageError, kind_and_line, out_of_memory
 from ..task import NextToken, logits
 from ..views import View
 from ..views.inputs import Inputs, call, changed, take, tensors
@@ -149,7 +149,7 @@ def _view(name: str, model: nn.Module, inputs: Inputs) -> View:
         shape = "x".join(map(str, tensors(two)[0].shape[1:]))
         advice = "Another --image-size or --length may fit"
         raise UsageError(
-            f"{name} fails on these examples ({shape}): {first_line(error)}. {advice}"
+            f"{name} fails on these examples ({shape}): {kind_and_line(error)}. {advice}"
         ) from error
     return seen(model, two)
 

@@ -125,5 +125,5 @@ def sequence_length(
         only = f"is a graph of operations for sequences of {origin.length} tokens alone"
         raise UsageError(f"length: {origin.name} {only}, not {asked}")
     if most is not None and asked > most:
-        raise UsageError(f"length: {origin.name} takes {most} tokens at most, not {asked}")
+        raise UsageError(f"length: {origin.name} is made for {most} tokens at most, not {asked}")
     return asked

@@ -62,7 +62,8 @@ def write_program(
 
     UsageError: another suffix, a file that exists, a model with hooks or a lesion in place, that
     cannot be followed, or that calls operations which only its own library has.
-    CheckpointError: what was written gives something else; nothing is kept.
+    CheckpointError: what was written gives something else; nothing is kept. NumericError: it gives
+    nothing finite.
     """
     path = require_new_file(file, ".pt2")
     require_itself(model)
@@ -73,7 +74,9 @@ def write_program(
     with quietly():
         try:
             torch.export.save(program, buffer, extra_files=extra)
-        except ValueError as error:  # as JSON of older versions of torch has it
+        except ValueError as error:
+            if "JSON compliant" not in str(error):  # which older versions of torch write it as
+                raise
             raise NumericError(f"{path}: a constant is not finite ({first_line(error)})") from error
         data = buffer.getvalue()
         loaded = module_of(torch.export.load(io.BytesIO(data)))

@@ -1,41 +1,42 @@
 """What torch computes wrongly in bfloat16 on a CPU."""
 
 from functools import partial
+from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..machine import Machine
+from ..networks.cost import black, looking
 
 
-def require_gradients(network: nn.Module, size: int, machine: Machine) -> None:
+def require_gradients(network: nn.Module, image: tuple[int, int], machine: Machine) -> None:
     """UsageError: the weight gradient of a convolution would hold whatever its memory held.
 
     On signals of one pixel all taps of a strided kernel but one see nothing but padding, and oneDNN
     does not write their gradients in bfloat16 (torch 2.15: values up to 1e19, other ones every
-    time). `size`: pixels of a side of the images; they are known to pass.
+    time). `image`: height and width; such images are known to pass.
     """
     if (machine.precision, machine.device) != ("bfloat16", "cpu"):
         return
     found: list[str] = []
 
-    def look(name: str, layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        if tuple(given[0].shape[-2:]) == (1, 1):
+    def look(name: str, layer: nn.Module, given: tuple[Tensor, ...], named: dict[str, Any]) -> None:
+        signal = given[0] if given else named["input"]
+        if tuple(signal.shape[-2:]) == (1, 1):
             found.append(name)
 
-    strided = [
-        (name, module)
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and max(module.stride) > 1 and max(module.kernel_size) > 1
+    hooks = [
+        part.register_forward_pre_hook(partial(look, name), with_kwargs=True)
+        for name, part in network.named_modules()
+        if isinstance(part, nn.Conv2d) and max(part.stride) > 1 and max(part.kernel_size) > 1
     ]
-    hooks = [module.register_forward_pre_hook(partial(look, name)) for name, module in strided]
-    mode, device = network.training, next(network.parameters()).device
+    if not hooks:
+        return
     try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, size, size, device=device))
+        with looking(network):
+            network(black(network, image))
     finally:
-        network.train(mode)
         for hook in hooks:
             hook.remove()
     if found:

@@ -153,9 +153,9 @@ def train(
     expect(machine := machine or Machine(), Machine, "train: machine")
     require(folder, str | Path, "train: folder", UsageError)
     machine, about = machine.resolved(), about or About()
-    _require_passes(network, data.size, machine, about)
     machine.prepare()
     recipe = recipe.resolved()
+    _require_passes(network, data, recipe, machine, about)
     description = describe(network, about.blueprint, data, recipe, machine)
     words, title = "" if scheme is None else value_words(scheme), about.title or recipe.name
     scheme = _scheme(scheme, recipe, description.data.digest, about.teacher)
@@ -176,10 +176,14 @@ def train(
             return _go_on(folder, members, start, title)
 
 
-def _require_passes(network: nn.Module, size: int, machine: Machine, about: About) -> None:
-    """UsageError: images of this size do not pass, or not in this precision."""
-    require_size(network, size, about.title or type(network).__name__)
-    require_gradients(network, size, machine)
+def _require_passes(
+    network: nn.Module, data: Dataset, recipe: Recipe, machine: Machine, about: About
+) -> None:
+    """UsageError: images, as the recipe crops them, do not pass, or not in this precision."""
+    height, width = data.train.pixels.shape[1:3]
+    image = (height, width) if recipe.crop is None else (recipe.crop.size, recipe.crop.size)
+    require_size(network, image, about.title or type(network).__name__)
+    require_gradients(network, image, machine)
 
 
 def _scheme(

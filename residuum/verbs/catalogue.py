@@ -218,7 +218,7 @@ def paths(
     ----------
     model
         A name of `residuum ls`, another depth of its family, or tv:NAME, timm:NAME, hf:FOLDER,
-        module.path:function, whose units are found by one pass without weights.
+        module.path:function or a folder of residuum prune, whose units are found by one pass.
     delete
         Also the fraction of the paths of every length left after deleting this many units (eq. 8).
     between

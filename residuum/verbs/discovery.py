@@ -95,7 +95,8 @@ def map_units(
     Parameters
     ----------
     model
-        tv:NAME, timm:NAME, hf:FOLDER, module.path:function, a preset, or a finished run's folder.
+        tv:NAME, timm:NAME, hf:FOLDER, module.path:function, a preset, or the folder of a finished
+        run or of residuum prune.
     verify
         Also prove the units by numbers, with three passes each.
     image_size

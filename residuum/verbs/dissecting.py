@@ -48,26 +48,29 @@ def dissect(
 
     UsageError: a model or data that cannot be opened; a folder that holds something else, or the
     dissection of another model or of other data.
-    LockedError: another process dissects into this folder.
+    LockedError: another process dissects into this folder. CheckpointError: a damaged log.
 
     Parameters
     ----------
     model
-        A run's folder, a preset, tv:NAME, timm:NAME, hf:FOLDER or module.path:function.
+        The folder of a run or of residuum prune, a preset, tv:NAME, timm:NAME, hf:FOLDER or
+        module.path:function.
     output
         The folder of the page, the figures and what was measured.
     """
     folder = Path(output)
     _require_own(folder)
     from ..dissection import dissect as everything
+    from ..dissection.bench import Bench
     from ..pages import write_dissection
     from ..subjects import open_subject, require_two
 
     device = prepared(machine).device
     subject = open_subject(model, measuring, source, device, effort.search_examples)
     require_two(subject)  # before there is a folder
-    _require_same(folder, subject)
     with Lock(make_folder(folder)):
+        Bench(subject, folder).require_own()
+        _tell_replaced(folder, subject)
         found = everything(subject, effort, folder)
         found.save(folder / RESULT)
         return Dissected(found, str(write_dissection(found, folder)))
@@ -81,15 +84,8 @@ def _require_own(folder: Path) -> None:
             raise UsageError(f"{folder}: holds something else. Choose another --output")
 
 
-def _require_same(folder: Path, subject: "Subject") -> None:
-    """UsageError: the folder holds the dissection of another model, or one on other data. That
-    weights or examples are others is said."""
-    from ..experiments.log import Log
-
-    others = {entry.run for entry in Log(folder / PARTS).read().values()} - {subject.name}
-    if others:
-        what = f"the dissection of {others.pop()}"
-        raise UsageError(f"{folder}: holds {what}. Choose another --output")
+def _tell_replaced(folder: Path, subject: "Subject") -> None:
+    """Of the same model and data, with other weights or examples."""
     if not (folder / RESULT).exists():
         return
     try:
@@ -97,7 +93,6 @@ def _require_same(folder: Path, subject: "Subject") -> None:
     except UsageError as error:
         progress.say(f"warning: {error}. It is written anew")
         return
-    if found.data != subject.data:
-        raise UsageError(f"{folder}: holds a dissection on {found.data}. Choose another --output")
-    if (found.provenance, found.n) != (dict(subject.provenance), len(subject.test)):
+    before, now = ({**told, "run": ""} for told in (found.provenance, subject.provenance))
+    if (before, found.n) != (now, len(subject.test)):
         progress.say(f"warning: {folder}: was of other weights or examples, and is replaced")

@@ -172,4 +172,4 @@ def _require_taken(subject: "Trained", size: int) -> None:
     name, built_for = subject.name, subject.data.size
     if size != built_for and not name.startswith("tv:") and "size" in find(name).options:
         raise UsageError(f"{name} was built for {built_for}x{built_for} pixels and takes no {size}")
-    require_size(subject.network, size, name)
+    require_size(subject.network, (size, size), name)

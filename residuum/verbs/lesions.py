@@ -109,7 +109,8 @@ def lesion(
     Parameters
     ----------
     model
-        A finished run's folder, tv:NAME, timm:NAME, hf:FOLDER, module.path:function or a preset.
+        The folder of a finished run or of residuum prune, tv:NAME, timm:NAME, hf:FOLDER,
+        module.path:function or a preset.
     output
         Also write a page with a figure (SVG, PNG) of the lesions to this folder (a finished run).
     """

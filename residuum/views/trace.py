@@ -10,10 +10,11 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch._subclasses import FakeTensorMode
 from torch.func import functional_call
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -23,13 +24,14 @@ from ..errors import ResiduumError, UsageError, first_line, out_of_memory
 from .edits import at_rest, device_of
 from .inputs import tensors, to_device
 from .recorder import Recorder, Trace
-from .sums import Running, Sums, eager
+from .sums import Running, Sums, eager, name_of
 
 
 def bare(model: nn.Module) -> nn.Module:
     """Without what wraps it: DataParallel, DistributedDataParallel, torch.compile.
 
-    UsageError: TorchScript, whose operations cannot be seen; what is no module.
+    UsageError: TorchScript, whose operations cannot be seen; a graph that torch.export wrote in
+    training mode; what is no module.
     """
     while True:
         if isinstance(model, DataParallel | DistributedDataParallel):
@@ -43,7 +45,25 @@ def bare(model: nn.Module) -> nn.Module:
     if not isinstance(model, nn.Module):
         advice = ": give its .module()" if isinstance(model, torch.export.ExportedProgram) else ""
         raise UsageError(f"a model is a torch.nn.Module, not {type(model).__name__}{advice}")
+    _require_evaluation(model)
     return model
+
+
+# of the operations that know modes, the place of the word that says training
+TRAINING = {"batch_norm": 5, "dropout": 2, "_native_batch_norm_legit_functional": 5}
+
+
+def _require_evaluation(model: nn.Module) -> None:
+    """A graph keeps its mode: examples would depend on each other, and on chance."""
+    graphs = [part for part in model.modules() if isinstance(part, fx.GraphModule)]
+    for node in chain.from_iterable(part.graph.nodes for part in graphs):
+        place = TRAINING.get(name_of(node.target)) if node.op == "call_function" else None
+        if place is None or len(node.args) <= place or node.args[place] is not True:
+            continue
+        if place == 5 and node.args[3] is None:  # it has no statistics, in either mode
+            continue
+        what = f"was exported in training mode ({node.name})"
+        raise UsageError(f"a graph that {what}. Call model.eval() and export it again")
 
 
 @contextmanager

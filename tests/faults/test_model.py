@@ -190,7 +190,7 @@ def test_roads_that_do_not_meet_name_the_unit_and_both_shapes():
     with pytest.raises(
         UsageError, match=r"mine: units\.1: the shortcut gives 8x8x8, the branch 16x8x8"
     ):
-        require_size(network, 8, "mine")
+        require_size(network, (8, 8), "mine")
 
 
 @pytest.mark.row("M6")
