@@ -51,10 +51,31 @@ MERGES = "parts/merges.py"
 CLI = "tests/test_cli.py"
 ITEMS, JOBS = "tests/test_items.py", "tests/test_experiments.py"
 VERDICTS, NETWORKS = "tests/test_verdicts.py", "tests/test_networks.py"
-VERDICTS = "tests/test_verdicts.py"
+FOREIGN, CUT = "tests/test_foreign.py", "tests/test_cut.py"
+SWEEPS = "tests/test_sweep_log.py"
 SCORES, EDITS = "tests/test_scores.py", "tests/test_edits.py"
 TESTING, LIBRARIES = "tests/test_testing.py", "tests/test_libraries.py"
 MUTANTS = [
+    # ---- models that nobody prepared ----
+    Mutant("views/sums.py", '.partition(".")[0]', "", f"{FOREIGN} -k graph"),
+    Mutant("views/cut.py", "copies[node.args[deleted]]", "copies[node.args[0]]", CUT),
+    Mutant("views/marks.py", "if any(order[user] > here for", "if any(False for", CUT),
+    Mutant("anatomy/ways.py", "if not most <= CLOSE:", "if False:", CUT),
+    Mutant("anatomy/ways.py", 'n * (1 if "conv" in str(name) else PRODUCTS)', "n", CUT),
+    Mutant("anatomy/resume.py", "described(inputs)])", '""])', SWEEPS),
+    Mutant("anatomy/resume.py", "for each in code.co_consts]", "for each in ()]", SWEEPS),
+    Mutant("training/narrow.py", "max(part.stride) > 1", "max(part.stride) > 2", TRAINING),
+    Mutant("views/trace.py", "if place == 5 and node.args[3] is None:", "if False:", FOREIGN),
+    Mutant(
+        "dissection/bench.py", "if others:", "if False:", "tests/test_dissection.py -k one_model"
+    ),
+    Mutant("subjects/text.py", "asked > most", "asked > 2 * most", "tests/test_subjects.py"),
+    Mutant(
+        "surgery/search.py",
+        "key=lambda candidate: candidate.loss.value)\n            if not",
+        "key=lambda candidate: -candidate.loss.value)\n            if not",
+        "tests/test_removal_search.py",
+    ),
     # ---- analyses ----
     Mutant(
         "anatomy/statistics.py",

@@ -167,7 +167,7 @@ def test_a_model_of_a_function_is_built_again_from_python(here, capsys):
 def test_a_model_that_no_word_builds_again_is_kept_as_a_program(here):
     found = residuum.prune("prune_models:fickle", output=here / "a", data="images", units=1)
     assert found.kept == "program"
-    assert "gives something else" in found.note
+    assert "is another model here" in found.note
     assert {path.name for path in (here / "a").iterdir()} == {"model.pt2", "prune.json"}
     with pytest.raises(UsageError, match="written for others and not read here"):
         open_model(here / "a")
@@ -193,7 +193,7 @@ def test_a_decoder_keeps_its_class_where_whole_layers_go(here, capsys):
     assert told["sizes"]["before"]["error"]["n"] == 4
 
 
-def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys):
+def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys, monkeypatch):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     small = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
@@ -201,7 +201,8 @@ def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys)
     transformers.LlamaForCausalLM(config).save_pretrained(here / "llama")
     (here / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
     text = ["--data", here / "text.txt"]
-    words = ["prune", f"hf:{here / 'llama'}", *text, "--length", 12]
+    monkeypatch.chdir(here)
+    words = ["prune", "hf:llama", *text, "--length", 12]
     told = json.loads(
         call(capsys, *words, "--units", 1, "--examples", 4, "--output", here / "a", "--json")[1]
     )
@@ -216,6 +217,19 @@ def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys)
         code, _, err = call(capsys, *command, "--length", 16)
         assert code == 2
         assert "for sequences of 12 tokens alone, not 16" in err
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")  # the source is known from anywhere
+    assert open_model("../a").shape == (12,)
+    config = here / "llama" / "config.json"
+    text = config.read_text()
+    assert '"rms_norm_eps": 1e-06' in text
+    config.write_text(text.replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 0.5'))
+    with pytest.raises(CheckpointError, match="is another model here"):
+        open_model(here / "a")
+    config.write_text(text)
+    (here / "llama").rename(here / "moved")
+    with pytest.raises(CheckpointError, match=r"a: was made of hf:/.*llama, which builds it again"):
+        open_model(here / "a")
 
 
 def test_scores_and_targets(here):

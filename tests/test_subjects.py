@@ -111,6 +111,16 @@ def undefined():
     return Last(lambda x: x * float("nan"))
 
 
+def inside():
+    from neighbour_for_tests import Net as Other
+
+    return Other()
+
+
+def fixed():
+    return torch.export.export(Net().eval(), (torch.zeros(2, 3, 8, 8),)).module()
+
+
 def ends():
     return Last(lambda x: leaves())
 """
@@ -123,6 +133,7 @@ def folder(tmp_path_factory):
     """Where a user stands: a module, texts, folders that transformers wrote."""
     here = tmp_path_factory.mktemp("here")
     (here / "mine_for_tests.py").write_text(MODULE)
+    (here / "neighbour_for_tests.py").write_text(MODULE)
     (here / "failing_for_tests.py").write_text("raise ValueError('not today')\n")
     text = "".join(f"{n * n} is the square of {n}.\n" for n in range(60))
     (here / "text.txt").write_text(text)
@@ -480,6 +491,18 @@ def test_a_claim_that_numbers_contradict_is_told_and_fails(capsys, there, monkey
 def test_a_models_code_that_ends_the_program_is_an_error(capsys, there):
     code, _, err = call(capsys, "discover", "mine_for_tests:ends")
     assert (code, err) == (2, "residuum: error: the model's code ends the program (exit 0)\n")
+
+
+def test_a_graph_of_another_number_of_examples(capsys, there):
+    assert call(capsys, "discover", "mine_for_tests:fixed", "--image-size", 8)[0] == 0
+    code, _, err = call(capsys, "lesion", "mine_for_tests:fixed", "--data", "digits")
+    assert code == 2
+    assert "takes no batch of 1" in err
+    assert "Export it for any number of examples" in err
+
+
+def test_a_function_imports_its_neighbours(capsys, there):
+    assert call(capsys, "discover", "mine_for_tests:inside")[0] == 0
 
 
 def test_no_more_tokens_than_a_model_takes(capsys, there, language):

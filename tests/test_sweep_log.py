@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -114,6 +115,37 @@ def test_a_function_that_a_graph_calls_is_part_of_its_key(tmp_path):
     first, again, other = (described(graph(body)) for body in ("x + 1", "x + 1", "x + 22"))
     assert first == again
     assert first != other
+
+
+class Bare(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Identity()
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_functions_and_classes_are_told_apart_by_what_they_run(monkeypatch):
+    one, two = (lambda x: x + 1), (lambda x: x + 2)  # in one line of source
+    assert described(one) != described(two)
+    typed = {}
+    for number in (1, 1, 2):
+        exec(f"def typed(x): return [y + {number} for y in x]", scope := {})  # noqa: S102
+        typed.setdefault(json.dumps(described(scope["typed"])), []).append(number)
+    assert list(typed.values()) == [[1, 1], [2]]
+
+    def patched(factor):
+        model = Bare()
+        model.forward = types.MethodType(lambda self, x: factor * self.layer(x), model)
+        return json.dumps(described(model))
+
+    assert patched(1) == patched(1)
+    assert patched(1) != patched(5)
+    before = described(Bare())
+    assert described(copy.deepcopy(Bare())) == before
+    monkeypatch.setattr(Bare, "forward", lambda self, x: self.layer(x).flip(1))
+    assert described(Bare()) != before
 
 
 def test_a_changed_key_measures_anew(tmp_path):

@@ -7,10 +7,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from types import CellType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +33,7 @@ from ..views.view import Edit, View
 LOGITS = "logits"
 OFTEN = 1.0  # seconds between two files of one batch
 PLAIN = (bool, int, str, type(None))
+NOTHING = ("__doc__", "__module__", "__dict__", "__weakref__", "__firstlineno__")
 EVERY_MODULE = frozenset(vars(nn.Module()))  # attributes: mode, parameters, hooks
 
 
@@ -43,7 +43,7 @@ class SweepLog:
 
     `folder` is made if it is not there; several sweeps, and several processes, may share one.
     `kept` is a word for what the sweep's `keep` gives. A value is found again by the digests of
-    parameters and buffers, of the model's modules (their classes' source, their attributes), its
+    parameters and buffers, of the model's modules (their classes' code, their attributes), its
     units, the inputs of the batch, the edits and `kept`: where one of them is another, it is
     measured anew. Not seen is what a forward reads elsewhere, a global variable say.
     """
@@ -147,13 +147,45 @@ def described(value: Any, inside: tuple[int, ...] = ()) -> Any:
         parts = value.named_modules(remove_duplicate=False)
         return [_module(name, part, inside) for name, part in parts]
     if inspect.isfunction(value):
-        empty = CellType()
-        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != empty]
-        parts = (value.__defaults__, value.__kwdefaults__, cells)
-        return [value.__qualname__, _source(value), described(parts, inside)]
+        parts = (value.__defaults__, value.__kwdefaults__, _held(value))
+        return [value.__qualname__, _code(value.__code__), described(parts, inside)]
+    if inspect.ismethod(value):
+        return [described(value.__func__, inside), described(value.__self__, inside)]
     if isinstance(value, type):
-        return [value.__qualname__, _source(value)]
+        return _class(value)
     return _state(value, inside)
+
+
+def _held(function: FunctionType) -> list[Any]:
+    """What its closure holds."""
+    empty = CellType()
+    return [cell.cell_contents for cell in function.__closure__ or () if cell != empty]
+
+
+def _code(code: CodeType) -> Any:
+    """What is run, whatever its source says: two lambdas may stand in one line, and functions that
+    were typed have none."""
+    consts = [_code(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts]
+    return [code.co_code.hex(), consts, code.co_names, code.co_varnames, code.co_freevars]
+
+
+def _class(kind: type) -> Any:
+    """The functions that it has now, also those of a decorator's closure, and its plain values."""
+    if not _outside(kind):
+        return kind.__qualname__
+    found: dict[str, Any] = {}
+    for name, member in vars(kind).items():
+        parts = (member.fget, member.fset) if isinstance(member, property) else (member,)
+        codes = [_codes(getattr(part, "__func__", part)) for part in parts]
+        found[name] = codes if any(codes) else repr(member) if isinstance(member, PLAIN) else ""
+    return [kind.__qualname__, {n: found[n] for n in sorted(found) if n not in NOTHING}]
+
+
+def _codes(function: Any, inside: tuple[int, ...] = ()) -> Any:
+    if not inspect.isfunction(function) or id(function) in inside:
+        return None
+    inner = [_codes(each, (*inside, id(function))) for each in _held(function)]
+    return [_code(function.__code__), [each for each in inner if each]]
 
 
 def _state(value: Any, inside: tuple[int, ...]) -> Any:
@@ -177,7 +209,7 @@ def _module(name: str, module: nn.Module, inside: tuple[int, ...]) -> Any:
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     code = module.code if isinstance(module, fx.GraphModule) else ""
-    kinds = [_source(kind) for kind in type(module).__mro__ if _outside(kind)]
+    kinds = [_class(kind) for kind in type(module).__mro__ if _outside(kind)]
     content = [described(own, inside), described(hooks, inside), described(tensors)]
     return [name, type(module).__qualname__, kinds, code, *content]
 
@@ -185,11 +217,3 @@ def _module(name: str, module: nn.Module, inside: tuple[int, ...]) -> Any:
 def _outside(kind: type) -> bool:
     """Of torch and Python: those have versions."""
     return kind.__module__.partition(".")[0] not in ("torch", "builtins", "typing", "abc")
-
-
-@cache
-def _source(value: Any) -> str:
-    try:
-        return sha256(inspect.getsource(value).encode())
-    except (OSError, TypeError):
-        return value.__module__

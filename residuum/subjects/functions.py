@@ -37,7 +37,8 @@ def function_of(word: str) -> Origin:
         if "classes" in takes and (classes is not None or takes["classes"]):
             words = {"classes": CLASSES if classes is None else classes}
         try:
-            found = function(**words)
+            with _from_here():
+                found = function(**words)
         except (Exception, SystemExit) as error:
             raise UsageError(f"{word} fails: {first_line(error)}") from error
         if not isinstance(found, nn.Module):

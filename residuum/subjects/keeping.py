@@ -17,7 +17,7 @@ from ..units import ResidualNetwork
 from ..views.edits import device_of
 from ..views.foreign import ForeignView
 from ..views.inputs import call, take
-from .asked import is_pruned
+from .asked import is_pruned, place
 from .origins import Origin, origin
 from .pruned import PROGRAM, pixels_said
 from .subject import Subject
@@ -56,7 +56,7 @@ def keep(
         again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
         return "folder", "transformers loads it", again.eval().to(device_of(subject.model))
     ran = start.run.network if start.run is not None else None
-    word = Word(start.name if ran is None else ran.preset, _classes(subject), size)
+    word = Word(_lasting(start.name) if ran is None else ran.preset, _classes(subject), size)
     make = _maker(start, word)
     assert isinstance(subject.view, ForeignView)
     try:
@@ -65,6 +65,12 @@ def keep(
     except CheckpointError as error:
         surgery.write_program(small, folder / PROGRAM, *given, about=about, **words)
         return "program", f"only as {PROGRAM}: {error}", small
+
+
+def _lasting(word: str) -> str:
+    """The word as it is understood from any other folder."""
+    kind, _, where = word.partition(":")
+    return f"hf:{place(where).resolve()}" if kind == "hf" else word
 
 
 def _blueprint(start: Origin, subject: Subject, size: int | None) -> Blueprint:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from ..anatomy.deletions import Examples
 from ..errors import DataError, NumericError, UsageError, kind_and_line, out_of_memory
@@ -151,7 +151,24 @@ def _view(name: str, model: nn.Module, inputs: Inputs) -> View:
         raise UsageError(
             f"{name} fails on these examples ({shape}): {kind_and_line(error)}. {advice}"
         ) from error
+    _require_batches(name, model, inputs)
     return seen(model, two)
+
+
+def _require_batches(name: str, model: nn.Module, inputs: Inputs) -> None:
+    """UsageError: a graph of operations that was exported for other numbers of examples."""
+    if not any(isinstance(part, fx.GraphModule) for part in model.modules()):
+        return
+    for many in (1, 3):
+        try:
+            with torch.no_grad():
+                call(model, take(inputs, slice(many)))
+        except (AssertionError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise
+            what = f"takes no batch of {many}: {kind_and_line(error)}"
+            advice = "Export it for any number of examples (dynamic_shapes)"
+            raise UsageError(f"{name} {what}. {advice}") from error
 
 
 def _require_classes(

@@ -98,7 +98,11 @@ def start(kept: stored.Shortened, folder: str) -> Origin | None:
             f"{folder}: made of {kept.word.name}, and no function is called that a file names. In "
             "Python: surgery.load(folder, model)"
         )
-    return origin(kept.word.name)
+    try:
+        return origin(kept.word.name)
+    except UsageError as error:
+        what = f"was made of {kept.word.name}, which builds it again"
+        raise CheckpointError(f"{folder}: {what}. {error}") from error
 
 
 def labels(classes: Sequence[str], normaliser: Normaliser | None) -> dict[str, str]:

@@ -202,10 +202,11 @@ def _shape(blueprint: Blueprint, units: Collection[int]) -> ResidualNetwork:
 
 
 def _structure(model: nn.Module) -> str:
-    """A digest of names and shapes of its weights, and of its operations where it is a graph."""
+    """A digest of names and shapes of its weights, and of its operations with all that they are
+    given where it is a graph; else of how it prints itself."""
     tensors = [[n, str(t.dtype), list(t.shape)] for n, t in model.state_dict().items()]
     graph = model.graph.nodes if isinstance(model, fx.GraphModule) else ()
-    calls = [[node.op, str(node.target)] for node in graph]
+    calls = [[n.op, str(n.target), str(n.args), str(n.kwargs)] for n in graph] or repr(model)
     return json_digest([type(model).__name__, tensors, calls])
 
 
