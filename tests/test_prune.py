@@ -75,6 +75,15 @@ def here(place, monkeypatch, tmp_path):
     return tmp_path
 
 
+def llama_and_text(here: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+    config = transformers.LlamaConfig(vocab_size=260, num_hidden_layers=2, **small)
+    transformers.LlamaForCausalLM(config).save_pretrained(here / "llama")
+    (here / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
+
+
 def read(folder: Path) -> dict:
     return json.loads((folder / "prune.json").read_text())
 
@@ -174,12 +183,7 @@ def test_a_model_that_no_word_builds_again_is_kept_as_a_program(here):
 
 
 def test_a_decoder_keeps_its_class_where_whole_layers_go(here, capsys):
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    small = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
-    config = transformers.LlamaConfig(vocab_size=260, num_hidden_layers=2, **small)
-    transformers.LlamaForCausalLM(config).save_pretrained(here / "llama")
-    (here / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
+    llama_and_text(here)
     words = ["prune", f"hf:{here / 'llama'}", "--data", here / "text.txt", "--length", 16]
     asked = ["--by", "pairs", "--examples", 4, "--output", here / "a", "--json"]
     told = json.loads(call(capsys, *words, *asked)[1])
@@ -194,12 +198,7 @@ def test_a_decoder_keeps_its_class_where_whole_layers_go(here, capsys):
 
 
 def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys, monkeypatch):
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    small = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
-    config = transformers.LlamaConfig(vocab_size=260, num_hidden_layers=2, **small)
-    transformers.LlamaForCausalLM(config).save_pretrained(here / "llama")
-    (here / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
+    llama_and_text(here)
     text = ["--data", here / "text.txt"]
     monkeypatch.chdir(here)
     words = ["prune", "hf:llama", *text, "--length", 12]
