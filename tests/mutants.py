@@ -63,7 +63,7 @@ MUTANTS = [
     Mutant("anatomy/ways.py", "if not most <= CLOSE:", "if False:", CUT),
     Mutant("anatomy/ways.py", 'n * (1 if "conv" in str(name) else PRODUCTS)', "n", CUT),
     Mutant("anatomy/resume.py", "described(inputs)])", '""])', SWEEPS),
-    Mutant("anatomy/resume.py", "for each in code.co_consts]", "for each in ()]", SWEEPS),
+    Mutant("anatomy/resume.py", "for c in code.co_consts]", "for c in ()]", SWEEPS),
     Mutant("training/narrow.py", "max(part.stride) > 1", "max(part.stride) > 2", TRAINING),
     Mutant("views/trace.py", "if place == 5 and node.args[3] is None:", "if False:", FOREIGN),
     Mutant(

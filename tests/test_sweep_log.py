@@ -8,6 +8,8 @@ import linecache
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -115,6 +117,25 @@ def test_a_function_that_a_graph_calls_is_part_of_its_key(tmp_path):
     first, again, other = (described(graph(body)) for body in ("x + 1", "x + 1", "x + 22"))
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        "(lambda x: x in {'a', 'bc', 'd', 'efg'})",
+        "__import__('test_sweep_log').ready('decoder')[0]",
+    ],
+)
+def test_a_key_is_the_same_in_every_process(thing):
+    """Where Python's own hashes of words, and so the order of sets, are others."""
+
+    def process(seed):
+        code = f"from residuum.anatomy import resume\nprint(resume.described({thing}))"
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        return subprocess.check_output([sys.executable, "-c", code], env=environment)
+
+    assert process("1") == process("2")
 
 
 class Bare(nn.Module):

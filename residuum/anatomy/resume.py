@@ -34,6 +34,8 @@ LOGITS = "logits"
 OFTEN = 1.0  # seconds between two files of one batch
 PLAIN = (bool, int, str, type(None))
 NOTHING = ("__doc__", "__module__", "__dict__", "__weakref__", "__firstlineno__")
+# no forward reads how transformers generates, which holds a hash that every process has otherwise
+GENERATION = "transformers.generation"
 EVERY_MODULE = frozenset(vars(nn.Module()))  # attributes: mode, parameters, hooks
 
 
@@ -165,23 +167,26 @@ def _held(function: FunctionType) -> list[Any]:
 def _code(code: CodeType) -> Any:
     """What is run, whatever its source says: two lambdas may stand in one line, and functions that
     were typed have none."""
-    consts = [_code(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts]
+    consts = [_code(c) if isinstance(c, CodeType) else described(c) for c in code.co_consts]
     return [code.co_code.hex(), consts, code.co_names, code.co_varnames, code.co_freevars]
 
 
 def _class(kind: type) -> Any:
-    """The functions that it has now, also those of a decorator's closure, and its plain values."""
-    if not _outside(kind):
-        return kind.__qualname__
+    """The functions that it and what it stands on have now, and their plain values."""
+    return [kind.__qualname__, *(_members(each) for each in kind.__mro__ if _outside(each))]
+
+
+def _members(kind: type) -> Any:
     found: dict[str, Any] = {}
     for name, member in vars(kind).items():
         parts = (member.fget, member.fset) if isinstance(member, property) else (member,)
         codes = [_codes(getattr(part, "__func__", part)) for part in parts]
         found[name] = codes if any(codes) else repr(member) if isinstance(member, PLAIN) else ""
-    return [kind.__qualname__, {n: found[n] for n in sorted(found) if n not in NOTHING}]
+    return {name: found[name] for name in sorted(found) if name not in NOTHING}
 
 
 def _codes(function: Any, inside: tuple[int, ...] = ()) -> Any:
+    """Also of the functions that its closure holds, which a decorator was given."""
     if not inspect.isfunction(function) or id(function) in inside:
         return None
     inner = [_codes(each, (*inside, id(function))) for each in _held(function)]
@@ -201,7 +206,11 @@ def _state(value: Any, inside: tuple[int, ...]) -> Any:
 
 
 def _module(name: str, module: nn.Module, inside: tuple[int, ...]) -> Any:
-    own = {key: part for key, part in vars(module).items() if key not in EVERY_MODULE}
+    own = {
+        key: part
+        for key, part in vars(module).items()
+        if key not in EVERY_MODULE and not type(part).__module__.startswith(GENERATION)
+    }
     if isinstance(module, fx.GraphModule):  # what it does is its code, of constants and functions
         own = {key: part for key, part in own.items() if isinstance(part, Tensor)}
         called = ((node.name, node.target) for node in module.graph.nodes)
@@ -209,9 +218,8 @@ def _module(name: str, module: nn.Module, inside: tuple[int, ...]) -> Any:
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     code = module.code if isinstance(module, fx.GraphModule) else ""
-    kinds = [_class(kind) for kind in type(module).__mro__ if _outside(kind)]
     content = [described(own, inside), described(hooks, inside), described(tensors)]
-    return [name, type(module).__qualname__, kinds, code, *content]
+    return [name, _class(type(module)), code, *content]
 
 
 def _outside(kind: type) -> bool:
