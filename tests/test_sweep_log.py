@@ -48,6 +48,16 @@ def subject(request, monkeypatch):
     return view, x, [intact(view), *(without(view, [unit]) for unit in range(n))]
 
 
+@pytest.fixture
+def written(monkeypatch):
+    """The numbers of the variants that a log was given."""
+    found, put = [], resume.Measured.__setitem__
+    monkeypatch.setattr(
+        resume.Measured, "__setitem__", lambda *each: (found.append(each[1]), put(*each))
+    )
+    return found
+
+
 class Stopped(Exception):
     pass
 
@@ -86,11 +96,7 @@ def test_what_was_measured_is_not_measured_again(subject, tmp_path):
     assert len(third) == batches
 
 
-def test_a_graph_of_operations_is_known_by_its_code_and_tensors(tmp_path, monkeypatch):
-    written, put = [], resume.Measured.__setitem__
-    monkeypatch.setattr(
-        resume.Measured, "__setitem__", lambda *each: (written.append(each[1]), put(*each))
-    )
+def test_a_graph_of_operations_is_known_by_its_code_and_tensors(tmp_path, written):
     model, x = ready("cnn", 2)
     measured = []
     for scale in (1.0, 1.0, 2.0):
@@ -300,7 +306,7 @@ LOGGED = {
 
 
 @pytest.mark.parametrize("name", LOGGED)
-def test_whatever_sweeps_takes_a_log(name, tmp_path, monkeypatch):
+def test_whatever_sweeps_takes_a_log(name, tmp_path, written):
     torch.manual_seed(0)
     branches = [nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()) for _ in range(3)]
     network = ResidualNetwork(
@@ -309,10 +315,6 @@ def test_whatever_sweeps_takes_a_log(name, tmp_path, monkeypatch):
         linear_head(4, 10, ORIGINAL),
     ).eval()
     on = network, anatomy.Examples(image_batch(6), labels(6))
-    written, put = [], resume.Measured.__setitem__
-    monkeypatch.setattr(
-        resume.Measured, "__setitem__", lambda *each: (written.append(each[1]), put(*each))
-    )
     expected, log = LOGGED[name](*on, log=None), SweepLog(tmp_path / "log")
     assert written == []
     assert LOGGED[name](*on, log=log) == expected
