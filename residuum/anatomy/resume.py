@@ -57,12 +57,9 @@ class SweepLog:
         """For values that depend on these too: targets, a task."""
         return replace(self, kept=json_digest([self.kept, described(what)]))
 
-    def of(self, view: View) -> Known:
-        """UsageError: a folder that cannot be made."""
-        units = [described(vars(unit) | {"tail": None}) for unit in view.units]
-        software = [torch.__version__, version("residuum")]
-        key = json_digest([self.kept, software, described(view.model), units])
-        return Known(make_folder(Path(self.folder)), key)
+    def of(self, model: str) -> Known:
+        """Of a model by its `content`. UsageError: a folder that cannot be made."""
+        return Known(make_folder(Path(self.folder)), json_digest([self.kept, model]))
 
 
 @dataclass(frozen=True)
@@ -123,6 +120,12 @@ class Measured:
 
 
 # ---- content ----
+
+
+def content(view: View) -> str:
+    """A digest of the model, its units and the software."""
+    units = [described(vars(unit) | {"tail": None}) for unit in view.units]
+    return json_digest([torch.__version__, version("residuum"), described(view.model), units])
 
 
 def described(value: Any, inside: tuple[int, ...] = ()) -> Any:

@@ -8,6 +8,7 @@ instead of n*n, whole subsets share as far as they agree.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from ..task import logits
 from ..views import unravel
 from ..views.edits import at_rest
 from ..views.inputs import Inputs, count, require_weights, take
-from .resume import LOGITS, Known, SweepLog
+from .resume import LOGITS, Known, SweepLog, content
 from .variants import Variant, edits_of, require_some
 from .ways import MOST, Way, Ways, Whole, plain, rows
 
@@ -87,6 +88,7 @@ def sweeping(model: Any, inputs: Inputs, memory: int = MEMORY) -> Iterator[Calla
     with torch.no_grad(), at_rest(view.model):
         view.tape(take(inputs, slice(1)))  # refuses a merge that is not linear
         ways = Ways(view, inputs)
+        model = cache(partial(content, view))  # every weight is read, so once for all sweeps
 
         def part(
             inputs: Any,
@@ -98,7 +100,7 @@ def sweeping(model: Any, inputs: Inputs, memory: int = MEMORY) -> Iterator[Calla
             way, n = ways.best(inputs, variants), count(inputs)
             held = way.held(take(inputs, slice(1)), variants)
             size = max(1, min(n, way.most, memory // held))
-            known = None if log is None else log.of(view)
+            known = None if log is None else log.of(model())
             kept: list[list[Tensor]] = [[] for _ in variants]
             with progress.bar(title, n * len(variants)) as advance:
                 for start in range(0, n, size):

@@ -1,4 +1,5 @@
-"""What a network costs: parameters, FLOPs, depth, units. Counted on meta tensors."""
+"""What a network costs, counted on meta tensors: parameters, FLOPs, depth, units; and
+whether images pass it at all."""
 
 import copy
 from collections.abc import Callable, Iterator
