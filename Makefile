@@ -29,7 +29,7 @@ zoo: $(VENV)/.installed
 
 # break one line at a time and see a test fail (about ten minutes)
 mutants: $(VENV)/.installed
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python -m tests.mutants
 
 # the whole suite on the oldest versions that pyproject.toml names, with the package as an installed
 # wheel, in an environment of its own that is removed (6 GB while it runs). The tests import

@@ -11,11 +11,11 @@ from torch import nn
 from residuum.data import load
 from residuum.errors import UsageError
 from residuum.machine import Machine
-from residuum.networks.cost import require_size
 from residuum.networks.gated import exclusive_gate, noisy_shortcut, scaled, shortcut_gate
 from residuum.networks.resnet import cifar_resnet
 from residuum.networks.rir import blocks, generalised, rir
 from residuum.networks.ror import levels
+from residuum.networks.sizes import require_size
 from residuum.networks.stages import Place, flat, residual
 from residuum.networks.stochastic import linear_from_one, survive, uniform
 from residuum.networks.weighted import weighted_resnet

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from .. import progress
 from ..errors import UsageError, out_of_memory
+from ..parts.modes import evaluating
 from ..views import View, unravel
-from ..views.edits import evaluating
 from ..views.inputs import Inputs, take, tensors
 from .asked import Opening
 from .origins import DEFAULT_SIZE, Origin, Reads, origin

@@ -3,11 +3,13 @@
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..machine import Machine
-from ..networks.cost import black, looking
+from ..networks.sizes import black
+from ..parts.modes import in_evaluation
 
 
 def require_gradients(network: nn.Module, image: tuple[int, int], machine: Machine) -> None:
@@ -34,7 +36,7 @@ def require_gradients(network: nn.Module, image: tuple[int, int], machine: Machi
     if not hooks:
         return
     try:
-        with looking(network):
+        with torch.no_grad(), in_evaluation(network):
             network(black(network, image))
     finally:
         for hook in hooks:

@@ -13,6 +13,7 @@ from ..data.augment import Pixels, generator
 from ..data.augmentation import Normalisation
 from ..data.normalise import fit
 from ..errors import UsageError
+from ..parts.modes import in_evaluation
 from .evaluation import BATCH
 
 if TYPE_CHECKING:
@@ -114,14 +115,12 @@ def _layers(network: nn.Module) -> list[_BatchNorm]:
 @contextmanager
 def _by_batch(network: nn.Module) -> Iterator[None]:
     """In evaluation mode, but batch normalisation by each batch, whose counters stand still."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        for layer in _layers(network):
-            layer.training, layer.track_running_stats = True, False
-        yield
-    finally:
-        for layer in _layers(network):
-            layer.track_running_stats = True
-        for module, mode in modes.items():
-            module.training = mode
+    layers = _layers(network)
+    with in_evaluation(network):
+        try:
+            for layer in layers:
+                layer.training, layer.track_running_stats = True, False
+            yield
+        finally:
+            for layer in layers:
+                layer.track_running_stats = True

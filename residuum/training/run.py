@@ -22,8 +22,8 @@ from ..data import Dataset
 from ..data.images import DataDescription
 from ..errors import CheckpointError, UsageError
 from ..machine import Machine
-from ..networks.cost import require_size
 from ..networks.fingerprint import value_words
+from ..networks.sizes import require_size
 from ..reader import expect, plain, read, require
 from ..storage import (
     Entry,

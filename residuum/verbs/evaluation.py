@@ -166,7 +166,7 @@ def _looks(subject: "Trained", looking: Looking) -> "tuple[Looks, str]":
 
 def _require_taken(subject: "Trained", size: int) -> None:
     """UsageError: images of this size do not pass, or not all of their pixels count."""
-    from ..networks.cost import require_size
+    from ..networks.sizes import require_size
     from ..presets import find
 
     name, built_for = subject.name, subject.data.size

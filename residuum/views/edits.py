@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..parts.merges import Merge, Road
+from ..parts.modes import in_evaluation
 from ..units import ResidualUnit
 from .view import Observer
 
@@ -40,32 +41,18 @@ def at_rest(model: nn.Module) -> Iterator[None]:
     Evaluation mode keeps running statistics untouched and every example independent of the others
     in its batch.
     """
-    modes = [(module, module.training) for module in model.modules()]
     flags = [
         (parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()
     ]
     try:
-        evaluating(model)
         for parameter, _, _ in flags:
             parameter.requires_grad_(False)
-        yield
+        with in_evaluation(model):
+            yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         for parameter, flag, gradient in flags:
             parameter.requires_grad_(flag)
             parameter.grad = gradient
-
-
-def evaluating(model: nn.Module) -> nn.Module:
-    """In evaluation mode. A graph of torch.export does not know modes: it computes what it did when
-    it was exported."""
-    try:
-        return model.eval()
-    except NotImplementedError:  # its answer
-        for module in model.modules():
-            module.training = False
-        return model
 
 
 class Nothing(nn.Module):

@@ -17,7 +17,7 @@ from residuum import progress
 from residuum.data import load
 from residuum.errors import ResiduumError, ResourceError, UsageError
 from residuum.experiments.trial import advise
-from residuum.networks.cost import require_size
+from residuum.networks.sizes import require_size
 from residuum.parts.arrangements import ORIGINAL
 from residuum.parts.heads import linear_head
 from residuum.presets import catalogue, preset
