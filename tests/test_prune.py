@@ -1,6 +1,7 @@
 """The commands prune and export: what is in the folder is what was measured, and is built again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -217,18 +218,19 @@ def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys,
         assert code == 2
         assert "for sequences of 12 tokens alone, not 16" in err
     (here / "elsewhere").mkdir()
-    monkeypatch.chdir(here / "elsewhere")  # the source is known from anywhere
-    assert open_model("../a").shape == (12,)
-    config = here / "llama" / "config.json"
-    text = config.read_text()
-    assert '"rms_norm_eps": 1e-06' in text
-    config.write_text(text.replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 0.5'))
+    monkeypatch.chdir(here / "elsewhere")
+    shutil.rmtree(here / "llama")  # nothing but the pruned folder is needed, wherever it is
+    (here / "a").rename("moved")
+    assert open_model("moved").shape == (12,)
+    config = Path("moved/intact/config.json")
+    whole = config.read_text()
+    assert '"rms_norm_eps": 1e-06' in whole
+    config.write_text(whole.replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 0.5'))
     with pytest.raises(CheckpointError, match="is another model here"):
-        open_model(here / "a")
-    config.write_text(text)
-    (here / "llama").rename(here / "moved")
-    with pytest.raises(CheckpointError, match=r"a: was made of hf:/.*llama, which builds it again"):
-        open_model(here / "a")
+        open_model("moved")
+    config.unlink()
+    with pytest.raises(CheckpointError, match="moved: was made of hf:intact, which builds it"):
+        open_model("moved")
 
 
 def test_scores_and_targets(here):

@@ -13,12 +13,17 @@ from torch import nn
 
 from ..data.normalise import Normaliser
 from ..errors import CheckpointError, UsageError, kind_and_line
+from ..storage import write_bytes
 from ..surgery.files import quietly
 from .asked import place
 from .origins import Origin, Reads, moments
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", "*.model")
+DESCRIPTION = (
+    *("config.json", "preprocessor_config.json", "generation_config.json"),
+    *(*TOKENIZERS, "merges.txt", "special_tokens_map.json", "added_tokens.json"),
+)
 
 
 def transformers_folder(where: str) -> Origin:
@@ -72,6 +77,13 @@ def _folder(where: str) -> Path:
         advice = "hf: takes a folder that save_pretrained wrote; nothing is fetched from a hub"
         raise UsageError(f"hf:{where}: {where} {what}. {advice}")
     return folder
+
+
+def copy_description(folder: Path, target: Path) -> None:
+    """All that says what the model is, but its weights."""
+    target.mkdir()
+    for file in sorted(found for pattern in DESCRIPTION for found in folder.glob(pattern)):
+        write_bytes(target, file.name, file.read_bytes())
 
 
 def loaded(kind: Any, config: Any, folder: Path, word: str) -> nn.Module:

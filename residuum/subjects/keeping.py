@@ -10,6 +10,7 @@ from torch import nn
 from .. import surgery
 from ..errors import CheckpointError, UsageError
 from ..presets import find
+from ..storage import new_folder
 from ..surgery.stored import Word
 from ..task import logits
 from ..training import Blueprint
@@ -18,8 +19,9 @@ from ..views.edits import device_of
 from ..views.foreign import ForeignView
 from ..views.inputs import call, take
 from .asked import is_pruned, place
+from .hugging_face import copy_description, transformers_folder
 from .origins import Origin, origin
-from .pruned import PROGRAM, pixels_said
+from .pruned import INTACT, PROGRAM, pixels_said
 from .subject import Subject
 from .weights import drawn
 
@@ -55,22 +57,30 @@ def keep(
         surgery.write_folder(small, folder, *given, about=about, **words)
         again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
         return "folder", "transformers loads it", again.eval().to(device_of(subject.model))
-    ran = start.run.network if start.run is not None else None
-    word = Word(_lasting(start.name) if ran is None else ran.preset, _classes(subject), size)
-    make = _maker(start, word)
-    assert isinstance(subject.view, ForeignView)
     try:
-        surgery.save_model(small, folder, subject.view, units, word, make, about)
-        return "word", "", surgery.load(folder, make()).to(device_of(subject.model))
+        return "word", "", _keep_word(small, subject, start, units, folder)
     except CheckpointError as error:
         surgery.write_program(small, folder / PROGRAM, *given, about=about, **words)
         return "program", f"only as {PROGRAM}: {error}", small
 
 
-def _lasting(word: str) -> str:
-    """The word as it is understood from any other folder."""
-    kind, _, where = word.partition(":")
-    return f"hf:{place(where).resolve()}" if kind == "hf" else word
+def _keep_word(
+    small: nn.Module, subject: Subject, start: Origin, units: tuple[int, ...], folder: Path
+) -> nn.Module:
+    """What describes a model of transformers comes along, so that nothing else is needed."""
+    about = {**subject.provenance, "removed": json.dumps(units)}
+    ran = start.run.network if start.run is not None else None
+    kind, _, where = start.name.partition(":")
+    name = f"hf:{INTACT}" if kind == "hf" else start.name if ran is None else ran.preset
+    word = Word(name, _classes(subject), pixels_said(about))
+    assert isinstance(subject.view, ForeignView)
+    with new_folder(folder) as between:
+        make = _maker(start, word)
+        surgery.save_model(small, between, subject.view, units, word, make, about)
+        if kind == "hf":
+            copy_description(place(where), between / INTACT)
+            make = _maker(transformers_folder(str(between / INTACT)), word)
+        return surgery.load(between, make()).to(device_of(subject.model))
 
 
 def _blueprint(start: Origin, subject: Subject, size: int | None) -> Blueprint:

@@ -17,6 +17,7 @@ from .origins import Origin, origin
 from .weights import drawn
 
 PROGRAM = "model.pt2"
+INTACT = "intact"  # what describes a model of transformers with all its units
 
 
 def pruned_folder(folder: str) -> Origin:
@@ -47,7 +48,7 @@ def pruned_folder(folder: str) -> Origin:
 
     found = json.loads(about.get("classes", "[]"))
     own = kept.network
-    what = own.preset if own is not None else source.name if source is not None else ""
+    what = own.preset if own is not None else about.get("model", "")
     n = len(kept.removed)
     return Origin(
         *(folder, f"{what} without {n} unit{'s' * (n > 1)}", make),
@@ -92,16 +93,17 @@ def start(kept: stored.Shortened, folder: str) -> Origin | None:
     """What builds the model with all its units; None of a preset."""
     if kept.word is None:
         return None
-    kind = kept.word.name.partition(":")[0]
+    name = kept.word.name
+    kind, _, where = name.partition(":")
     if kind not in ("tv", "timm", "hf"):
         raise UsageError(
-            f"{folder}: made of {kept.word.name}, and no function is called that a file names. In "
+            f"{folder}: made of {name}, and no function is called that a file names. In "
             "Python: surgery.load(folder, model)"
         )
-    try:
-        return origin(kept.word.name)
+    try:  # a folder is seen from this one
+        return origin(f"hf:{Path(folder, where)}" if kind == "hf" else name)
     except UsageError as error:
-        what = f"was made of {kept.word.name}, which builds it again"
+        what = f"was made of {name}, which builds it again"
         raise CheckpointError(f"{folder}: {what}. {error}") from error
 
 

@@ -126,11 +126,11 @@ def trace(
                 break
     shapes = [str(tuple(t.shape)) for t in tensors(inputs)] + [f"{key}=..." for key in keywords]
     what = ", ".join(shapes) or "none were given"
+    advice = "Give it what its forward takes"
+    advice += "" if shapes else ": unravel(model, *inputs, **keywords)"
     assert problem is not None
-    raise UsageError(
-        f"{type(model).__name__} does not run on these inputs ({what}): {first_line(problem)}. "
-        "Give it what its forward takes: unravel(model, *inputs, **keywords)"
-    ) from problem
+    name, said = type(model).__name__, first_line(problem)
+    raise UsageError(f"{name} does not run on these inputs ({what}): {said}. {advice}") from problem
 
 
 def _traced(
