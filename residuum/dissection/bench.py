@@ -29,11 +29,10 @@ from ..subjects import Subject
 from ..subjects.asked import exists
 from ..views.edits import at_rest
 from ..views.inputs import call, take, tensors
+from .files import PARTS, SWEEPS
 
 T = TypeVar("T")
 LIBRARIES = ("residuum", "torch")
-PARTS = "parts.jsonl"
-SWEEPS = ".sweeps"  # what is measured of a part that is not finished
 TRIED = 2  # examples whose loss tells models of equal weights apart
 
 

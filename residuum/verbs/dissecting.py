@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import progress
 from ..dissection.effort import Effort
+from ..dissection.files import PARTS, RESULT, SWEEPS
 from ..errors import UsageError
 from ..machine import Hardware
 from ..results import Dissection
@@ -17,8 +18,7 @@ from .requests import verb
 if TYPE_CHECKING:
     from ..subjects import Subject
 
-RESULT, PARTS = "dissection.json", "parts.jsonl"
-STARTED = {".lock", ".sweeps"}  # all that there is before the first part is finished
+STARTED = {".lock", SWEEPS}  # all that there is before the first part is finished
 
 
 @dataclass(frozen=True)
