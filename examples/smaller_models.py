@@ -115,9 +115,9 @@ def seeing(make: Any, options: argparse.Namespace, healed: int, tested: int) -> 
     if options.small:
         recipe = replace(recipe, length=120, batch_size=32, augmentation=None, warmup=None)
     torch.manual_seed(SEED)
-    model = make(options.small)
-    run = train(model, data, recipe, options.output / make.__name__, MACHINE)
+    run = train(make(options.small), data, recipe, options.output / make.__name__, MACHINE)
     normaliser = fit(data.train, recipe.normalisation)
+    model = make(options.small)  # training has another memory format, which rounds otherwise
     model.load_state_dict(run.weights())
 
     def some(images: Images, n: int) -> Examples:
