@@ -15,7 +15,7 @@ numbers. Started again, a training goes on.
 import argparse
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def smaller(subject: Subject, scale: Scale, folder: Path) -> dict[str, Any]:
             told["table"] = beside(found, told["not healed"][name])
             file = folder / f"{subject.name}.onnx"
             file.unlink(missing_ok=True)
-            told["onnx"] = surgery.write_onnx(small, file, test.inputs[:2])
+            told["onnx"] = replace(surgery.write_onnx(small, file, test.inputs[:2]), file=file.name)
     return told
 
 

@@ -89,6 +89,11 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f" Valid: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
 
 
+def several(number: int, what: str) -> str:
+    """ "1 unit", "2 units"."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def one_line(error: BaseException) -> str:
     """What somebody else's code says, for a message of ours: at most 300 characters."""
     return " ".join(str(error).split())[:300]

@@ -188,7 +188,7 @@ def test_pre_activation_levels_read_the_raw_signal_and_end_without_an_activation
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: cifar_resnet(8, 10, rows=levels(4)), "halves each stage 1 times.*has 1 units"),
+        (lambda: cifar_resnet(8, 10, rows=levels(4)), "halves each stage 1 time, .*has 1 unit$"),
         (lambda: cifar_resnet(20, 10, rows=levels(6)), "level 5 halves each stage 3 times"),
         (lambda: cifar_resnet(20, 10, rows=levels(0)), "at least 1 level"),
         (lambda: wide_resnet(20, 2, 10), r"depth 6n\+4.*not 20"),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import UsageError, several
 from ..task import CLASSIFICATION, Task
 from ..views import unravel
 from ..views.inputs import Inputs, count, take
@@ -147,7 +147,7 @@ def random_sets(n: int, counts: Sequence[int], repeats: int, seed: int) -> list[
     """
     for k in counts:
         if not 0 <= k <= n:
-            raise UsageError(f"cannot delete {k} of {n} units")
+            raise UsageError(f"cannot delete {k} of {several(n, 'unit')}")
     return [
         np.random.default_rng([seed, k, r]).choice(n, k, replace=False).tolist()
         for k in counts

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import UsageError, several
 from ..views.view import Expression, Leaf, Series, leaves, residual
 
 Polynomial = tuple[int, ...]
@@ -124,7 +124,7 @@ def remaining(model: Any, d: int) -> tuple[Fraction | None, ...]:
     expression = _expression(model)
     n, counts = sum(1 for _ in leaves(expression)), polynomial(expression)
     if not 0 <= d <= n:
-        raise UsageError(f"cannot delete {d} of {n} units")
+        raise UsageError(f"cannot delete {d} of {several(n, 'unit')}")
     parts = expression.parts if isinstance(expression, Series) else (expression,)
     if all(map(residual, parts)):
         return tuple(Fraction(comb(n - d, k), comb(n, k)) for k in range(n + 1))

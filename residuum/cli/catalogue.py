@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .. import verbs
+from ..errors import several
 from .command import command
 from .words import bar, fitted, properties, short, show, table
 from .zoo import zoo
@@ -90,7 +91,7 @@ def paths(found: verbs.PathCount, *, all: All = False) -> str:
     first, last = found.central
     counts, total = list(map(int, found.counts)), int(found.total)
     inside = f"{100 * (sum(counts[first : last + 1]) / total):.2f} % of all paths"
-    sums = f"{found.units} units, {number_of(total, 'path')}"
+    sums = f"{several(found.units, 'unit')}, {number_of(total, 'path')}"
     lines = [
         f"{found.name}: {sums}, mean length {found.mean:g}",
         f"2.5th to 97.5th percentile: length {first}-{last}, {inside}",

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .. import verbs
+from ..errors import several
 from .catalogue import number_of
 from .command import command
 from .words import comma_separated, show, table
@@ -27,7 +28,7 @@ def discover(found: verbs.Discovered, *, csv: Csv = False) -> str:
     """The units, one a line, then what is no unit, and what was proven."""
     if csv:
         return _csv(found)
-    many = f"{len(found.units)} residual unit{'s' * (len(found.units) != 1)}"
+    many = several(len(found.units), "residual unit")
     weights = found.weights or "without weights"
     lines = [
         f"{found.model} ({found.source}) on {found.inputs}: {show(found.parameters)} parameters",
@@ -43,11 +44,11 @@ def discover(found: verbs.Discovered, *, csv: Csv = False) -> str:
         kind = "dense concatenation" if each.dense else "concatenation"
         lines.append(f"{kind} of {each.tensors} in {each.where or 'the model itself'}")
     if len(found.concatenations) > MOST:
-        lines.append(f"{len(found.concatenations) - MOST} concatenations more: --json")
+        lines.append(f"{several(len(found.concatenations) - MOST, 'concatenation')} more: --json")
     lines += [f"note: {note}" for note in found.notes]
     if found.verification is not None:
         proof = found.verification
-        lines.append(f"{proof.proven} of {proof.units} units proven")
+        lines.append(f"{proof.proven} of {several(proof.units, 'unit')} proven")
         lines += [f"CONTRADICTED {line}" for line in proof.contradicted]
         lines += [f"not proven: {line}" for line in proof.unproven]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import verbs
+from ..errors import several
 from ..machine import Machine
 from ..results import Study
 from ..verbs import Scope, Source
@@ -88,7 +89,7 @@ def _plan_words(found: Planned) -> str:
         rows.append((p.trial.preset, recipe.name, str(recipe.seed), *cost, state, measured))
     seconds, workers = [p.seconds for p in found.priced], found.scope.workers
     together = clock(max([*seconds, sum(seconds) / workers]))
-    many = f"{workers} worker{'s' if workers > 1 else ''}"
+    many = several(workers, "worker")
     total = f"training: about {together} with {many}; measuring comes on top"
     return f"{table(rows)}\n{total}"
 

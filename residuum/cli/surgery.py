@@ -1,6 +1,7 @@
 """prune."""
 
 from .. import verbs
+from ..errors import several
 from ..surgery.measures import Candidate, Comparison
 from .command import command
 from .words import table
@@ -14,11 +15,12 @@ def prune(found: verbs.Pruned) -> str:
     rows += [_step(step, whole.parameters, found.by) for step in found.frontier]
     last = found.removed
     gone = ", ".join(f"{u} ({n})" for u, n in zip(last, found.names, strict=True))
-    healed = f", healed for {len(found.healed)} epochs" if found.healed else ""
+    healed = f", healed for {several(len(found.healed), 'epoch')}" if found.healed else ""
+    units = f"{len(last)} of {several(found.units, 'unit')}"
     note = f" ({found.note})" if found.note else ""
     return "\n".join(
         [
-            f"{found.model} on {found.data}: {len(last)} of {found.units} units removed{healed}",
+            f"{found.model} on {found.data}: {units} removed{healed}",
             table(rows),
             f"gone: {gone}",
             "",

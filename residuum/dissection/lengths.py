@@ -9,7 +9,7 @@ from ..anatomy.gradients import MEMORY, norms_by_length
 from ..anatomy.measures import shortest_interval
 from ..anatomy.paths import Paths, count_paths
 from ..anatomy.statistics import Estimate, geometric_mean
-from ..errors import UsageError
+from ..errors import UsageError, several
 from ..results import Figure, Interval, Section, Series, Span
 from ..subjects import Subject
 from .bench import Part
@@ -100,8 +100,8 @@ def _counted(paths: Paths) -> Section:
     return Section(
         "path counts",
         "How long paths are",
-        f"{total_words(paths)} paths through {paths.units} units; 95 % of them are {low} to {high} "
-        f"branches long, the mean is {float(paths.mean):.3g}.",
+        f"{total_words(paths)} paths through {several(paths.units, 'unit')}; 95 % of them are "
+        f"{low} to {high} branches long, the mean is {float(paths.mean):.3g}.",
         Figure(
             "path length (branches)",
             "share of all paths (%)",

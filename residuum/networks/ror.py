@@ -11,7 +11,7 @@ from functools import partial
 from itertools import groupby
 from math import prod
 
-from ..errors import UsageError
+from ..errors import UsageError, several
 from ..parts.shortcuts import Shortcut, projection
 from ..units import ResidualUnit, Row
 from .stages import Place, Rows, UnitMaker
@@ -65,8 +65,10 @@ def _groups(standing: Sequence[Place], level: int) -> Iterator[Sequence[Place]]:
     elif level == 2:
         yield from (list(stage) for _, stage in groupby(standing, lambda place: place.stage))
     elif len(standing) < 2:
-        told = f"stage {standing[0].stage} has {standing[0].in_stage} units"
-        raise UsageError(f"level {level} halves each stage {level - 2} times, but {told}")
+        told = f"stage {standing[0].stage} has {several(standing[0].in_stage, 'unit')}"
+        raise UsageError(
+            f"level {level} halves each stage {several(level - 2, 'time')}, but {told}"
+        )
     else:
         middle = (len(standing) + 1) // 2
         yield standing[:middle]

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..data.normalise import Normaliser
 from ..errors import CheckpointError, UsageError, kind_and_line
-from ..storage import write_bytes
+from ..storage import make_folder, write_bytes
 from ..surgery.files import quietly
 from .asked import place
 from .origins import Origin, Reads, moments
@@ -81,9 +81,9 @@ def _folder(where: str) -> Path:
 
 def copy_description(folder: Path, target: Path) -> None:
     """All that says what the model is, but its weights."""
-    target.mkdir()
+    made = make_folder(target)
     for file in sorted(found for pattern in DESCRIPTION for found in folder.glob(pattern)):
-        write_bytes(target, file.name, file.read_bytes())
+        write_bytes(made, file.name, file.read_bytes())
 
 
 def loaded(kind: Any, config: Any, folder: Path, word: str) -> nn.Module:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..data.normalise import Normaliser, unchanged
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError, UsageError, several
 from ..presets import find
 from ..surgery import stored
 from ..training import Run
@@ -49,9 +49,8 @@ def pruned_folder(folder: str) -> Origin:
     found = json.loads(about.get("classes", "[]"))
     own = kept.network
     what = own.preset if own is not None else about.get("model", "")
-    n = len(kept.removed)
     return Origin(
-        *(folder, f"{what} without {n} unit{'s' * (n > 1)}", make),
+        *(folder, f"{what} without {several(len(kept.removed), 'unit')}", make),
         "image" if source is None else source.reads,
         *(load, (Path(folder) / kept.weights.file,)),
         classes=own.classes if own is not None else kept.word and kept.word.classes,

@@ -20,7 +20,7 @@ from ..anatomy.resume import SweepLog
 from ..anatomy.statistics import Change, Rate, geometric_mean, student_mean
 from ..anatomy.sweeps import sweeping
 from ..anatomy.variants import intact, without
-from ..errors import NumericError, UsageError
+from ..errors import NumericError, UsageError, several
 from ..views import unravel
 from ..views.foreign import ForeignView
 from ..views.inputs import take
@@ -189,7 +189,8 @@ def by_score(
     """
     view = unravel(model)
     if len(scores) != len(view.units):
-        raise UsageError(f"{len(scores)} scores for {len(view.units)} units: give one a unit")
+        there = several(len(view.units), "unit")
+        raise UsageError(f"{several(len(scores), 'score')} for {there}: give one a unit")
     if any(score != score for score in scores):
         raise UsageError("scores hold values that are not numbers (NaN)")
     order = sorted(removable(view), key=lambda unit: scores[unit])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import several
 from ..machine import Hardware
 from ..reader import Pixels
 from .evaluation import prepared
@@ -163,7 +164,8 @@ def _proven(opened: "Opened", view: "View") -> Proven:
     found = units.verify()
     unproven = found.unproven
     if len(units) != len(view.units):
-        said = f"a pass finds {len(units)} sums, and the network has {len(view.units)} units"
+        there = several(len(view.units), "unit")
+        said = f"a pass finds {several(len(units), 'sum')}, and the network has {there}"
         unproven = (*unproven, f"{said}: plain layers, columns and nests are no sums of their own")
     return Proven(len(view.units), found.proven, unproven, found.contradicted)
 

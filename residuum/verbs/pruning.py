@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta
 
 from .. import progress
-from ..errors import UsageError
+from ..errors import UsageError, several
 from ..machine import Hardware
 from ..reader import Count, NotNegative, Positive, Seed, plain
 from ..surgery.measures import Candidate, Comparison
@@ -107,7 +107,7 @@ def searched(subject: "Subject", removal: Removal) -> list[Candidate]:
     view, train = subject.view, subject.train
     there = len(removable(view))
     if removal.units is not None and removal.units > there:
-        can = f"{there} unit{'s' * (there > 1)} that can be removed"
+        can = f"{several(there, 'unit')} that can be removed"
         raise UsageError(f"{subject.name} has {can}, not {removal.units}")
     if removal.by == "pairs":
         target = Target(units=2, loss=removal.loss)

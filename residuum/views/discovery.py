@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from torch import nn
 
+from ..errors import several
 from .concatenations import Concatenation, concatenations
 from .recorder import Trace
 from .series import expressed
@@ -66,10 +67,10 @@ class Units(Sequence[Unit]):
         kinds = Counter(unit.shortcut for unit in self)
         dense = sum(c.dense for c in self.concatenations)
         said = [f"{count} {kind}" for kind, count in kinds.items()]
-        said += [f"{len(self.long_skips)} long skips"] if self.long_skips else []
-        said += [f"{dense} dense concatenations"] if dense else []
+        said += [several(len(self.long_skips), "long skip")] if self.long_skips else []
+        said += [several(dense, "dense concatenation")] if dense else []
         inside = f": {', '.join(said)}" if said else ""
-        return f"<{len(self)} units of {type(self.model).__name__}{inside}>"
+        return f"<{several(len(self), 'unit')} of {type(self.model).__name__}{inside}>"
 
     def ahead(self, number: int) -> Place:
         """The sum whose place the unit's own takes where it is passed again (views/repeat.py)."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import first_line
+from ..errors import first_line, several
 from .gradient_graph import Graph, Node, graph
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def compare(units: Units, found: Graph) -> Comparison:
     seconds = residual_units(found)
     said: list[str] = []
     if len(seconds) != len(units):
-        said.append(f"{len(seconds)} units where {len(units)} were found")
+        said.append(f"{several(len(seconds), 'unit')} where {len(units)} were found")
     left = Counter(second.parameters - found.tables for second in seconds)
     for unit in units:
         own = known.intersection(unit.parameters)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from ..errors import UsageError
+from ..errors import UsageError, several
 from .edits import at_rest, device_of, replace
 from .inputs import to_device
 from .second import second
@@ -68,7 +68,7 @@ class Verification:
         return sum(not p.contradicted and p.matters is True for p in self.units)
 
     def __str__(self) -> str:
-        lines = [f"{self.proven} of {len(self.units)} units proven"]
+        lines = [f"{self.proven} of {several(len(self.units), 'unit')} proven"]
         lines += [f"CONTRADICTED {line}" for line in self.contradicted]
         return "\n".join([*lines, *(f"not proven: {line}" for line in self.unproven)])
 
