@@ -47,7 +47,7 @@ class Scale:
 
 
 FULL, SMALL = Scale(), Scale(32, 256, 200, 3, ("deletion",))
-HEALING = surgery.Healing(learning_rate=1e-3, seed=SEED)
+HEALING = surgery.Healing(epochs=3, learning_rate=3e-4, seed=SEED)
 
 
 def chosen(subject: Subject, n: int) -> tuple[list[surgery.Candidate], dict[str, Any]]:

@@ -1,10 +1,13 @@
 """The short fine-tune of a smaller model by the intact one's answers."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import fingerprint, image_batch, lively, same_fingerprint
 from foreign import ready
+from torch import nn
 
 import residuum
 from residuum.anatomy import Examples
@@ -56,6 +59,18 @@ def test_the_loss_of_the_first_step_is_the_formula():
     expected = 0.25 * F.cross_entropy(ours, data.targets) + 0.75 * 9 * soft
     found = heal(small, network, data, Healing(1, 8, temperature=3.0, share=0.75))
     assert found[0] == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+def test_noise_rests():
+    """An intact copy has nothing to learn from the intact model: their answers are the same."""
+    torch.manual_seed(0)
+    data = examples(8)
+    layer = nn.Linear(data.inputs[0].numel(), 10)
+    intact = nn.Sequential(nn.Flatten(), layer, nn.Dropout(0.5)).eval()
+    small = copy.deepcopy(intact)
+    found = heal(small, intact, data, Healing(1, 8, learning_rate=1e-6, share=0.75))
+    loss = F.cross_entropy(intact(data.inputs), data.targets)
+    assert found == [pytest.approx(0.25 * float(loss.detach()), rel=1e-5)]
 
 
 def test_a_graph_is_healed_too():

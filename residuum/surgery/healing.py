@@ -8,12 +8,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import progress
 from ..anatomy.deletions import Examples
 from ..data.augment import order
 from ..errors import NumericError, UsageError
 from ..parts.merges import Probability
+from ..parts.modes import evaluating
 from ..parts.wrappers import Settled
 from ..reader import Count, NotNegative, Positive, Seed, check
 from ..task import logits
@@ -53,15 +55,16 @@ def heal(
     epoch. It is left in evaluation mode; the intact one is not changed.
 
     Examples are taken as they are, without augmentation, in an order that follows from seed and
-    epoch. A graph (`without_branches`) is trained as it is evaluated: without dropout, by its
-    running statistics. NumericError: a loss that is not finite.
+    epoch. Noise rests (dropout, stochastic depth): the intact model answers without it. Batch
+    normalisation is by each batch, of a graph (`without_branches`) by its running statistics.
+    NumericError: a loss that is not finite.
     """
     healing = healing or Healing()
     n, rate = len(examples), healing.learning_rate
     steps, done, found = healing.epochs * -(-n // healing.batch_size), 0, list[float]()
     group = {"params": list(small.parameters()), "weight_decay": healing.weight_decay}
     optimiser = AdamW().build([group], rate)
-    small.train()
+    _without_noise(small)
     # a loop of its own: training's takes images with labels and a recipe, and keeps checkpoints;
     # here are any inputs, any task, two models and a few minutes
     try:
@@ -82,6 +85,14 @@ def heal(
         optimiser.zero_grad()
         small.eval()
     return found
+
+
+def _without_noise(model: nn.Module) -> None:
+    """In training, but for what draws: a model that imitates with noise one that answers without it
+    answers too surely once the noise rests (docs/log.md)."""
+    for part in evaluating(model).modules():
+        if isinstance(part, _BatchNorm):
+            part.train()
 
 
 def _step(model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:

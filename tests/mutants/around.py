@@ -32,6 +32,12 @@ MUTANTS = [
         "require",
         "tests/test_parity.py -k named",
     ),
+    Mutant(
+        "surgery/healing.py",
+        "    _without_noise(small)\n",
+        "    small.train()\n",
+        "tests/test_healing.py",
+    ),
     # ---- jobs and items ----
     Mutant(
         "experiments/log.py",
