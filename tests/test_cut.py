@@ -10,9 +10,9 @@ from residuum import unravel
 from residuum.anatomy import intact, sweep, ways, without
 from residuum.anatomy.sweeps import naive
 from residuum.anatomy.walk import TILE
-from residuum.views.cut import ForeignStages
+from residuum.views.cut import ForeignStages, _Pieces
 from residuum.views.inputs import take
-from residuum.views.marks import NotCut
+from residuum.views.marks import MEETING, NotCut, marked
 from residuum.views.view import DELETE, KEEP, Scale
 
 
@@ -150,3 +150,14 @@ def test_convolutions_count_whole_and_matrix_products_a_tenth():
     x = torch.zeros(1, 3, 5, 5)
     convolution, product = 2 * 3 * 4 * 25, 2 * 4 * 7
     assert ways.weighed(unravel(Both(), x), x) == convolution + product / 10
+
+
+def test_a_unit_that_is_needed_ahead_of_its_place_is_refused():
+    torch.manual_seed(0)
+    view = unravel(Wide(STEPS["sum"]).eval(), *VECTORS)
+    module, *_ = marked(view, VECTORS, {})
+    sums = [node for node in module.graph.nodes if node.target is MEETING]
+    for node, number in zip(sums, (0, 2, 1), strict=True):
+        node.args = (*node.args[:2], number)
+    with pytest.raises(NotCut, match="unit 2 is needed ahead of its place"):
+        _Pieces(module, 3)

@@ -108,6 +108,20 @@ def test_a_graph_of_operations_is_known_by_its_code_and_tensors(tmp_path, writte
     assert measured == [2, 2, 4]
 
 
+def test_a_constant_of_a_graph_is_part_of_its_key():
+    class Shifts(nn.Module):
+        def __init__(self, by: float):
+            super().__init__()
+            self.by = torch.full((3,), by)  # neither parameter nor buffer
+
+        def forward(self, x):
+            return x + self.by
+
+    first, again, other = (described(fx.symbolic_trace(Shifts(by))) for by in (1.0, 1.0, 2.0))
+    assert first == again
+    assert first != other
+
+
 def test_a_function_that_a_graph_calls_is_part_of_its_key(tmp_path):
     def graph(body: str) -> nn.Module:
         (tmp_path / "made.py").write_text(f"def bent(x):\n    return {body}\n")
