@@ -105,6 +105,23 @@ def test_what_autograd_does_not_tell_is_said(model, inputs, words):
     assert any(words in line for line in found.unproven)
 
 
+def test_units_inside_a_branch_are_nested_by_both():
+    class Nest(Wide):
+        def forward(self, x):
+            for outer, inner in zip(self.branches, self.gates, strict=True):
+                z = outer(x).relu()
+                z = z + inner(z).relu()
+                x = x + outer(z)
+            return x
+
+    torch.manual_seed(0)
+    units = residuum.discover(Nest(STEPS["sum"]), *VECTORS)
+    assert [len(unit.nested) for unit in units] == [1, 1, 1]
+    found = units.verify()
+    assert found.holds
+    assert not any("second derivation" in line for line in found.unproven)
+
+
 def test_memory_that_is_used_again_links_nothing():
     """Two roads that have nothing in common, over values, whose memory is freed and written into:
     their sum is no unit."""

@@ -36,6 +36,7 @@ PLAIN = (bool, int, str, type(None))
 NOTHING = ("__doc__", "__module__", "__dict__", "__weakref__", "__firstlineno__")
 # no forward reads how transformers generates, which holds a hash that every process has otherwise
 GENERATION = "transformers.generation"
+COMPILER = "torch._dynamo"  # what is of it says how functions are compiled, not what they compute
 EVERY_MODULE = frozenset(vars(nn.Module()))  # attributes: mode, parameters, hooks
 
 
@@ -158,6 +159,8 @@ def described(value: Any, inside: tuple[int, ...] = ()) -> Any:
         return [described(value.__func__, inside), described(value.__self__, inside)]
     if isinstance(value, type):
         return _class(value)
+    if type(value).__module__.startswith(COMPILER):
+        return type(value).__qualname__
     return _state(value, inside)
 
 

@@ -19,6 +19,7 @@ MUTANTS = [
     Mutant("views/sums.py", '.partition(".")[0]', "", f"{FOREIGN} -k graph"),
     Mutant("views/cut.py", "copies[node.args[deleted]]", "copies[node.args[0]]", CUT),
     Mutant("views/marks.py", "if any(order[user] > here for", "if any(False for", CUT),
+    Mutant("views/second.py", "not in long | nested]", "not in long]", "tests/test_second.py"),
     Mutant("views/cut.py", "if number and not past.isdisjoint(ends):", "if False:", CUT),
     Mutant("anatomy/resume.py", "if isinstance(part, Tensor)}", "if False}", SWEEPS),
     Mutant("anatomy/ways.py", "if not most <= CLOSE:", "if False:", CUT),
