@@ -13,7 +13,7 @@ import residuum
 from residuum.anatomy import Examples
 from residuum.errors import NumericError, UsageError
 from residuum.networks.resnet import cifar_resnet
-from residuum.surgery import Healing, heal, removed, without_branches
+from residuum.surgery import Healing, heal, healing, removed, without_branches
 
 
 def pair():
@@ -71,6 +71,18 @@ def test_noise_rests():
     found = heal(small, intact, data, Healing(1, 8, learning_rate=1e-6, share=0.75))
     loss = F.cross_entropy(intact(data.inputs), data.targets)
     assert found == [pytest.approx(0.25 * float(loss.detach()), rel=1e-5)]
+
+
+@pytest.mark.parametrize(("n", "batch", "steps"), [(9, 4, 2), (9, 3, 3), (1, 4, 1), (3, 1, 3)])
+def test_no_batch_normalisation_of_one_example(n, batch, steps, monkeypatch):
+    torch.manual_seed(0)
+    layers = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)
+    intact = nn.Sequential(*layers).eval()
+    data = Examples(torch.randn(n, 4), torch.arange(n) % 3)
+    seen = []
+    monkeypatch.setattr(healing, "_step", lambda *given: seen.append(given))
+    heal(copy.deepcopy(intact), intact, data, Healing(batch_size=batch))
+    assert len(seen) == steps
 
 
 def test_a_graph_is_healed_too():

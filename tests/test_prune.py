@@ -198,6 +198,24 @@ def test_a_decoder_keeps_its_class_where_whole_layers_go(here, capsys):
     assert told["sizes"]["before"]["error"]["n"] == 4
 
 
+def test_a_configuration_that_counts_stages_is_not_trusted_with_layers(here):
+    """Its layer scale starts at 1e-6: a layer drawn anew would hardly show in what it gives."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"num_stages": 2, "hidden_sizes": [8, 16], "depths": [3, 2], "num_labels": 2}
+    config = transformers.ConvNextConfig(patch_size=2, image_size=8, **sizes)
+    transformers.ConvNextForImageClassification(config).save_pretrained(here / "convnext")
+    found = residuum.prune(f"hf:{here / 'convnext'}", output=here / "a", data="images", units=1)
+    assert found.kept == "word"
+    again = open_model(here / "a").model
+    left = sum(parameter.numel() for parameter in again.parameters())
+    assert found.sizes.after.parameters == left < found.sizes.before.parameters
+    config = transformers.ResNetConfig(embedding_size=8, depths=[2, 2], hidden_sizes=[8, 16])
+    model = transformers.ResNetForImageClassification(config).eval()
+    small = surgery.removed(residuum.unravel(model, torch.randn(2, 3, 32, 32)), [1])
+    assert small.config.hidden_sizes == [8, 16]
+
+
 def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys, monkeypatch):
     llama_and_text(here)
     text = ["--data", here / "text.txt"]

@@ -54,9 +54,12 @@ def keep(
     named = isinstance(inputs, Mapping)
     given, words = (() if named else (inputs,)), (dict(inputs) if named else {})
     if hasattr(small, "save_pretrained"):
-        surgery.write_folder(small, folder, *given, about=about, **words)
-        again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
-        return "folder", "transformers loads it", again.eval().to(device_of(subject.model))
+        try:
+            surgery.write_folder(small, folder, *given, about=about, **words)
+            again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
+            return "folder", "transformers loads it", again.eval().to(device_of(subject.model))
+        except CheckpointError:
+            pass  # its configuration cannot say which layers are left
     try:
         return "word", "", _keep_word(small, subject, start, units, folder)
     except CheckpointError as error:

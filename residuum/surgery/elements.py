@@ -67,13 +67,16 @@ def _configurations(model: nn.Module) -> Iterator[Any]:
 
 
 def _count_anew(config: Any, before: int, indices: list[int]) -> None:
-    """The configuration's number of layers, and its lists of one word a layer."""
-    if not hasattr(config, "to_dict"):
+    """The configuration's number of layers, and its lists of one word a layer.
+
+    One that counts layers otherwise (by stages) stays as it is, since its lists of that length may
+    be of something else: what it describes is then another model, as `write_folder` notices.
+    """
+    counted = [name for name in LAYERS if getattr(config, name, None) == before]
+    if not hasattr(config, "to_dict") or not counted:
         return
-    left = before - len(indices)
-    for name in LAYERS:
-        if getattr(config, name, None) == before:
-            setattr(config, name, left)
+    for name in counted:
+        setattr(config, name, before - len(indices))
     for name, value in list(vars(config).items()):
         if isinstance(value, list) and len(value) == before:
             setattr(config, name, [word for i, word in enumerate(value) if i not in indices])

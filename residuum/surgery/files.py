@@ -187,6 +187,7 @@ def write_folder(
             with quietly():
                 model.save_pretrained(between)  # type: ignore[operator]
                 loaded: nn.Module = type(model).from_pretrained(between).eval()  # type: ignore[attr-defined]
+            _require_same(model, loaded, target)
         except (ResiduumError, OSError, MemoryError):
             raise
         except Exception as error:
@@ -199,6 +200,17 @@ def write_folder(
         write_text(between, ABOUT, json.dumps(described(model, about), indent=1) + "\n")
         digests = [sha256(file.read_bytes()) for file in sorted(between.iterdir())]
     return Written(str(target), sha256("".join(digests).encode()), found, BATCHES)
+
+
+def _require_same(model: nn.Module, loaded: nn.Module, target: Path) -> None:
+    """CheckpointError: other weights, which need not show in what a few examples give: the library
+    draws those that it does not find."""
+    ours, theirs = model.state_dict(), loaded.state_dict()
+    apart = sorted(ours.keys() ^ theirs.keys())
+    apart += [n for n in ours.keys() & theirs.keys() if not torch.equal(ours[n].cpu(), theirs[n])]
+    if apart:
+        what = f"{type(model).__name__} is built otherwise by its configuration"
+        raise CheckpointError(f"{target}: {what} (first {apart[0]})")
 
 
 @contextmanager

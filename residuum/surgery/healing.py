@@ -61,17 +61,18 @@ def heal(
     """
     healing = healing or Healing()
     n, rate = len(examples), healing.learning_rate
-    steps, done, found = healing.epochs * -(-n // healing.batch_size), 0, list[float]()
+    per_epoch = len(_batches(torch.arange(n), healing.batch_size))
+    steps, done, found = healing.epochs * per_epoch, 0, list[float]()
     group = {"params": list(small.parameters()), "weight_decay": healing.weight_decay}
     optimiser = AdamW().build([group], rate)
-    _without_noise(small)
+    _without_noise(small, several=min(n, healing.batch_size) > 1)
     # a loop of its own: training's takes images with labels and a recipe, and keeps checkpoints;
     # here are any inputs, any task, two models and a few minutes
     try:
         with progress.bar("healing", steps) as advance, at_rest(intact):
             for epoch in range(healing.epochs):
                 total = 0.0
-                for at in order(healing.seed, epoch, n).split(healing.batch_size):
+                for at in _batches(order(healing.seed, epoch, n), healing.batch_size):
                     optimiser.param_groups[0]["lr"] = rate * Cosine().factor_at(done, 1, steps)
                     with drawing(str(device_of(small)), healing.seed, "heal", done):
                         loss = _loss(small, intact, examples, at, healing)
@@ -87,11 +88,21 @@ def heal(
     return found
 
 
-def _without_noise(model: nn.Module) -> None:
+def _batches(rows: Tensor, size: int) -> list[Tensor]:
+    """A last example alone joins the batch before: of one, batch normalisation knows nothing."""
+    parts = list(rows.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1 < size:
+        last = parts.pop()
+        parts[-1] = torch.cat([parts[-1], last])
+    return parts
+
+
+def _without_noise(model: nn.Module, several: bool) -> None:
     """In training, but for what draws: a model that imitates with noise one that answers without it
-    answers too surely once the noise rests (docs/log.md)."""
+    answers too surely once the noise rests (docs/log.md). Batch normalisation is by batches of
+    `several` examples."""
     for part in evaluating(model).modules():
-        if isinstance(part, _BatchNorm):
+        if isinstance(part, _BatchNorm) and several:
             part.train()
 
 

@@ -34,7 +34,7 @@ MUTANTS = [
     ),
     Mutant(
         "surgery/healing.py",
-        "    _without_noise(small)\n",
+        "    _without_noise(small, several=min(n, healing.batch_size) > 1)\n",
         "    small.train()\n",
         "tests/test_healing.py",
     ),
