@@ -242,12 +242,12 @@ def test_a_graph_of_a_decoder_is_given_sequences_of_its_own_length(here, capsys,
     assert open_model("moved").shape == (12,)
     config = Path("moved/intact/config.json")
     whole = config.read_text()
-    assert '"rms_norm_eps": 1e-06' in whole
-    config.write_text(whole.replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 0.5'))
-    with pytest.raises(CheckpointError, match="is another model here"):
+    assert '"rope_theta": 10000.0' in whole  # stands in no weight and in no operation
+    config.write_text(whole.replace('"rope_theta": 10000.0', '"rope_theta": 3.0'))
+    with pytest.raises(CheckpointError, match=r"intact/config.json: is missing or was changed"):
         open_model("moved")
     config.unlink()
-    with pytest.raises(CheckpointError, match="moved: was made of hf:intact, which builds it"):
+    with pytest.raises(CheckpointError, match=r"intact/config.json: is missing or was changed"):
         open_model("moved")
 
 

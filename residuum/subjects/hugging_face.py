@@ -13,7 +13,6 @@ from torch import nn
 
 from ..data.normalise import Normaliser
 from ..errors import CheckpointError, UsageError, kind_and_line
-from ..storage import make_folder, write_bytes
 from ..surgery.files import quietly
 from .asked import place
 from .origins import Origin, Reads, moments
@@ -79,11 +78,10 @@ def _folder(where: str) -> Path:
     return folder
 
 
-def copy_description(folder: Path, target: Path) -> None:
-    """All that says what the model is, but its weights."""
-    made = make_folder(target)
-    for file in sorted(found for pattern in DESCRIPTION for found in folder.glob(pattern)):
-        write_bytes(made, file.name, file.read_bytes())
+def description(folder: Path) -> dict[str, bytes]:
+    """The files that say what the model is, and how its examples are read; all but its weights."""
+    files = sorted(found for pattern in DESCRIPTION for found in folder.glob(pattern))
+    return {file.name: file.read_bytes() for file in files}
 
 
 def loaded(kind: Any, config: Any, folder: Path, word: str) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import nn
 from .. import surgery
 from ..errors import CheckpointError, UsageError
 from ..presets import find
-from ..storage import new_folder
+from ..storage import make_folder, new_folder, sha256, write_bytes
 from ..surgery.stored import Word
 from ..task import logits
 from ..training import Blueprint
@@ -19,7 +19,7 @@ from ..views.edits import device_of
 from ..views.foreign import ForeignView
 from ..views.inputs import call, take
 from .asked import is_pruned, place
-from .hugging_face import copy_description, transformers_folder
+from .hugging_face import description, transformers_folder
 from .origins import Origin, origin
 from .pruned import INTACT, PROGRAM, pixels_said
 from .subject import Subject
@@ -75,13 +75,17 @@ def _keep_word(
     ran = start.run.network if start.run is not None else None
     kind, _, where = start.name.partition(":")
     name = f"hf:{INTACT}" if kind == "hf" else start.name if ran is None else ran.preset
-    word = Word(name, _classes(subject), pixels_said(about))
+    files = description(place(where)) if kind == "hf" else {}
+    digests = {name: sha256(content) for name, content in files.items()}
+    word = Word(name, _classes(subject), pixels_said(about), digests)
     assert isinstance(subject.view, ForeignView)
     with new_folder(folder) as between:
         make = _maker(start, word)
         surgery.save_model(small, between, subject.view, units, word, make, about)
         if kind == "hf":
-            copy_description(place(where), between / INTACT)
+            intact = make_folder(between / INTACT)
+            for each, content in files.items():
+                write_bytes(intact, each, content)
             make = _maker(transformers_folder(str(between / INTACT)), word)
         return surgery.load(between, make()).to(device_of(subject.model))
 

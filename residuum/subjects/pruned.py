@@ -14,7 +14,7 @@ from ..surgery import stored
 from ..training import Run
 from .models import Opened
 from .origins import Origin, origin
-from .weights import drawn
+from .weights import digest, drawn
 
 PROGRAM = "model.pt2"
 INTACT = "intact"  # what describes a model of transformers with all its units
@@ -99,6 +99,10 @@ def start(kept: stored.Shortened, folder: str) -> Origin | None:
             f"{folder}: made of {name}, and no function is called that a file names. In "
             "Python: surgery.load(folder, model)"
         )
+    for each, known in kept.word.files.items():
+        file = Path(folder, where, Path(each).name)
+        if not file.is_file() or digest(file) != known:
+            raise CheckpointError(f"{file}: is missing or was changed. Prune again")
     try:  # a folder is seen from this one
         return origin(f"hf:{Path(folder, where)}" if kind == "hf" else name)
     except UsageError as error:

@@ -46,11 +46,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Word:
-    """A model as it was asked for, and what it was built for (None: what is its own)."""
+    """A model as it was asked for, and what it was built for (None: what is its own). `files`: the
+    digests of those that say what it is, where they were brought along."""
 
     name: str
     classes: Count | None = None
     size: Pixels | None = None
+    files: Mapping[str, Digest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
