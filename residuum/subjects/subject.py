@@ -7,9 +7,10 @@ from torch import nn
 
 from ..anatomy.deletions import Examples
 from ..anatomy.similarity import Redundancy, redundancy, tokens, whole
-from ..errors import UsageError
+from ..errors import UsageError, several
 from ..task import Task
 from ..views import View
+from ..views.foreign import ForeignView
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,13 @@ def require_two(subject: Subject) -> None:
 
 def require_units(view: View, name: str) -> None:
     """UsageError: nothing can be deleted."""
-    if not view.units:
-        none = "no residual units are found in this model"
-        raise UsageError(f"{name}: {none}, so there are no branches to delete or count")
+    if view.units:
+        return
+    none = "no residual units are found in this model, so there are no branches to delete or count"
+    instead = list[str]()
+    if isinstance(view, ForeignView):
+        joined = [each.tensors for each in view.units.concatenations]
+        most = f"up to {several(max(joined), 'tensor')}" if joined else ""
+        instead = [f"it joins {most} in {several(len(joined), 'concatenation')}"] if joined else []
+        instead += view.units.not_followed
+    raise UsageError("; ".join([f"{name}: {none}", *instead]))

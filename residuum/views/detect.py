@@ -11,49 +11,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field
 
+from .found import IDENTITY, PROJECTION, RESAMPLED, SCALED, Found, Road, assemble, join, nest
 from .kinds import MIXING, RESAMPLING
 from .recorder import Operation, Trace
 
 SHORTCUTS = ("identity", "scaled", "resampled", "projection")
-IDENTITY, SCALED, RESAMPLED, PROJECTION = range(4)
-
-
-@dataclass(frozen=True)
-class Road:
-    """A way back from an operand of a sum to `end`: what it does, its layers with weights, its
-    parameters, the sums that it passes, whether it takes a part of the tensor."""
-
-    end: int
-    kind: int = IDENTITY
-    weighted: int = 0
-    parameters: frozenset[str] = frozenset()
-    passed: tuple[int, ...] = ()
-    sliced: bool = False
-
-
-@dataclass
-class Found:
-    """A unit: its sum, its two operands there, the shortcut's way back to the split point, what it
-    is called, all operations of the branch. `parallel`: sums of further branches of the same split
-    point, added to it one after the other. `parent`: the sum of the unit that it is nested in.
-    `long`: two units or more lie side by side in its branch."""
-
-    total: int
-    shortcut: int
-    branch: int
-    road: Road
-    kind: str
-    region: frozenset[int]
-    terms: int = 1
-    parallel: list[Found] = field(default_factory=list)
-    parent: int | None = None
-    long: bool = False
-
-    @property
-    def split(self) -> int:
-        return self.road.end
 
 
 class Detector:
@@ -83,6 +46,7 @@ class Detector:
     def units(self) -> list[Found]:
         """All, in the order of their sums, nested ones and long skips among them."""
         found: dict[int, Found] = {}
+        parts: dict[tuple[int, int], int] = {}
         for operation in self.operations:
             if operation.kind not in ("add", "sub") or operation.number not in self.alive:
                 continue
@@ -93,6 +57,10 @@ class Detector:
             before = found.get(unit.road.passed[-1]) if unit.road.passed else None
             if before and len(unit.road.passed) == 1 and self._beside(before, unit):
                 unit = join(found.pop(before.total), unit)
+            elif (whole := self._whole(unit)) is not None:
+                if (other := parts.get((unit.split, whole))) in found:
+                    unit = assemble(found.pop(other), unit, whole)
+                parts[unit.split, whole] = unit.total
             found[unit.total] = unit
         units = list(found.values())
         nest(units)
@@ -104,6 +72,14 @@ class Detector:
         while len(users) == 1 and self.operations[users[0]].kind == "layout":
             users = self.users[users[0]]
         return before.split == unit.split and users == [unit.total]
+
+    def _whole(self, unit: Found) -> int | None:
+        """What the branch's tensor is a part of, where a part of the shortcut is added to it."""
+        operation, part = self.operations[unit.branch], False
+        while operation.kind in ("slice", "layout") and len(self.floats(operation)) == 1:
+            part = part or operation.kind == "slice"
+            operation = self.operations[self.floats(operation)[0]]
+        return operation.number if part and unit.road.sliced else None
 
     def _unit(self, operation: Operation) -> Found | None:
         """The best reading of a sum: the shortcut that leads over no other units (one layer beside
@@ -183,8 +159,11 @@ class Detector:
             end = sources[0] if sources else None
             if operation.number in self.stream:
                 end, passed = self.stream[operation.number], (*passed, operation.number)
-            elif operation.kind == "rewritten" and operation.inputs[-1] in self.stream:
-                passed = (*passed, operation.inputs[-1])
+            elif (
+                operation.kind == "rewritten"
+                and (written := self._copied(operation.inputs[-1])) in self.stream
+            ):
+                passed = tuple(dict.fromkeys((*passed, written)))
             elif len(sources) != 1:
                 return
             elif operation.kind in ("bias", "scale"):
@@ -203,6 +182,13 @@ class Detector:
             if operation.number not in self.stream:
                 parameters |= operation.parameters
             road = Road(end, kind, weighted, parameters, passed, sliced)
+
+    def _copied(self, number: int) -> int:
+        """What was written: `x[a] += f` writes the sum, and then a copy of it."""
+        operation = self.operations[number]
+        while operation.kind == "layout" and len(operation.inputs) == 1:
+            operation = self.operations[operation.inputs[0]]
+        return operation.number
 
     def weighted(self, operation: Operation) -> bool:
         """A layer; a convolution also with weights that were computed, and a linear layer whose
@@ -261,26 +247,3 @@ def reachable(
             seen.add(number)
             todo += [i for i in operations[number].inputs if (number, i) not in cut]
     return seen
-
-
-def join(first: Found, second: Found) -> Found:
-    """h + F1 + F2 as one unit, whose sum is the last."""
-    second.parallel = [*first.parallel, first]
-    second.terms += first.terms
-    second.road = first.road
-    second.kind = first.kind
-    second.region |= first.region
-    return second
-
-
-def nest(units: list[Found]) -> None:
-    """Which unit lies in which, and which are long skips (U-Net, FPN, residual networks of residual
-    networks)."""
-    for unit in units:
-        inner = [other for other in units if other is not unit and other.total in unit.region]
-        outermost = [a for a in inner if not any(a is not b and a.total in b.region for b in inner)]
-        unit.long = len(outermost) >= 2 or any(other.long for other in inner)
-    for unit in units:
-        around = [u for u in units if u is not unit and not u.long and unit.total in u.region]
-        nearest = min(around, key=lambda u: len(u.region), default=None)
-        unit.parent = nearest.total if nearest else None

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import several
 from .concatenations import Concatenation, concatenations
+from .not_followed import not_followed
 from .recorder import Trace
 from .series import expressed
 from .sums import Place
@@ -26,8 +27,8 @@ class Units(Sequence[Unit]):
 
     `long_skips`: sums round two units or more (FPN, nests of units), not counted as units.
     `concatenations`: where tensors are joined to what was made of them (dense, U-Net). `expression`
-    and `notes`: how units stand to each other, and what could not be said. `inputs`, `keywords`:
-    what the model was run on.
+    and `notes`: how units stand to each other, and what could not be said. `not_followed`: what may
+    be a sum, of these notes. `inputs`, `keywords`: what the model was run on.
     """
 
     def __init__(self, trace: Trace, inputs: tuple[Any, ...], keywords: Mapping[str, Any]):
@@ -47,7 +48,8 @@ class Units(Sequence[Unit]):
             self._reader.unit(u, -1, title) for u, title in zip(long, titles, strict=True)
         )
         self.concatenations: tuple[Concatenation, ...] = concatenations(self._reader.detector)
-        self.notes: list[str] = []
+        self.not_followed = tuple(not_followed(self._reader.detector))
+        self.notes: list[str] = list(self.not_followed)
         self.expression: Series = expressed(entries, long, numbers, self.notes)
 
     @overload

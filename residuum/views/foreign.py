@@ -140,8 +140,9 @@ class ForeignView:
     def sums(self, unit: Unit) -> tuple[Sum, ...]:
         if not unit.sums:
             raise UsageError(
-                f"unit {unit.number} ({unit.name}) cannot be edited: its sum is part of an "
-                "operation (torch._foreach_add, compiled code) that cannot be answered otherwise"
+                f"unit {unit.number} ({unit.name}) cannot be edited: its sum is made slice by "
+                "slice, or within an operation that cannot be answered otherwise "
+                "(torch._foreach_add, compiled code)"
             )
         return unit.sums
 

@@ -135,6 +135,7 @@ class _Builder:
         self.names, self.leaves, self.chosen, self.graph = names, leaves, chosen, Graph()
         self.known: dict[Edge, int | frozenset[str]] = {}
         self.stacks: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self.rows: dict[int, int] = {}  # what has a dimension of one, and which
 
     def built(self, ends: list[Edge]) -> Graph:
         todo = [(edge, False) for edge in ends]
@@ -214,8 +215,13 @@ class _Builder:
             elif getattr(node, "_saved_alpha", 1) != 1:
                 made = (made[0], self._new("scale", made[1:]))
         number = self._new(kind, made, names, word)
-        if kind == "stack" and len(made) == len(sources):
+        if word == "Unsqueeze":
+            self.rows[number] = _signed(node._saved_dim)
+        rows = word == "Cat" and len({self.rows.get(m) for m in made} - {None}) == 1
+        if (kind == "stack" or rows) and len(made) == len(sources):
             self.stacks[number] = (node._saved_dim, made)
+        elif kind == "scale" and made[0] in self.stacks:
+            self.stacks[number] = self.stacks[made[0]]
         return number
 
 

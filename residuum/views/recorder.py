@@ -156,6 +156,8 @@ class Recorder(TorchDispatchMode):
         sources = [self.look(tensor) for tensor in given]
         output = func(*args, **kwargs)
         name, made = func.overloadpacket.__name__, tensors(output)
+        if name.startswith("_foreach") and name.endswith("_"):
+            made = tensors(args[0])  # it writes into them, and gives nothing
         if self.trace.fake:
             require_types(name, given)
         if name.startswith("quantize_per_") or any(t.dtype in QUANTISED for t in made):
@@ -175,7 +177,7 @@ class Recorder(TorchDispatchMode):
         constants = (name, *(leaf for leaf in leaves if not isinstance(leaf, Tensor)))
         for number, tensor in enumerate(made):
             some = (given, sources)
-            if name.startswith("_foreach") and len(sources) == 2 * len(made):
+            if name.startswith("_foreach") and len(sources) % len(made) == 0:
                 some = (given[number :: len(made)], sources[number :: len(made)])
             source = self._operation(constants, some, tensor, len(made), parameters)
             self.made(tensor, source)
@@ -224,10 +226,22 @@ class Recorder(TorchDispatchMode):
                 second = self.new("scale", (second,), made, constants=constants)
             inputs = (first, second)
         number = self.new(kind, inputs, made, parameters, constants)
-        if constants[0] == "stack" and None not in floats:
-            dim = constants[1] if len(constants) > 1 else 0
-            self.trace.stacks[number] = (dim % made.ndim, tuple(floats))  # type: ignore[arg-type]
+        self._stacked(number, floats, values)
         return number
+
+    def _stacked(self, number: int, floats: list[int | None], values: list[Tensor]) -> None:
+        """Tensors in a dimension of their own, by `stack`, or by `cat` of single rows; scaled ones
+        still are."""
+        operation = self.trace.operations[number]
+        name, *rest = operation.constants
+        if name in ("stack", "cat") and None not in floats:
+            rank, dim = len(operation.shape), rest[0] if rest else 0
+            rows = (v.ndim == rank and v.shape[dim] == 1 for v in values)
+            if name == "stack" or all(rows):
+                self.trace.stacks[number] = dim % rank, tuple(floats)  # type: ignore[arg-type]
+        before = operation.inputs[0] if operation.kind == "scale" else None
+        if before in self.trace.stacks and operation.shape == self.trace.operations[before].shape:
+            self.trace.stacks[number] = self.trace.stacks[before]
 
     def _refined(
         self,

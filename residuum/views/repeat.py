@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .detect import Detector, Found
+from .detect import Detector
+from .found import Found
 from .sums import Call, Place, answered
 
 if TYPE_CHECKING:

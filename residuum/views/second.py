@@ -125,6 +125,7 @@ class _Finder:
 
     def found(self) -> list[Second]:
         units: dict[int, Second] = {}
+        parts: dict[tuple[int, int], int] = {}
         for total, node in enumerate(self.nodes):
             if node.kind not in ("add", "sub") or len(set(node.inputs)) < 2:
                 continue
@@ -145,8 +146,26 @@ class _Finder:
                     del units[first.total]  # a further branch of the same unit
                     unit.region |= first.region
                     unit.parameters |= first.parameters
+            branch = right if stream == left else left
+            if way.parts and (whole := self._whole(branch)) != branch:
+                if (other := parts.get((way.start, whole))) in units:
+                    first = units.pop(other)  # another part of the same sum
+                    unit.region |= first.region
+                    unit.parameters |= first.parameters
+                parts[way.start, whole] = total
             units[total] = unit
         return list(units.values())
+
+    def _whole(self, number: int) -> int:
+        """What it is a part of; itself, where it is not one."""
+        whole = number
+        while (
+            self.nodes[number].kind in ("part", "same") and len(set(self.nodes[number].inputs)) == 1
+        ):
+            is_part = self.nodes[number].kind == "part"
+            number = self.nodes[number].inputs[0]
+            whole = number if is_part else whole
+        return whole
 
     def _only_reader(self, number: int) -> int | None:
         while len(self.readers[number]) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .detect import Found
+from .found import Found
 from .view import Expression, Leaf, Parallel, Series
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from .detect import Detector, Found, reachable
+from .detect import Detector, reachable
+from .found import Found
 from .kinds import words
 from .recorder import Frame, Operation, Trace
 from .sums import Sum
@@ -61,6 +62,8 @@ class Reader:
         inner = [u for u in self.found if u.parent == found.total]
         split, total = self.operations[found.split], self.operations[found.total]
         sums = [self._sum(each) for each in (*found.parallel, found)]
+        if found.whole is not None:  # what observes or moves a sum knows it whole
+            total, sums = self.operations[found.whole], [None]
         return Unit(
             *(number, name, found.kind, self._merge(found), found.terms),
             *(split.shape[1:], total.shape[1:]),

@@ -85,7 +85,7 @@ def verify(units: Units) -> Verification:
     with torch.no_grad(), at_rest(units.model), untouched(units.model):
         checker = _Checker(units)
         proofs = tuple(checker.proof(unit) for unit in units)
-    unproven, false = [], []
+    unproven, false = list(units.not_followed), []
     for proof in proofs:
         where = f"unit {proof.number} ({proof.name}):"
         if proof.adds_up is None:
