@@ -10,14 +10,18 @@ silence. Prints one JSON object; exits 1 where a case did not.
 """
 
 import argparse
+import gc
 import json
 import platform
+import shutil
 import sys
 import tempfile
 import time
 import warnings
 from collections import Counter
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,47 +30,73 @@ import hypothesis
 import torch
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
-from .cases import READING, Case, with_files, with_flags
+from .cases import Case, with_files, with_flags
 from .child import End, carry_out, wrong
+from .ground import Ground
 from .place import make
+from .words import FREE, READING
 
 MOST_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Base:
+    """The pristine files, and what every reading command prints while they are whole."""
+
+    place: Path
+    intact: dict[tuple[str, ...], str]
+
+    def ground(self, name: str) -> Ground:
+        return Ground(self.place / "pristine", self.place / name)
+
+
+@contextmanager
+def prepared() -> Iterator[Base]:
+    """Made once for all kinds, deleted at the end."""
+    torch.set_num_threads(1)
+    place = Path(tempfile.mkdtemp())
+    try:
+        base = Base(place, {})
+        ground = base.ground("intact")
+        ground.pristine.mkdir()
+        make(ground.pristine)
+        gc.collect()
+        gc.freeze()  # what children only read is not copied for them
+        for words in READING.values():
+            end = carry_out(Case(words), ground)
+            if end.code or end.harmed:
+                raise SystemExit(f"{words} does not work undamaged: {end}")
+            base.intact[tuple(words)] = result(Case(words), end, ground)
+        yield base
+    finally:
+        gc.unfreeze()
+        shutil.rmtree(place)
+
+
+def result(case: Case, end: End, ground: Ground) -> str:
+    """What a command prints, or the page that it writes."""
+    page = ground.folder / "report" / "report.html"
+    return page.read_text() if case.command == "report" and page.exists() else end.out
 
 
 class Fuzzer:
     """Cases drawn from a seed, judged one after the other."""
 
-    def __init__(self, place: Path):
-        self.pristine, self.scratch = place / "pristine", place / "case"
+    def __init__(self, base: Base, kind: str):
+        self.ground, self.intact = base.ground(kind), base.intact
         self.counts = Counter[str]()
         self.failures: list[dict[str, Any]] = []
         self.slowest = 0.0
-        self.intact: dict[tuple[str, ...], str] = {}
-
-    def prepare(self) -> None:
-        """The files, and what every reading command prints while they are whole."""
-        self.pristine.mkdir(parents=True)
-        make(self.pristine)
-        for words in READING.values():
-            end = carry_out(Case(words), self.pristine, self.scratch)
-            if end.code:
-                raise SystemExit(f"{words} does not work undamaged: {end.err}")
-            self.intact[tuple(words)] = self._result(Case(words), end)
-
-    def _result(self, case: Case, end: End) -> str:
-        page = self.scratch / "report" / "report.html"
-        return page.read_text() if case.command == "report" and page.exists() else end.out
 
     def try_case(self, case: Case) -> str:
         """What was wrong, empty where nothing was."""
-        end = carry_out(case, self.pristine, self.scratch)
+        end = carry_out(case, self.ground)
         known = self.intact.get(tuple(case.arguments))
-        # a recipe is its owner's to change, and a lock is only held or not
-        free = not case.file or case.file == "tiny.toml"
+        free = not case.file or case.file.startswith(FREE)
         # without done.json a run is one that was stopped at its last step, and is listed as that
         free |= case.command == "runs" and case.change == "gone" and "done.json" in case.file
         if not end.code:
-            end = replace(end, out=self._result(case, end))
+            end = replace(end, out=result(case, end, self.ground))
             if known is not None and case.command == "log":
                 # what a log lacks is measured again
                 free = json.loads(end.out).items() <= json.loads(known).items()
@@ -81,7 +111,7 @@ class Fuzzer:
 
     def fuzz(self, kind: str, cases: int, seed: int) -> None:
         """So many cases of a kind, the same ones for the same seed."""
-        drawn = with_flags() if kind == "flags" else with_files(self.pristine)
+        drawn = with_flags() if kind == "flags" else with_files(self.ground.pristine)
         warnings.simplefilter("ignore")
 
         @hypothesis.seed(seed)
@@ -100,21 +130,18 @@ class Fuzzer:
         one()
 
 
-def fuzz_kind(kind: str, cases: int, seed: int) -> Fuzzer:
-    """In a folder of its own, which is deleted."""
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as place:
-        fuzzer = Fuzzer(Path(place))
-        fuzzer.prepare()
-        fuzzer.fuzz(kind, cases, seed)
+def fuzz_kind(kind: str, cases: int, seed: int, base: Base) -> Fuzzer:
+    """In a folder of its own."""
+    fuzzer = Fuzzer(base, kind)
+    fuzzer.fuzz(kind, cases, seed)
     return fuzzer
 
 
 def fuzz(kinds: list[str], cases: int, seed: int) -> dict[str, Any]:
     """`cases` in all, the kinds at the same time. Every failure is told with what replays it."""
     started = time.monotonic()
-    jobs = [(kind, cases // len(kinds), seed) for kind in kinds]
-    with get_context("fork").Pool(len(kinds)) as pool:
+    with prepared() as base, get_context("fork").Pool(len(kinds)) as pool:
+        jobs = [(kind, cases // len(kinds), seed, base) for kind in kinds]
         parts = pool.starmap(fuzz_kind, jobs)
     failures = [failure for part in parts for failure in part.failures]
     counts = {kind: part.counts for kind, part in zip(kinds, parts, strict=True)}
@@ -134,11 +161,10 @@ def fuzz(kinds: list[str], cases: int, seed: int) -> dict[str, Any]:
 
 def replay(case: str) -> None:
     """One case again, with all that it says."""
-    with tempfile.TemporaryDirectory() as place:
-        fuzzer = Fuzzer(Path(place))
-        fuzzer.prepare()
+    with prepared() as base:
+        fuzzer = Fuzzer(base, "replay")
         again = Case(**json.loads(case))
-        print(carry_out(again, fuzzer.pristine, fuzzer.scratch))
+        print(carry_out(again, fuzzer.ground))
         print(fuzzer.try_case(again) or "nothing is wrong")
 
 

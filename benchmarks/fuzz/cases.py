@@ -4,7 +4,7 @@ the pristine folder: what is new is tried by itself."""
 import json
 import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,59 +15,7 @@ from hypothesis import strategies as st
 
 from residuum.cli import app
 
-MAY_BE_ZERO = {"--seed", "--units", "--random", "--delete", "--between", "--save-seconds"}
-MAY_BE_ZERO |= {"--initial-seed"}
-INTEGERS = ["0", "1", "2", "3", "5", "-1", "-0", "1.5", "1e3", "1e30", "10**3", "٣", "0x10", " 7 "]
-INTEGERS += ["", "nan", "inf", "words", "99999999999999999999", "9223372036854775808", "100000000"]
-FLOATS = ["0", "0.1", "1e-3", "-1", "1e30", "nan", "inf", "-inf", "1e999", "", "words", "0,1"]
-TEXTS = ["", " ", ".", "..", "/", "~", "--", "-", "\n", "é", "\u2028", "\udcff", "a" * 5000]
-TEXTS += ["../../escaped", "/proc/self/mem", "/dev/zero", "/dev/full", "%s", "{0}", "<script>", "*"]
-WORDS = ["digits", "cifar10:images", "svhn:images", "cifr10:x", "images", "images/train", "tiny"]
-WORDS += ["run", "part", "report", "store", "new", "tiny.toml", "run/run.json", "preresnet8"]
-WORDS += ["preresnet20", "resnet8", "vgg15", "veit2016", "smoke", "laptop", "auto", "cpu", "cuda"]
-WORDS += ["A", "B", "preact", "original", "fb-cifar", "he-cifar", "resnet-20", "preresnet9999"]
-VALID = {
-    "ls": [], "info": ["preresnet8"], "paths": ["preresnet8"], "runs": ["."],
-    "eval": ["run", "--data", "images"], "lesion": ["run", "--data", "images"],
-    "dissect": ["preresnet8", "--data", "images", "--examples", "4", "--output", "new"],
-    "discover": ["preresnet8"], "similarity": ["run", "--data", "images"],
-    "train": ["preresnet8", "--data", "images", "--recipe", "tiny.toml", "--output", "new"],
-    "diff": ["run", "part"], "study": ["veit2016", "--plan", "--scale", "smoke"],
-    "report": ["report"], "export": ["run", "--as", "fb", "--output", "new.safetensors"],
-    "prune": ["preresnet8", "--data", "images", "--examples", "4", "--units", "1",
-              "--output", "new"],
-}  # fmt: skip
-READERS = {
-    "run/run.json": ["eval", "lesion", "runs", "diff", "train"],
-    "run/done.json": ["eval", "runs", "train"],
-    "run/structure.txt": ["eval", "diff"],
-    "run/weights.safetensors": ["eval", "train"],
-    "run/metrics.jsonl": ["eval", "train"],
-    "run/.lock": ["eval", "runs", "train"],
-    "run/checkpoints": ["eval", "runs", "train"],
-    "part/run.json": ["resume", "runs"],
-    "part/.lock": ["resume", "runs"],
-    "part/metrics.jsonl": ["resume"],
-    "part/checkpoints": ["resume", "runs"],
-    "tiny.toml": ["train"],
-    "report/study.json": ["report"],
-    "store/jobs.jsonl": ["log"],
-    "pruned/removed.json": ["pruned"],
-    "pruned/weights.safetensors": ["pruned"],
-}
-READING: Mapping[str, list[str]] = {
-    "eval": ["eval", "run", "--data", "images", "--json"],
-    "lesion": ["lesion", "run", "--data", "images", "--json"],
-    "runs": ["runs", ".", "--json"],
-    "diff": ["diff", "run", "part", "--json"],
-    "train": ["train", "preresnet8", "--data", "images", "--recipe", "tiny.toml", "--output", "run",
-              "--json"],
-    "resume": ["train", "preresnet8", "--data", "images", "--recipe", "tiny.toml", "--output",
-               "part", "--json"],
-    "report": ["report", "report"],
-    "log": ["log"],
-    "pruned": ["lesion", "pruned", "--data", "images", "--json"],
-}  # fmt: skip
+from .words import FLOATS, FOREIGN, INTEGERS, MAY_BE_ZERO, READERS, READING, TEXTS, VALID, WORDS
 
 
 @dataclass(frozen=True)
@@ -83,7 +31,7 @@ class Case:
 
     @property
     def command(self) -> str:
-        return next((a for a in self.arguments if a in VALID or a in READING), "")
+        return self.arguments[0] if self.arguments[0] in {*VALID, *READING} else ""
 
     def damage(self, place: Path) -> None:
         if self.file:
@@ -119,7 +67,9 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
 def values(hint: Any) -> st.SearchStrategy[str]:
     """Right and wrong words for a flag of this type."""
     kinds = _kinds(hint)
-    texts = st.sampled_from(TEXTS + WORDS) | st.text(st.characters(codec="utf-8"), max_size=8)
+    texts = st.sampled_from(TEXTS + WORDS + FOREIGN) | st.text(
+        st.characters(codec="utf-8"), max_size=8
+    )
     if int in kinds:
         return st.sampled_from(INTEGERS) | st.integers(-(10**6), 10**6).map(str)
     if float in kinds:
@@ -132,9 +82,9 @@ def values(hint: Any) -> st.SearchStrategy[str]:
 def with_flags(draw: Callable[..., Any]) -> Case:
     """A command, mostly with what it needs, and up to two more flags."""
     command = draw(st.sampled_from(commands()))
-    given, impossible = list(VALID.get(command, [])), ""
+    given, impossible = list(draw(st.sampled_from(VALID.get(command, [[]])))), ""
     if given and not draw(st.integers(0, 5)):
-        given[0] = draw(st.sampled_from(TEXTS + WORDS))
+        given[0] = draw(st.sampled_from(TEXTS + WORDS) | st.sampled_from(FOREIGN))
     known = flags(command)
     for name in draw(st.lists(st.sampled_from(sorted(known)), max_size=2, unique=True)):
         if name in ("--help", "--version"):

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
@@ -17,10 +16,12 @@ from pathlib import Path
 from residuum import progress
 
 from .cases import Case
+from .ground import Ground, seen
+from .words import WRITES
 
 SECONDS = 20.0  # longer is a hang
 PATIENCE = 3.0  # then a command that has much to do is asked to stop
-LONG = ("train", "study", "dissect")
+LONG = ("train", "study", "dissect", "prune")
 MEMORY = 2 << 30  # beyond what torch itself takes
 STOPPED = 128 + signal.SIGTERM
 CODES = {0, 2, 3, 4, 5, 6, 7, 8}
@@ -35,13 +36,15 @@ class End:
     err: str
     seconds: float
     asked: bool  # to stop
+    harmed: tuple[str, ...]  # files that were there and are others, or gone
 
 
-def carry_out(case: Case, pristine: Path, scratch: Path) -> End:
+def carry_out(case: Case, ground: Ground) -> End:
     """The case, in a copy of the pristine files."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(pristine, scratch)
+    scratch = ground.folder
+    ground.lay()
     case.damage(scratch)
+    before = seen(scratch)
     streams = [scratch.parent / f"{scratch.name}.{name}" for name in ("out", "err")]
     start, asked, limit = time.monotonic(), False, _patient(SECONDS)
     child = fork(lambda: _run(case, scratch, streams))
@@ -59,7 +62,10 @@ def carry_out(case: Case, pristine: Path, scratch: Path) -> End:
     _kill(child)
     out, err = (file.read_text(errors="replace") for file in streams)
     code = os.waitstatus_to_exitcode(status)
-    return End(code, out, err, time.monotonic() - start, asked)
+    seconds = time.monotonic() - start
+    own = WRITES.get(case.command, ())
+    harmed = tuple(name for name in ground.harmed(before) if not name.startswith(own))
+    return End(code, out, err, seconds, asked, harmed)
 
 
 def _patient(seconds: float) -> float:
@@ -115,10 +121,19 @@ def _run(case: Case, scratch: Path, streams: list[Path]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if case.command == "log":
         return _read_log(scratch / "store" / "jobs.jsonl")
+    if "dissected" in case.arguments:
+        _draw_nothing()
     from residuum.__main__ import main
 
     sys.argv = ["residuum", *case.arguments]
     main()
+
+
+def _draw_nothing() -> None:
+    """Figures take seconds: pages are drawn where a dissection is new, and of studies."""
+    from residuum import pages
+
+    pages.write_dissection = lambda found, folder: folder / "report.html"
 
 
 def _read_log(path: Path) -> None:
@@ -139,6 +154,8 @@ def wrong(case: Case, end: End, intact: str | None) -> str:
     """What must not be; empty where all is well. `intact`: what the command prints undamaged."""
     if "Traceback" in end.err and "--verbose" not in case.arguments and "-v" not in case.arguments:
         return "a traceback"
+    if end.harmed:
+        return f"harm to {', '.join(end.harmed)}"
     if end.code == STOPPED and end.asked:
         return ""
     if end.code not in CODES:

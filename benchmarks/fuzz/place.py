@@ -15,6 +15,8 @@ from residuum.results import Study
 from residuum.storage import seal
 from residuum.verbs import evaluate, lesion, prune, report, train
 
+from .models import make_models, warm_models
+
 RECIPE = """name = "tiny"
 length = 2
 batch_size = 8
@@ -31,7 +33,7 @@ pad = 1
 
 def make(place: Path) -> None:
     """images/, tiny.toml, run/ (finished), part/ (unfinished), report/ (a study), store/,
-    pruned/ (a preset without a unit)."""
+    pruned/ (a preset without a unit), and what `make_models` makes."""
     progress.quiet = True
     _images(place / "images")
     (place / "tiny.toml").write_text(RECIPE)
@@ -51,6 +53,7 @@ def make(place: Path) -> None:
     prune("preresnet8", output=place / "pruned", machine=machine, units=1, **given)
     _study(place / "report")
     _log(place / "store")
+    make_models(place, machine)
     _warm(place, given, machine)
 
 
@@ -63,6 +66,7 @@ def _warm(place: Path, given: dict[str, str], machine: Machine) -> None:
     evaluate(place / "run", machine=machine, **given)
     lesion(place / "run", machine=machine, **given)
     lesion(place / "pruned", machine=machine, **given)
+    warm_models(place, machine)
     shutil.copytree(place / "report", place / "warm")
     report(place / "warm")
     shutil.rmtree(place / "warm")
