@@ -26,7 +26,7 @@ FILLED = ["own:net", "--weights", "own.safetensors"]
 NAMES = ["run", "--as", "fb", "--output", "new.safetensors"]
 MEASURED = [
     *[["run", *IMAGES]] * 3,
-    *[["hf:hf", *TEXT], ["cut", *TEXT], [*FILLED, *IMAGES], ["own:net", *IMAGES]],
+    *[["hf:hf", *TEXT], [*FILLED, *IMAGES], ["own:net", *IMAGES]],
 ]  # fmt: skip
 # one of the lists of each, dear ones seldom
 VALID: Mapping[str, list[list[str]]] = {
@@ -41,7 +41,7 @@ VALID: Mapping[str, list[list[str]]] = {
     "lesion": MEASURED,
     "similarity": MEASURED,
     "paths": [["preresnet8"], ["hf:hf", "--length", "8"], ["own:net", "--image-size", "8"],
-              ["cut"], ["pruned"]],
+              ["pruned"]],
     "discover": [["preresnet8"], ["hf:hf", "--length", "8"], [*FILLED, "--image-size", "8"],
                  ["cut"], ["pruned"], ["tv:shufflenet_v2_x0_5", "--image-size", "32"],
                  ["timm:test_vit"]],
