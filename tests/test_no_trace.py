@@ -24,14 +24,22 @@ from residuum.training.description import Blueprint
 
 
 class Fuse(nn.Module):
-    """Counts forward passes; the one whose turn it is fails."""
+    """Counts forward passes; the one whose turn it is fails. A restless one also writes into a
+    buffer and draws, whatever its mode."""
 
-    passes, at, error = 0, 0, ValueError
+    passes, at, error, restless = 0, 0, ValueError, False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
         Fuse.passes += 1
         if Fuse.passes == Fuse.at:
             raise Fuse.error("in the middle")
+        if Fuse.restless:
+            self.seen += 1
+            torch.rand(1)
         return x
 
 
@@ -225,6 +233,18 @@ def test_nothing_is_left(name, tmp_path, monkeypatch):
             assert error is ValueError or isinstance(ended, KeyboardInterrupt)
             monkeypatch.setattr(Fuse, "at", 0)
     assert worked or name in REFUSED
+
+
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - SLOW - REFUSED - {"at_rest", "applied"}))
+def test_nothing_is_left_in_a_restless_model(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(Fuse, "restless", True)
+    given = subject("foreign", tmp_path)
+    monkeypatch.setattr(Fuse, "passes", 0)
+    compared(name, given)
+    if Fuse.passes:
+        monkeypatch.setattr(Fuse, "at", Fuse.passes // 2 + 1)
+        monkeypatch.setattr(Fuse, "passes", 0)
+        compared(name, given)
 
 
 def test_every_public_function_of_a_model_is_listed():

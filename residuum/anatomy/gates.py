@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..views import unravel
-from ..views.edits import at_rest
 from ..views.gates import gates
 from ..views.inputs import Inputs, call, count, take
+from ..views.trace import undisturbed
 from .statistics import Estimate, student_mean
 from .variants import require_some
 
@@ -59,7 +59,7 @@ def gate_statistics(model: Any, inputs: Inputs, batch: int = BATCH) -> list[Gate
     n = count(inputs)
     for start in range(0, n, batch):
         some = take(inputs, slice(start, start + batch))
-        with torch.no_grad(), at_rest(view.model), gates(view, see) as numbers:
+        with torch.no_grad(), undisturbed(view.model), gates(view, see) as numbers:
             if not numbers:
                 raise UsageError(
                     "no unit of this model has a gate that can be seen: (1 - T) h + T F as two "

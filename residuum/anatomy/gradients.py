@@ -22,8 +22,9 @@ from .. import progress
 from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
-from ..views.edits import at_rest, device_of
+from ..views.edits import device_of
 from ..views.inputs import Inputs
+from ..views.trace import undisturbed
 from ..views.view import Series, single
 from .recording import Recording, linearised
 from .sampling import PathSampler
@@ -51,7 +52,7 @@ def gradient_by_length(
     longest = len(view.units) if longest is None else longest
     if longest < 0:
         raise UsageError(f"longest must be at least 0, not {longest}")
-    with at_rest(view.model):
+    with undisturbed(view.model):
         found = linearised(view, inputs, targets, task, longest, memory)
         whole = torch.cat([r.polynomial(longest)[: longest + 1] for r in found], dim=1)
         if isinstance(inputs, Tensor) and inputs.is_floating_point():
@@ -93,7 +94,7 @@ def signed_sweep(
     source = torch.Generator().manual_seed(seed)
     examples = len(targets)
     signs = torch.randint(0, 2, (draws, count_signs(view), examples), generator=source) * 2.0 - 1
-    with at_rest(view.model), progress.bar("signed sweep", draws * examples) as advance:
+    with undisturbed(view.model), progress.bar("signed sweep", draws * examples) as advance:
         start = 0
         for recording in linearised(view, inputs, targets, task, n, memory):
             size = recording.size
@@ -132,7 +133,7 @@ def sampled_paths(
     batches = len(inputs) // batch
     norms = torch.zeros(len(lengths), samples, batch, dtype=torch.float64)
     paths = PathSampler(view.expression)
-    with at_rest(view.model), progress.bar("sampling paths", len(lengths) * samples) as advance:
+    with undisturbed(view.model), progress.bar("sampling paths", len(lengths) * samples) as advance:
         for b in range(min(batches, samples)):
             # a batch from all over: examples may come sorted by class
             here = slice(b, batches * batch, batches)
@@ -151,7 +152,7 @@ def norms_by_length(view: View, inputs: Inputs, targets: Tensor, task: Task) -> 
     """|G_k| of every example, (n+1, N) float64."""
     parts: list[Tensor] = []
     n = len(view.units)
-    with at_rest(view.model), progress.bar("gradient polynomial", len(targets)) as advance:
+    with undisturbed(view.model), progress.bar("gradient polynomial", len(targets)) as advance:
         for recording in linearised(view, inputs, targets, task, n, MEMORY):
             parts.append(recording.polynomial(n).flatten(2).norm(dim=2).cpu())
             advance(recording.size)

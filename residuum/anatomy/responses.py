@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..views import unravel
-from ..views.edits import at_rest, device_of, replace
+from ..views.edits import device_of, replace
+from ..views.trace import undisturbed
 from .measures import Response
 from .variants import require_some
 
@@ -50,7 +51,7 @@ def layer_responses(model: Any, inputs: Tensor, batch: int = 250) -> list[Respon
                 tap_name, tapped = following if normalised else (name, module)
                 taps[f"{path}.{name}"] = Tapped(tapped)
                 edits.append((owner, tap_name, taps[f"{path}.{name}"]))
-    with at_rest(network), replace(edits):
+    with undisturbed(network), replace(edits):
         for part in inputs.split(batch):
             network(part.to(device_of(network)))
     return [Response(name, tap.std) for name, tap in taps.items()]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..errors import NumericError, UsageError
 from ..views import unravel
-from ..views.edits import at_rest
 from ..views.inputs import Inputs, call, count, take
+from ..views.trace import undisturbed
 from ..views.view import Observer, View
 from .kernels import LEAST, MinibatchCKA
 from .statistics import Estimate, student_mean
@@ -157,6 +157,6 @@ def passes(view: View, inputs: Inputs, batch: int, see: Observer) -> Iterator[No
     n = count(inputs)
     edges = np.linspace(0, n, max(1, n // batch) + 1).round().astype(int).tolist()
     for start, stop in pairwise(edges):
-        with torch.no_grad(), at_rest(view.model), view.observed(see):
+        with torch.no_grad(), undisturbed(view.model), view.observed(see):
             call(view.model, take(inputs, slice(start, stop)))
         yield

@@ -24,8 +24,8 @@ from .. import progress
 from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
-from ..views.edits import at_rest
 from ..views.tape import Crossing
+from ..views.trace import undisturbed
 from .gradients import MEMORY, count_signs, norms_by_length, sampled_paths
 from .measures import PathGradients
 from .paths import polynomial
@@ -145,7 +145,7 @@ def split_paths(
     """
     n, found, start = len(view.units), [], 0
     alive = particles * (n + 1) * 2
-    with at_rest(view.model), progress.bar("splitting", len(uniform) * len(inputs)) as advance:
+    with undisturbed(view.model), progress.bar("splitting", len(uniform) * len(inputs)) as advance:
         for recording in recordings(view, inputs, targets, task, alive, MEMORY):
             size = len(recording.gradient)
             here = uniform[:, start : start + size].to(recording.gradient.device)

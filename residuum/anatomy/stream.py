@@ -11,9 +11,9 @@ from torch.overrides import TorchFunctionMode
 from ..errors import UsageError
 from ..task import logits
 from ..views import unravel
-from ..views.edits import at_rest
 from ..views.inputs import Inputs, call, count, take
 from ..views.sums import name_of
+from ..views.trace import undisturbed
 from ..views.view import KEEP, Value, View
 from .sweeps import MEMORY, Keeping, answers, sweep
 from .taps import Activation, activations
@@ -164,7 +164,7 @@ def _answered(
         leaves.append(leaf.requires_grad_())
         return leaf.clone()  # which the model may write into
 
-    with torch.enable_grad(), at_rest(view.model), view.observed(see), held:
+    with torch.enable_grad(), undisturbed(view.model), view.observed(see), held:
         output = call(view.model, inputs)
         held.active = False
         found = answer(output, targets.to(leaves[0].device))

@@ -18,8 +18,8 @@ from .. import progress
 from ..errors import UsageError
 from ..task import logits
 from ..views import unravel
-from ..views.edits import at_rest
 from ..views.inputs import Inputs, count, require_weights, take
+from ..views.trace import undisturbed
 from .resume import LOGITS, Known, SweepLog, content
 from .variants import Variant, edits_of, require_some
 from .ways import MOST, Way, Ways, Whole, plain, rows
@@ -85,7 +85,7 @@ def sweeping(model: Any, inputs: Inputs, memory: int = MEMORY) -> Iterator[Calla
     view = unravel(model)
     require_some(inputs)
     require_weights(view.model)
-    with torch.no_grad(), at_rest(view.model):
+    with torch.no_grad(), undisturbed(view.model):
         view.tape(take(inputs, slice(1)))  # refuses a merge that is not linear
         ways = Ways(view, inputs)
         model = cache(partial(content, view))  # every weight is read, so once for all sweeps
@@ -164,7 +164,7 @@ def naive(
     require_some(inputs)
     view, n = unravel(model), count(inputs)
     found: list[list[Tensor]] = [[] for _ in variants]
-    with at_rest(view.model):
+    with undisturbed(view.model):
         for start in range(0, n, batch):
             at = slice(start, min(start + batch, n))
             outputs = Whole(view).outputs(take(inputs, at), variants, at, n)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..views import unravel
-from ..views.edits import at_rest
 from ..views.inputs import Inputs, call, count, take
+from ..views.trace import undisturbed
 from ..views.view import View
 from .sweeps import MEMORY
 from .variants import require_some
@@ -71,6 +71,6 @@ def _seen(view: View, inputs: Inputs, chosen: set[int]) -> list[Activation]:
             kept = None if before is None else before.clone()
             found.append(Activation(number, kept, branch.clone(), after.clone()))
 
-    with at_rest(view.model), view.observed(see):
+    with undisturbed(view.model), view.observed(see):
         call(view.model, inputs)
     return found

@@ -27,8 +27,8 @@ from ..reader import build, plain
 from ..storage import json_digest, remove_folder, tensor_digest
 from ..subjects import Subject
 from ..subjects.asked import exists
-from ..views.edits import at_rest
 from ..views.inputs import call, take, tensors
+from ..views.trace import undisturbed
 from .files import PARTS, SWEEPS
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def model_digest(subject: Subject) -> str:
     model, test = subject.model, subject.test
     state = {k: tensor_digest(t) for k, t in model.state_dict().items() if isinstance(t, Tensor)}
     units = [[unit.name, unit.shortcut, unit.merge, unit.terms] for unit in subject.view.units]
-    with at_rest(model):
+    with undisturbed(model):
         output = call(model, take(test.inputs, slice(TRIED)))
     loss = test.task.loss(output, test.targets[:TRIED].cpu())
     return json_digest([type(model).__qualname__, repr(model), units, state, tensor_digest(loss)])

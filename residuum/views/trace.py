@@ -97,6 +97,14 @@ def untouched(model: nn.Module) -> Iterator[None]:
                         buffer.copy_(before)
 
 
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """At rest, and afterwards as it was in everything: a model may write into buffers, keep things
+    or draw, in evaluation too."""
+    with at_rest(model), untouched(model):
+        yield
+
+
 def trace(
     model: nn.Module,
     inputs: tuple[Any, ...],
