@@ -56,6 +56,16 @@ class LockedError(ResiduumError):
     exit_code = 8
 
 
+class ExportError(ResiduumError):
+    """A model that cannot be written for others, or a file that answers otherwise than the model.
+
+    `rejected`: where such a file was kept to be looked at; never under the name that was asked for.
+    """
+
+    exit_code = 9
+    rejected: str | None = None
+
+
 class Interrupted(ResiduumError):
     """Stopped by a signal after the state was saved; the code is 128 + the signal."""
 

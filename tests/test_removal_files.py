@@ -8,7 +8,7 @@ from torch import nn
 
 import residuum
 from residuum import surgery
-from residuum.errors import CheckpointError, NumericError, UsageError
+from residuum.errors import CheckpointError, ExportError, NumericError, UsageError
 from residuum.surgery import files
 from residuum.surgery.checking import difference
 from residuum.training import Blueprint
@@ -103,7 +103,7 @@ def test_a_folder_that_transformers_loads(tmp_path):
 def test_what_is_wrong_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"say NAME\.onnx"):
         surgery.write_onnx(Fixed(), tmp_path / "a.pt2", IMAGES)
-    with pytest.raises(CheckpointError, match="does not run on 1 examples at once"):
+    with pytest.raises(ExportError, match="does not run on 1 examples at once"):
         surgery.write_program(Fixed(), tmp_path / "a.pt2", IMAGES)
     with pytest.raises(UsageError, match="gives no tensor"):
         surgery.write_onnx(Gives(None), tmp_path / "a.onnx", IMAGES)
@@ -111,9 +111,9 @@ def test_what_is_wrong_is_not_written(tmp_path, monkeypatch):
         surgery.write_program(Gives(torch.nan), tmp_path / "a.pt2", IMAGES)
     right = files.exported
     monkeypatch.setattr(files, "exported", lambda model, *given: right(Off(model), *given))
-    with pytest.raises(CheckpointError, match=r"differ from the model's: output 0 by 0\.001 "):
+    with pytest.raises(ExportError, match=r"differ from the model's: output 0 by 0\.001 "):
         surgery.write_onnx(nn.Flatten(), tmp_path / "a.onnx", IMAGES)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx.rejected"]
 
 
 def test_what_is_not_finite_must_be_the_same():

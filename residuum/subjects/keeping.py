@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from .. import surgery
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError, ExportError, UsageError
 from ..presets import find
-from ..storage import make_folder, new_folder, sha256, write_bytes
+from ..storage import make_folder, new_folder, remove_folder, sha256, write_bytes
 from ..surgery.stored import Word
 from ..task import logits
 from ..training import Blueprint
@@ -44,7 +44,10 @@ def keep(
     small: nn.Module, subject: Subject, start: Origin, units: tuple[int, ...], folder: Path
 ) -> tuple[str, str, nn.Module]:
     """In the best way that there is: "preset", "folder" (transformers), "word" or "program" (.pt2);
-    why so, and the model as it is read from there."""
+    why so, and the model as it is read from there.
+
+    ExportError: in none of them.
+    """
     about = {**subject.provenance, "removed": json.dumps(units)}
     size = pixels_said(about)
     if isinstance(small, ResidualNetwork):
@@ -53,18 +56,30 @@ def keep(
     inputs = take(subject.test.inputs, slice(2))
     named = isinstance(inputs, Mapping)
     given, words = (() if named else (inputs,)), (dict(inputs) if named else {})
+    note = ""
     if hasattr(small, "save_pretrained"):
         try:
             surgery.write_folder(small, folder, *given, about=about, **words)
             again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
-            return "folder", "transformers loads it", again.eval().to(device_of(subject.model))
-        except CheckpointError:
-            pass  # its configuration cannot say which layers are left
+            return "folder", "", again.eval().to(device_of(subject.model))
+        except ExportError as error:
+            note = f"not for transformers: {_forgotten(error, folder)}"
     try:
-        return "word", "", _keep_word(small, subject, start, units, folder)
+        return "word", note, _keep_word(small, subject, start, units, folder)
     except CheckpointError as error:
-        surgery.write_program(small, folder / PROGRAM, *given, about=about, **words)
+        try:
+            surgery.write_program(small, folder / PROGRAM, *given, about=about, **words)
+        except ExportError as other:
+            raise ExportError(f"{error}; nor as {PROGRAM}: {_forgotten(other, folder)}") from other
         return "program", f"only as {PROGRAM}: {error}", small
+
+
+def _forgotten(error: ExportError, folder: Path) -> str:
+    """What it says, without the file that was rejected: our folder goes with all that is in it."""
+    if error.rejected is not None:
+        remove_folder(Path(error.rejected))
+    said = error if error.rejected is None else error.__cause__
+    return str(said).replace(f"{folder}: ", "").replace(f"{folder}/", "")
 
 
 def _keep_word(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, NumericError, first_line
+from ..errors import ExportError, NumericError, first_line, out_of_memory
 from ..views.edits import at_rest, device_of
 from ..views.export import without_cache
 from ..views.inputs import changed, count, to_device
@@ -18,6 +18,12 @@ TOLERANCE = 1e-4  # of the largest output: other orders of summing round otherwi
 BATCHES = (1, 2, 5)
 
 Given = tuple[tuple[Any, ...], Mapping[str, Any]]
+
+
+class Apart(ExportError):
+    """What was written answers otherwise than the model."""
+
+
 Run = Callable[[tuple[Any, ...], Mapping[str, Any]], list[Tensor]]
 
 
@@ -30,9 +36,9 @@ def compared(
 ) -> float:
     """The largest difference over the largest output, on batches of other sizes and values.
 
-    `locate(given, limit)`: says in words which layer differs. CheckpointError: a difference that is
-    no rounding (the output is named), or a batch that it does not take. NumericError: an output
-    of the model that is nowhere finite.
+    `locate(given, limit)`: says in words which layer differs. Apart: a difference that is no
+    rounding (the output is named). ExportError: a batch that it does not take. NumericError: an
+    output of the model that is nowhere finite.
     """
     worst, limit = 0.0, TOLERANCE
     for size in BATCHES:
@@ -41,10 +47,12 @@ def compared(
             expected = model_answers(model, *batch)
             found = run(*batch)
         except Exception as error:
+            if out_of_memory(error):
+                raise
             said = f"does not run on {size} examples at once ({first_line(error)})"
-            raise CheckpointError(f"{where}: {said}. Nothing was written") from error
+            raise ExportError(f"{where}: {said}. Nothing was written") from error
         if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in expected]:
-            raise CheckpointError(f"{where}: outputs of other shapes. Nothing was written")
+            raise Apart(f"{where}: its outputs have other shapes than the model's")
         for number, (ours, theirs) in enumerate(zip(expected, found, strict=True)):
             if ours.is_floating_point():
                 if ours.numel() and not ours.isfinite().any():
@@ -54,9 +62,9 @@ def compared(
             apart = difference(ours, theirs)
             if not apart <= limit:
                 place = "" if locate is None else locate(batch, limit)
-                raise CheckpointError(
+                raise Apart(
                     f"{where}: its outputs differ from the model's: output {number} by {apart:.2g} "
-                    f"of the largest{place}. Nothing was written"
+                    f"of the largest{place}"
                 )
             worst = max(worst, apart)
     return worst

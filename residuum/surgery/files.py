@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,20 +18,29 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import (
-    CheckpointError,
+    ExportError,
     NumericError,
     ResiduumError,
     ResourceError,
     UsageError,
     first_line,
+    one_line,
     out_of_memory,
 )
-from ..storage import make_folder, new_folder, require_new_folder, sha256, write_bytes, write_text
+from ..storage import (
+    make_folder,
+    new_folder,
+    remove_folder,
+    require_new_folder,
+    sha256,
+    write_bytes,
+    write_text,
+)
 from ..views.edits import device_of
 from ..views.export import module_of, of_two
 from ..views.inputs import tensors, to_device
 from ..views.trace import results
-from .checking import BATCHES, Given, compared, model_answers
+from .checking import BATCHES, Apart, Given, compared, model_answers
 from .conditions import About, described, require_itself, require_new_file, require_one_file
 from .graph import exported
 from .locating import first_apart
@@ -60,10 +69,10 @@ def write_program(
     torch.export's own format: load it only where you trust its source. `about` stands in it as the
     extra file about.json, with the digest of the weights.
 
-    UsageError: another suffix, a file that exists, a model with hooks or a lesion in place, that
-    cannot be followed, or that calls operations which only its own library has.
-    CheckpointError: what was written gives something else; nothing is kept. NumericError: it gives
-    nothing finite.
+    UsageError: another suffix, a file that exists, a model with hooks or a lesion in place, or that
+    gives no tensor. ExportError: a model that cannot be followed, that calls operations which only
+    its own library has, or that the file does not compute: it is then kept as NAME.pt2.rejected.
+    NumericError: the model gives nothing finite.
     """
     path = require_new_file(file, ".pt2")
     require_itself(model)
@@ -74,26 +83,31 @@ def write_program(
     with quietly():
         try:
             torch.export.save(program, buffer, extra_files=extra)
-        except ValueError as error:
-            if "JSON compliant" not in str(error):  # which older versions of torch write it as
+            data = buffer.getvalue()
+            loaded = module_of(torch.export.load(io.BytesIO(data)))
+        except Exception as error:
+            if out_of_memory(error):
                 raise
-            raise NumericError(f"{path}: a constant is not finite ({first_line(error)})") from error
-        data = buffer.getvalue()
-        loaded = module_of(torch.export.load(io.BytesIO(data)))
+            if "JSON compliant" in str(error):  # which older versions of torch write it as
+                said = f"{path}: a constant is not finite ({first_line(error)})"
+                raise NumericError(said) from error
+            raise ExportError(
+                f"{path}: torch.export cannot keep it ({first_line(error)})"
+            ) from error
 
     def run(inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> list[Tensor]:
         inputs, keywords = to_device((inputs, dict(keywords)), device_of(model))
         with torch.no_grad():
             return [tensor.cpu() for tensor in results(loaded(*inputs, **keywords))]
 
-    return _written(path, data, compared(model, run, given, str(path)))
+    return _written(path, data, lambda: compared(model, run, given, str(path)))
 
 
 def _require_torchs(program: torch.export.ExportedProgram, path: Path) -> None:
     calls = [n.target for n in program.graph.nodes if isinstance(n.target, torch._ops.OpOverload)]
     for operation in calls:
         if operation.namespace not in OPERATIONS:
-            raise UsageError(
+            raise ExportError(
                 f"{path}: the model calls {operation}, which torch itself does not have: nobody "
                 "could load the file without the library that brings it"
             )
@@ -108,15 +122,16 @@ def write_onnx(
     file itself, never beside it.
 
     UsageError: another suffix, a file that exists, onnx or onnxruntime not installed, a model with
-    hooks or a lesion in place, or that cannot be followed. ResourceError: more weights than one
-    file takes. CheckpointError: an export that gives something else (the first layer that does is
-    named), or that takes no other number of examples. Nothing is kept.
+    hooks or a lesion in place. ResourceError: more weights than one file takes. ExportError: a
+    model that cannot be followed or takes no other number of examples; what ONNX or onnxruntime
+    cannot say; a file that gives something else (the first and the worst layer are named), which is
+    kept as NAME.onnx.rejected.
     """
     path = require_new_file(file, ".onnx")
     require_itself(model)
     require_one_file(model, path)
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         missing = f"{error.name} is not installed: pip install 'residuum[export]'"
@@ -127,9 +142,7 @@ def write_onnx(
     for key, value in described(model, about).items():
         proto.metadata_props.add(key=key, value=value)
     data = proto.SerializeToString()
-    quiet = onnxruntime.SessionOptions()
-    quiet.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
+    session = _session(data, path)
     names = [each.name for each in session.get_inputs()]
 
     def run(inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> list[Tensor]:
@@ -141,7 +154,20 @@ def write_onnx(
     def locate(given: Given, limit: float) -> str:
         return first_apart(program, proto, given, limit)
 
-    return _written(path, data, compared(model, run, given, str(path), locate))
+    return _written(path, data, lambda: compared(model, run, given, str(path), locate))
+
+
+def _session(data: bytes, path: Path) -> Any:
+    import onnxruntime
+
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise ExportError(f"{path}: onnxruntime cannot run it ({first_line(error)})") from error
 
 
 def _onnx(program: torch.export.ExportedProgram, name: str, path: Path) -> Any:
@@ -154,7 +180,7 @@ def _onnx(program: torch.export.ExportedProgram, name: str, path: Path) -> Any:
         if out_of_memory(error) or "2GiB" in str(error) or "2GB" in str(error):
             raise ResourceError(f"{path}: too large for one ONNX file ({error})") from error
         reason = error.__cause__ or error  # what it says first is where it stopped
-        raise UsageError(
+        raise ExportError(
             f"{path}: ONNX cannot say what {name} does: {first_line(reason)}"
         ) from error
     if any(t.external_data for t in proto.graph.initializer):
@@ -170,8 +196,8 @@ def write_folder(
     stands in about.json, with the digest of the weights.
 
     UsageError: no model of transformers (a graph of operations is none: keep it as .pt2), one with
-    hooks or a lesion in place, a folder that is not empty. CheckpointError: what is loaded from it
-    gives something else.
+    hooks or a lesion in place, a folder that is not empty. ExportError: nothing can be loaded from
+    it, or what gives something else: it is then kept as NAME.rejected.
     """
     target = Path(folder)
     require_new_folder(target)
@@ -182,35 +208,60 @@ def write_folder(
             f"{type(model).__name__} is no model of transformers{graph and f' ({graph})'}. Remove "
             "units that fill whole layers (both units of a transformer's block), or write .pt2"
         )
-    with new_folder(target) as between:
-        try:
-            with quietly():
-                model.save_pretrained(between)  # type: ignore[operator]
-                loaded: nn.Module = type(model).from_pretrained(between).eval()  # type: ignore[attr-defined]
-            _require_same(model, loaded, target)
-        except (ResiduumError, OSError, MemoryError):
-            raise
-        except Exception as error:
-            raise CheckpointError(
-                f"{target}: cannot be loaded again ({first_line(error)})"
-            ) from error
-        found = compared(
-            model, lambda a, k: model_answers(loaded, a, k), (inputs, keywords), str(target)
-        )
-        write_text(between, ABOUT, json.dumps(described(model, about), indent=1) + "\n")
-        digests = [sha256(file.read_bytes()) for file in sorted(between.iterdir())]
+    given, said = (inputs, keywords), json.dumps(described(model, about), indent=1) + "\n"
+    try:
+        with new_folder(target) as between:
+            loaded = _saved(model, between, target)
+            found = compared(model, lambda a, k: model_answers(loaded, a, k), given, str(target))
+            write_text(between, ABOUT, said)
+            digests = [sha256(file.read_bytes()) for file in sorted(between.iterdir())]
+    except Apart as error:
+        place = beside(target)
+
+        def keep() -> None:
+            if (place / ABOUT).exists():  # one of ours, of an earlier time
+                remove_folder(place)
+            with new_folder(place) as between:
+                _saved(model, between, target)
+                write_text(between, ABOUT, said)
+
+        raise _rejected(error, place, keep) from error
     return Written(str(target), sha256("".join(digests).encode()), found, BATCHES)
 
 
-def _require_same(model: nn.Module, loaded: nn.Module, target: Path) -> None:
-    """CheckpointError: other weights, which need not show in what a few examples give: the library
-    draws those that it does not find."""
-    ours, theirs = model.state_dict(), loaded.state_dict()
-    apart = sorted(ours.keys() ^ theirs.keys())
-    apart += [n for n in ours.keys() & theirs.keys() if not torch.equal(ours[n].cpu(), theirs[n])]
+def _saved(model: Any, folder: Path, target: Path) -> nn.Module:
+    """The model as it is loaded from the folder that it was saved in."""
+    try:
+        with quietly():
+            model.save_pretrained(folder)
+            loaded: nn.Module = type(model).from_pretrained(folder).eval()
+    except (ResiduumError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ExportError(f"{target}: cannot be loaded again ({first_line(error)})") from error
+    ours, again = model.state_dict(), loaded.state_dict()
+    # the library draws the weights that it does not find, which a few answers need not show
+    apart = sorted(ours.keys() ^ again.keys())
+    apart += [n for n in ours.keys() & again.keys() if not torch.equal(ours[n].cpu(), again[n])]
     if apart:
         what = f"{type(model).__name__} is built otherwise by its configuration"
-        raise CheckpointError(f"{target}: {what} (first {apart[0]})")
+        raise ExportError(f"{target}: {what} (first {apart[0]})")
+    return loaded
+
+
+def beside(path: Path) -> Path:
+    """Where what answers otherwise is kept to be looked at."""
+    return path.with_name(f"{path.name}.rejected")
+
+
+def _rejected(error: Apart, place: Path, keep: Callable[[], None]) -> ExportError:
+    try:
+        keep()
+    except (ResiduumError, OSError) as other:
+        return ExportError(f"{error}. Nothing was written ({one_line(other)})")
+    told = ExportError(f"{error}. It was kept as {place}, to be looked at")
+    told.rejected = str(place)
+    return told
 
 
 @contextmanager
@@ -234,6 +285,14 @@ def _in_order(model: nn.Module, keywords: Mapping[str, Any]) -> dict[str, Any]:
     return dict(sorted(keywords.items(), key=lambda item: place.get(item[0], len(place))))
 
 
-def _written(path: Path, data: bytes, difference: float) -> Written:
-    write_bytes(make_folder(path.parent), path.name, data)
+def _written(path: Path, data: bytes, compare: Callable[[], float]) -> Written:
+    def write(place: Path) -> None:
+        write_bytes(make_folder(place.parent), place.name, data)
+
+    try:
+        difference = compare()
+    except Apart as error:
+        place = beside(path)
+        raise _rejected(error, place, lambda: write(place)) from error
+    write(path)
     return Written(str(path), sha256(data), difference, BATCHES)

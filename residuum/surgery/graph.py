@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..errors import UsageError
+from ..errors import ExportError, UsageError
 from ..views.export import module_of, program
 from ..views.simplify import simplify
 
@@ -26,13 +26,13 @@ def exported(
 ) -> torch.export.ExportedProgram:
     """`views.export.program`, whose views may be of a batch of one, of which strides may be others.
 
-    UsageError: a model that torch.export cannot follow, in its words, or that gives no tensor.
+    ExportError: a model that torch.export cannot follow, in its words. UsageError: one that gives
+    no tensor.
     """
     try:
         found = program(model, inputs, keywords)
     except UsageError as error:
-        said = "Its units can be deleted by `view.edited`, but not removed"
-        raise UsageError(f"{error}. {said}") from error
+        raise ExportError(str(error)) from error
     if not any(isinstance(name, str) for name in found.graph_signature.user_outputs):
         raise UsageError(f"{type(model).__name__} gives no tensor, so there is nothing to write")
     for node in found.graph.nodes:

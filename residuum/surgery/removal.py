@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..errors import UsageError, out_of_memory
+from ..errors import ExportError, UsageError, out_of_memory
 from ..units import ResidualNetwork
 from ..views.edits import at_rest, device_of
 from ..views.export import without_cache
@@ -80,7 +80,11 @@ def without_branches(view: ForeignView, units: Collection[int]) -> fx.GraphModul
     if device_of(view.model).type == "meta":
         raise UsageError("a model without weights (on the meta device) has nothing to remove")
     with view.edited(dict.fromkeys(numbers, DELETE)):
-        small = pruned(exported(view.model, units_.inputs, units_.keywords))
+        try:
+            small = pruned(exported(view.model, units_.inputs, units_.keywords))
+        except ExportError as error:
+            said = "Its units can be deleted by `view.edited`, but not removed"
+            raise UsageError(f"{error}. {said}") from error
     if wrong := _wrong(view, numbers, small):
         raise UsageError(f"units {numbers} of {type(view.model).__name__}: {wrong}")
     return small

@@ -57,9 +57,10 @@ def export(
     weights alone, the library's model of that name is filled with them, and must give the same
     logits; where it builds none, the result says so.
 
-    CheckpointError: unfinished, damaged, or no run; what was written gives something else.
-    UsageError: a network for which the library has no names; a file that exists; a model that
-    cannot be exported; options that mean nothing here. ResourceError: too large for one file.
+    CheckpointError: unfinished, damaged, or no run; weights that the library's model does not
+    answer alike with. UsageError: a network for which the library has no names; a file that exists;
+    options that mean nothing here. ExportError: a model that cannot be written whole, or a file
+    that answers otherwise, which is kept as NAME.rejected. ResourceError: too large for one file.
 
     Parameters
     ----------

@@ -3,18 +3,22 @@
 import errno
 import json
 import os
+import re
+import sys
 from itertools import count
+from types import ModuleType
 
 import pytest
 import safetensors.torch
 import torch
 from conftest import fingerprint, image_batch, lively, reseal, same_fingerprint
 from foreign import CASES, ready
+from test_cli import call
 from torch import nn
 
 import residuum
 from residuum import progress, surgery
-from residuum.errors import CheckpointError, ResourceError, UsageError
+from residuum.errors import CheckpointError, ExportError, ResourceError, UsageError
 from residuum.storage import read_tensors, write_tensors
 from residuum.surgery import conditions, files
 from residuum.surgery.stored import Word
@@ -76,17 +80,42 @@ def left(folder) -> list[str]:
 @pytest.mark.row("E1")
 def test_what_cannot_be_exported_is_named_and_leaves_nothing(tmp_path, twirl):
     for write, name in ((surgery.write_onnx, "a.onnx"), (surgery.write_program, "a.pt2")):
-        with pytest.raises(UsageError, match=r"residuum_tests[.:]+twirl"):
+        with pytest.raises(ExportError, match=r"residuum_tests[.:]+twirl"):
             write(Twirling(), tmp_path / name, X)
-        with pytest.raises(CheckpointError, match="does not run on 1 examples at once"):
+        with pytest.raises(ExportError, match="does not run on 1 examples at once"):
             write(Wishing(), tmp_path / name, X)
-        with pytest.raises(UsageError, match=r"cannot follow Asking .*data-dependent"):
+        with pytest.raises(ExportError, match=r"cannot follow Asking .*data-dependent"):
             write(Asking(), tmp_path / name, X)
     assert left(tmp_path) == []
 
 
+def told(capsys, word: str, as_: str, file) -> str:
+    """What the command says of an export that does not come about, with code 9 and one line."""
+    code, out, err = call(capsys, "export", word, "--as", as_, "--output", file, "--quiet")
+    assert (code, out, err.count("\n"), "Traceback" in err) == (9, "", 1, False), err
+    return err
+
+
+@pytest.fixture
+def words(monkeypatch):
+    """`models_here:two` and others as words of the command line."""
+    module = ModuleType("models_here")
+    module.twirling, module.two = Twirling, Two
+    monkeypatch.setitem(sys.modules, "models_here", module)
+
+
+@pytest.mark.row("E1")
+def test_the_command_names_the_operation_and_leaves_nothing(tmp_path, twirl, words, capsys):
+    for as_ in ("onnx", "pt2"):
+        said = told(capsys, "models_here:twirling", as_, tmp_path / "deep" / f"a.{as_}")
+        assert re.search(r"residuum_tests[.:]+twirl", said)
+    assert left(tmp_path) == []
+
+
 @pytest.mark.row("E2")
-def test_a_layer_that_answers_otherwise_is_named_and_nothing_is_kept(tmp_path, monkeypatch):
+def test_a_layer_that_answers_otherwise_is_named_and_the_file_rejected(
+    tmp_path, monkeypatch, words, capsys
+):
     import onnx
 
     right = files._onnx
@@ -100,9 +129,47 @@ def test_a_layer_that_answers_otherwise_is_named_and_nothing_is_kept(tmp_path, m
         return proto
 
     monkeypatch.setattr(files, "_onnx", perturbed)
-    with pytest.raises(CheckpointError, match=r"output 0 by .* is that of second \("):
+    (tmp_path / "a.onnx.rejected").write_text("an earlier one")
+    with pytest.raises(ExportError, match=r"output 0 by .*, the worst that of second \(") as caught:
         surgery.write_onnx(Two(), tmp_path / "a.onnx", X)
-    assert left(tmp_path) == []
+    rejected = tmp_path / "a.onnx.rejected"
+    assert caught.value.rejected == str(rejected)
+    assert f"kept as {rejected}" in str(caught.value)
+    assert left(tmp_path) == ["a.onnx.rejected"]
+    onnx.checker.check_model(onnx.load(rejected))
+    said = told(capsys, "models_here:two", "onnx", tmp_path / "b.onnx")
+    assert "the worst that of second (" in said
+    assert f"kept as {tmp_path / 'b.onnx.rejected'}" in said
+    (tmp_path / "c.onnx.rejected").mkdir()  # where nothing can be kept
+    with pytest.raises(ExportError, match=r"second \(.* Nothing was written"):
+        surgery.write_onnx(Two(), tmp_path / "c.onnx", X)
+    assert left(tmp_path) == ["a.onnx.rejected", "b.onnx.rejected", "c.onnx.rejected"]
+
+
+@pytest.mark.row("E2")
+def test_a_program_and_a_folder_that_answer_otherwise_are_rejected(
+    tmp_path, monkeypatch, words, capsys
+):
+    def off(right, after):
+        return lambda *given, **named: after(right(*given, **named))
+
+    def doubled(model):
+        with torch.no_grad():
+            next(model.parameters()).mul_(2)
+        return model
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "module_of", off(module_of, doubled))
+        assert "output 0 by" in told(capsys, "models_here:two", "pt2", tmp_path / "a.pt2")
+    torch.export.load(tmp_path / "a.pt2.rejected")
+    llama, inputs = CASES["llama"].build(), {"input_ids": torch.arange(10).view(2, 5)}
+    right = type(llama).from_pretrained
+    monkeypatch.setattr(type(llama), "from_pretrained", off(right, doubled))
+    for _ in range(2):  # an earlier one is replaced
+        with pytest.raises(ExportError, match="output 0 by"):
+            surgery.write_folder(llama, tmp_path / "a", **inputs)
+    assert left(tmp_path) == ["a.pt2.rejected", "a.rejected"]
+    assert {"about.json", "config.json"} <= set(left(tmp_path / "a.rejected"))
 
 
 @pytest.mark.row("E3")
@@ -129,7 +196,7 @@ def test_killed_at_every_operation_on_files(tmp_path):
     small, blueprint = surgery.removed(network, [1]), Blueprint("preresnet8", 10)
 
     def write(place) -> None:
-        files._written(place / "a.pt2", b"x" * 1000, 0.0)
+        files._written(place / "a.pt2", b"x" * 1000, lambda: 0.0)
         surgery.save(small, place / "folder", blueprint, [1])
 
     def die_at(number: int, place) -> None:
