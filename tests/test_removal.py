@@ -13,7 +13,7 @@ import residuum
 from residuum.anatomy import applied, without
 from residuum.errors import UsageError
 from residuum.surgery import removed, without_branches
-from residuum.surgery.removal import answered, lesioned, without_layers
+from residuum.surgery.removal import lesioned, on_inputs, without_layers
 from residuum.units import ResidualNetwork, ResidualUnit, Row
 from residuum.views.verify import close
 
@@ -181,10 +181,10 @@ def removed_of(view, numbers) -> nn.Module:
 @pytest.mark.parametrize("name", MODELS)
 def test_removing_deleting_by_hook_and_counting_agree(name):
     view, sets = viewed(name)
-    whole, before = answered(view, view.model), fingerprint(view.model)
+    whole, before = on_inputs(view, view.model), fingerprint(view.model)
     for numbers in sets:
         model = removed_of(view, numbers)
-        deleted, left = lesioned(view, numbers), answered(view, model)
+        deleted, left = lesioned(view, numbers), on_inputs(view, model)
         assert all(map(torch.equal if EXACT else close, deleted, left))
         assert not all(map(torch.equal, whole, left))
         gone = view.units.removable(numbers)
@@ -198,7 +198,7 @@ def test_removing_deleting_by_hook_and_counting_agree(name):
         layers = without_layers(view, numbers)
         if layers is not None:
             assert type(layers) is type(view.model)
-            assert all(map(close, deleted, answered(view, layers)))
+            assert all(map(close, deleted, on_inputs(view, layers)))
     assert same_fingerprint(before, fingerprint(view.model))
 
 
@@ -207,6 +207,6 @@ def test_a_sum_may_be_written_in_any_way(step):
     torch.manual_seed(0)
     view = residuum.unravel(Wide(STEPS[step]).eval(), *VECTORS)
     model = without_branches(view, [0, 2])
-    assert all(map(torch.equal, lesioned(view, [0, 2]), answered(view, model)))
+    assert all(map(torch.equal, lesioned(view, [0, 2]), on_inputs(view, model)))
     one = 36 * len(view.units[0].removable)  # of a weight and a bias; a gate has two more
     assert parameters(model) == one

@@ -8,9 +8,11 @@ from torch import nn
 
 import residuum
 from residuum import surgery
+from residuum.anatomy import Examples
 from residuum.errors import CheckpointError, ExportError, NumericError, UsageError
-from residuum.surgery import files
+from residuum.surgery import Word, files
 from residuum.surgery.checking import difference
+from residuum.surgery.removal import on_inputs
 from residuum.training import Blueprint
 from residuum.views.export import module_of
 
@@ -22,6 +24,35 @@ class Fixed(nn.Module):
 
     def forward(self, x):
         return x.view(2, -1).sum(1)
+
+
+class Asking(nn.Module):
+    """Its way depends on the values."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        x = x + self.layer(x)
+        return 2 * x if x.sum() > 0 else x
+
+
+class Leaving(nn.Module):
+    """Counts its calls, in a buffer and in an attribute, and draws numbers."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.head = nn.Conv2d(3, 3, 1), nn.Linear(3, 2)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen.add_(1)
+        x = x + self.layer(x)
+        return self.head(x.mean((2, 3))) + 0 * torch.rand(1)
 
 
 class Gives(nn.Module):
@@ -84,6 +115,75 @@ def test_a_graph_of_text(tmp_path):
     keywords = view.units.keywords
     assert surgery.write_onnx(small, tmp_path / "a.onnx", **keywords).difference < 1e-5
     assert surgery.write_program(small, tmp_path / "a.pt2", **keywords).difference == 0
+
+
+def compiled(model):
+    return torch.compile(model, backend="eager")
+
+
+@pytest.mark.parametrize("wrapped", [nn.DataParallel, compiled])
+def test_a_wrapped_model_is_written_as_the_model_itself(tmp_path, wrapped):
+    """As `discover` takes it: DataParallel and torch.compile are no part of the model."""
+    model, x = lively(residuum.preset("preresnet8", seed=0)), IMAGES
+    plain, there = tmp_path / "plain", tmp_path / "wrapped"
+    for place, each in ((plain, model), (there, wrapped(model))):
+        surgery.write_program(each, place / "a.pt2", x)
+        surgery.write_onnx(each, place / "a.onnx", x)
+        surgery.save(each, place / "own", Blueprint("preresnet8", 10), [])
+    loaded = module_of(torch.export.load(there / "a.pt2"))
+    with torch.no_grad():
+        assert torch.equal(loaded(x), model(x))
+    kept = module_of(torch.export.load(plain / "a.pt2"))
+    assert list(kept.state_dict()) == list(loaded.state_dict())
+    assert surgery.about(there / "own") == surgery.about(plain / "own")
+    view, _ = viewed("llama")
+    written = surgery.write_folder(wrapped(view.model), tmp_path / "b", **view.units.keywords)
+    assert written.difference == 0
+    model.register_forward_hook(lambda module, given, output: 2 * output)
+    with pytest.raises(UsageError, match="a hook is active"):
+        surgery.write_program(wrapped(model), tmp_path / "c.pt2", x)
+
+
+@pytest.mark.parametrize("wrapped", [nn.DataParallel, compiled])
+def test_of_what_cannot_be_followed_removal_speaks_where_it_was_asked_for(tmp_path, wrapped):
+    said = "but not removed"
+    with pytest.raises(ExportError, match="cannot follow Asking") as caught:
+        surgery.write_program(wrapped(Asking()), tmp_path / "a.pt2", IMAGES)
+    assert said not in str(caught.value)
+    view = residuum.unravel(wrapped(Asking()), IMAGES)
+    with pytest.raises(UsageError, match=rf"cannot follow Asking .*{said}"):
+        surgery.removed(view, [0])
+
+
+def test_nothing_is_left_behind_in_a_model_that_writes_and_draws(tmp_path):
+    """Buffers, attributes and random states are as they were, whatever ran the model."""
+    model = Leaving().eval()
+    view = residuum.unravel(model, IMAGES)
+    examples = Examples(IMAGES, torch.tensor([0, 1]))
+
+    def state():
+        return model.calls, int(model.seen), torch.get_rng_state().tolist()
+
+    before = state()
+    small = surgery.removed(view, [0])
+    assert state() == before
+    surgery.compare_sizes(model, small, (1, 0), examples, IMAGES, rounds=2)
+    assert state() == before
+    surgery.write_program(model, tmp_path / "a.pt2", IMAGES)
+    surgery.write_onnx(model, tmp_path / "a.onnx", IMAGES)
+    surgery.save_model(small, tmp_path / "b", view, [0], Word("tests:Leaving"), Leaving)
+    assert state() == before
+    surgery.heal(small, model, examples)
+    assert state() == before
+
+
+def test_without_a_unit_to_remove_a_model_is_copied():
+    view, _ = viewed("bert")
+    small = surgery.removed(view, [])
+    assert type(small) is type(view.model)
+    shared = {id(p) for p in small.parameters()} & {id(p) for p in view.model.parameters()}
+    assert not shared
+    assert all(map(torch.equal, on_inputs(view, small), on_inputs(view, view.model)))
 
 
 def test_a_folder_that_transformers_loads(tmp_path):

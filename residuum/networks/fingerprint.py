@@ -46,7 +46,8 @@ _WORDS = (bool, int, float, complex, str, bytes, enum.Enum, torch.dtype, PurePat
 _NOT_SETTINGS = (
     "training", "inplace", "initialisation", "drawn", "sampling", "active", "logits",
 )  # fmt: skip
-_TORCHS = frozenset(vars(nn.Module()))  # what every module holds
+# what every module holds, and what torch.compile leaves in the model that it is given
+_TORCHS = frozenset(vars(nn.Module())) | {"_is_torch_compile"}
 
 
 def digest(network: nn.Module) -> str:

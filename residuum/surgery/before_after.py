@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from time import perf_counter
 from typing import Any
 
@@ -16,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..anatomy.deletions import Examples
 from ..anatomy.statistics import Rate, geometric_mean, student_mean
 from ..errors import NumericError
-from ..views.edits import at_rest, device_of
-from ..views.export import without_cache
+from ..views.edits import device_of
 from ..views.inputs import call, count, take, tensors
 from .measures import Comparison, Size
+from .running import resting
 
 BATCH = 500  # examples in one pass
 
@@ -61,30 +62,28 @@ def compare_sizes(
     return Comparison(sizes[0], sizes[1], speedup, student_mean(losses[1] - losses[0]))
 
 
-def _run(model: nn.Module, inputs: Any) -> Any:
-    with torch.no_grad(), at_rest(model), without_cache(model):
-        return call(model, inputs)
-
-
 def pass_seconds(models: Sequence[nn.Module], inputs: Any, rounds: int) -> np.ndarray:
     """Of a pass over the inputs in evaluation mode, (rounds, models), in turn round by round."""
     found: list[list[float]] = []
-    for number in range(rounds + 2):  # the first two are not counted
-        row = []
-        for model in models:
-            start = perf_counter()
-            _run(model, inputs)
-            if device_of(model).type == "cuda":
-                torch.cuda.synchronize()
-            row.append(perf_counter() - start)
-        if number > 1:
-            found.append(row)
+    with ExitStack() as around:
+        for model in models:  # once for all rounds: what it costs is no time of the model's
+            around.enter_context(resting(model))
+        for number in range(rounds + 2):  # the first two are not counted
+            row = []
+            for model in models:
+                start = perf_counter()
+                call(model, inputs)
+                if device_of(model).type == "cuda":
+                    torch.cuda.synchronize()
+                row.append(perf_counter() - start)
+            if number > 1:
+                found.append(row)
     return np.array(found)
 
 
 def _flops(model: nn.Module, inputs: Any) -> int:
-    with FlopCounterMode(display=False) as counter:
-        _run(model, inputs)
+    with resting(model), FlopCounterMode(display=False) as counter:
+        call(model, inputs)
     return counter.get_total_flops() // count(inputs)
 
 
@@ -92,10 +91,11 @@ def _judged(model: nn.Module, examples: Examples) -> tuple[np.ndarray, Rate | No
     losses, wrong = [], []
     for start in range(0, len(examples), BATCH):
         at = slice(start, start + BATCH)
-        output, targets = _run(model, take(examples.inputs, at)), examples.targets[at]
-        targets = targets.to(device_of(model))
-        losses.append(examples.task.loss(output, targets).cpu().double())
-        right = examples.task.right(output, targets)
+        targets = examples.targets[at].to(device_of(model))
+        with resting(model):
+            output = call(model, take(examples.inputs, at))
+            losses.append(examples.task.loss(output, targets).cpu().double())
+            right = examples.task.right(output, targets)
         wrong += [] if right is None else [int((~right).sum())]
     found = torch.cat(losses)
     if not bool(found.isfinite().all()):
@@ -129,6 +129,6 @@ class _Alive(TorchDispatchMode):
 
 def _peak(model: nn.Module, inputs: Any) -> int:
     alive = _Alive((*model.parameters(), *model.buffers(), *tensors(inputs)))
-    with alive:
-        _run(model, inputs)
+    with resting(model), alive:
+        call(model, inputs)
     return alive.peak

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError, NumericError, first_line, out_of_memory
-from ..views.edits import at_rest, device_of
-from ..views.export import without_cache
-from ..views.inputs import changed, count, to_device
-from ..views.trace import results, untouched
+from ..views.inputs import changed, count
+from .running import outputs
 
 TOLERANCE = 1e-4  # of the largest output: other orders of summing round otherwise
 BATCHES = (1, 2, 5)
@@ -44,8 +42,8 @@ def compared(
     for size in BATCHES:
         batch = _batch(given, size)
         try:
-            expected = model_answers(model, *batch)
-            found = run(*batch)
+            expected = [tensor.cpu() for tensor in outputs(model, *batch)]
+            found = [tensor.cpu() for tensor in run(*batch)]
         except Exception as error:
             if out_of_memory(error):
                 raise
@@ -95,11 +93,3 @@ def _batch(given: Given, size: int) -> Given:
         return taken + noise.to(taken.dtype) if taken.is_floating_point() else taken
 
     return changed(given, more)
-
-
-def model_answers(
-    model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]
-) -> list[Tensor]:
-    inputs, keywords = to_device((inputs, dict(keywords)), device_of(model))
-    with torch.no_grad(), at_rest(model), untouched(model), without_cache(model):
-        return [tensor.detach().cpu() for tensor in results(model(*inputs, **keywords))]

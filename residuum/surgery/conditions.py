@@ -13,6 +13,7 @@ from .. import progress
 from ..errors import ResourceError, UsageError
 from ..storage import json_digest, tensor_digest
 from ..views import edits
+from ..views.trace import bare
 
 MOST_BYTES = 2**31 - 2**24  # of weights in one ONNX file: protobuf ends at 2 GiB
 
@@ -21,8 +22,11 @@ About = Mapping[str, str]
 its weights come from. Words in, words out; structures as JSON."""
 
 
-def require_itself(model: nn.Module) -> None:
-    """UsageError: hooks, or a lesion, that would be written as part of the model. A model in
+def itself(model: nn.Module) -> nn.Module:
+    """The model that is written: without what wraps it (DataParallel, torch.compile), as `discover`
+    takes it.
+
+    UsageError: hooks, or a lesion, that would be written as part of the model. A model in
     training mode is told of: it is written as in evaluation."""
     for name, part in model.named_modules():
         where = f"{name} ({type(part).__name__})" if name else type(part).__name__
@@ -36,9 +40,11 @@ def require_itself(model: nn.Module) -> None:
         raise UsageError(
             "a lesion, or a hook on all modules, is active. Write the model outside of it"
         )
+    model = bare(model)
     if any(part.training for part in model.modules()):
         name = type(model).__name__
         progress.say(f"{name} is in training mode; what is written computes as in evaluation")
+    return model
 
 
 def require_new_file(file: str | Path, suffix: str) -> Path:

@@ -40,10 +40,11 @@ from ..views.edits import device_of
 from ..views.export import module_of, of_two
 from ..views.inputs import tensors, to_device
 from ..views.trace import results
-from .checking import BATCHES, Apart, Given, compared, model_answers
-from .conditions import About, described, require_itself, require_new_file, require_one_file
+from .checking import BATCHES, Apart, Given, compared
+from .conditions import About, described, itself, require_new_file, require_one_file
 from .graph import exported
 from .locating import first_apart
+from .running import outputs
 
 ABOUT = "about.json"  # what .pt2 and a folder say of themselves
 OPERATIONS = {"aten", "prim", "prims", "higher_order"}  # what torch itself brings
@@ -75,7 +76,7 @@ def write_program(
     NumericError: the model gives nothing finite.
     """
     path = require_new_file(file, ".pt2")
-    require_itself(model)
+    model = itself(model)
     given = (of_two(inputs), of_two(keywords))
     buffer, extra = io.BytesIO(), {ABOUT: json.dumps(described(model, about))}
     program = exported(model, *given)
@@ -98,7 +99,7 @@ def write_program(
     def run(inputs: tuple[Any, ...], keywords: Mapping[str, Any]) -> list[Tensor]:
         inputs, keywords = to_device((inputs, dict(keywords)), device_of(model))
         with torch.no_grad():
-            return [tensor.cpu() for tensor in results(loaded(*inputs, **keywords))]
+            return results(loaded(*inputs, **keywords))
 
     return _written(path, data, lambda: compared(model, run, given, str(path)))
 
@@ -128,7 +129,7 @@ def write_onnx(
     kept as NAME.onnx.rejected.
     """
     path = require_new_file(file, ".onnx")
-    require_itself(model)
+    model = itself(model)
     require_one_file(model, path)
     try:
         import onnxruntime  # noqa: F401
@@ -201,7 +202,7 @@ def write_folder(
     """
     target = Path(folder)
     require_new_folder(target)
-    require_itself(model)
+    model = itself(model)
     if not (hasattr(model, "save_pretrained") and hasattr(type(model), "from_pretrained")):
         graph = "removal made it a graph of operations" if isinstance(model, fx.GraphModule) else ""
         raise UsageError(
@@ -212,7 +213,7 @@ def write_folder(
     try:
         with new_folder(target) as between:
             loaded = _saved(model, between, target)
-            found = compared(model, lambda a, k: model_answers(loaded, a, k), given, str(target))
+            found = compared(model, lambda a, k: outputs(loaded, a, k), given, str(target))
             write_text(between, ABOUT, said)
             digests = [sha256(file.read_bytes()) for file in sorted(between.iterdir())]
     except Apart as error:

@@ -22,9 +22,10 @@ from ..task import logits
 from ..training.optimisers import AdamW
 from ..training.randomness import drawing
 from ..training.schedules import Cosine
-from ..views.edits import at_rest, device_of
+from ..views.edits import device_of
 from ..views.export import without_cache
 from ..views.inputs import call, take
+from .running import resting
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def heal(
     # a loop of its own: training's takes images with labels and a recipe, and keeps checkpoints;
     # here are any inputs, any task, two models and a few minutes
     try:
-        with progress.bar("healing", steps) as advance, at_rest(intact):
+        with progress.bar("healing", steps) as advance:
             for epoch in range(healing.epochs):
                 total = 0.0
                 for at in _batches(order(healing.seed, epoch, n), healing.batch_size):
@@ -119,7 +120,7 @@ def _loss(
     small: nn.Module, intact: nn.Module, examples: Examples, at: Tensor, healing: Healing
 ) -> Tensor:
     inputs, warm, share = take(examples.inputs, at), healing.temperature, healing.share
-    with torch.no_grad(), without_cache(intact):
+    with resting(intact):
         theirs = logits(call(intact, inputs)).float()
     with without_cache(small):
         output: Any = call(small, inputs)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from ..errors import ExportError, UsageError, out_of_memory
 from ..units import ResidualNetwork
-from ..views.edits import at_rest, device_of
-from ..views.export import without_cache
+from ..views.edits import device_of
 from ..views.foreign import ForeignView, unravel
-from ..views.inputs import to_device
-from ..views.trace import results, untouched
 from ..views.verify import close
 from ..views.view import DELETE, View
 from .elements import without_elements
 from .graph import exported, pruned
 from .own import without_units
+from .running import outputs
 
 if TYPE_CHECKING:
     from torch import Tensor, fx
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
 
 def removed(model: nn.Module | View, units: Collection[int]) -> nn.Module:
     """A smaller model: these units' branches and their parameters are gone, and what it gives is
-    what `view.edited` with these deletions gives. The model itself is not changed.
+    what `view.edited` with these deletions gives. The model itself is not changed; without any unit
+    to remove it is copied.
 
     Of one of our own networks, a `ResidualNetwork` with a shorter row. Of any other, given as its
     view: a model of the same class, where whole elements of its lists of layers go; else a graph of
@@ -41,6 +40,8 @@ def removed(model: nn.Module | View, units: Collection[int]) -> nn.Module:
     if isinstance(view.model, ResidualNetwork):
         return without_units(view.model, numbers)
     assert isinstance(view, ForeignView)
+    if not numbers:
+        return copy.deepcopy(view.model)
     return without_layers(view, numbers) or without_branches(view, numbers)
 
 
@@ -113,7 +114,7 @@ def _wrong(view: ForeignView, numbers: list[int], small: nn.Module) -> str:
     if counted not in expected:
         said = " or ".join(f"{each:,}" for each in sorted(expected))
         return f"{counted:,} parameters are left where it should be {said}"
-    before, after = lesioned(view, numbers), answered(view, small)
+    before, after = lesioned(view, numbers), on_inputs(view, small)
     if len(before) != len(after) or not all(map(close, before, after)):
         return "without these branches it does not give what the lesioned model gives"
     return ""
@@ -122,12 +123,9 @@ def _wrong(view: ForeignView, numbers: list[int], small: nn.Module) -> str:
 def lesioned(view: ForeignView, numbers: Collection[int]) -> list[Tensor]:
     """What the model gives on the view's inputs with these units deleted."""
     with view.edited(dict.fromkeys(numbers, DELETE)):
-        return answered(view, view.model)
+        return on_inputs(view, view.model)
 
 
-def answered(view: ForeignView, model: nn.Module) -> list[Tensor]:
-    """What a model gives on the view's inputs."""
-    given: Any = to_device((view.units.inputs, view.units.keywords), device_of(view.model))
-    inputs, keywords = given
-    with torch.no_grad(), at_rest(model), untouched(model), without_cache(model):
-        return [tensor.clone() for tensor in results(model(*inputs, **keywords))]
+def on_inputs(view: ForeignView, model: nn.Module) -> list[Tensor]:
+    """What a model gives on the view's inputs, where the view's model is."""
+    return outputs(model, view.units.inputs, view.units.keywords, device_of(view.model))

@@ -28,9 +28,10 @@ from ..training import Blueprint
 from ..units import ResidualNetwork
 from ..views.edits import device_of
 from ..views.foreign import ForeignView, unravel
-from .conditions import About, described, require_itself
+from ..views.trace import bare
+from .conditions import About, described, itself
 from .own import without_units
-from .removal import answered, removed
+from .removal import on_inputs, removed
 
 SCHEMA = 2
 FILE, WEIGHTS = "removed.json", "weights.safetensors"
@@ -87,13 +88,14 @@ def save(
     is not empty.
     """
     numbers = tuple(sorted(units))
-    structure = fingerprint.digest(network)
+    own = bare(network)
+    structure = fingerprint.digest(own)
     if fingerprint.digest(_shape(blueprint, numbers)) != structure:
         raise UsageError(
             f"{blueprint.preset} without units {list(numbers)} is another network than this one"
         )
-    require_finite(network.state_dict(), "the network", CheckpointError)
-    return _write(network, folder, about, removed=numbers, structure=structure, network=blueprint)
+    require_finite(own.state_dict(), "the network", CheckpointError)
+    return _write(own, folder, about, removed=numbers, structure=structure, network=blueprint)
 
 
 def save_model(
@@ -111,7 +113,7 @@ def save_model(
     CheckpointError: the model is not built again from its word (keep it as .pt2). UsageError: as
     `save`.
     """
-    numbers = tuple(sorted(units))
+    numbers, small = tuple(sorted(units)), bare(small)
     with new_folder(Path(folder)) as between:
         kept = _write(
             small,
@@ -124,14 +126,14 @@ def save_model(
             keywords={name: _shape_of(each) for name, each in view.units.keywords.items()},
         )
         again = load(between, make()).to(device_of(view.model))
-        same = zip(answered(view, small), answered(view, again), strict=True)
+        same = zip(on_inputs(view, small), on_inputs(view, again), strict=True)
         if not all(torch.equal(ours, theirs) for ours, theirs in same):
             raise CheckpointError(f"{word.name}: what is built again gives something else")
     return kept
 
 
 def _write(model: nn.Module, folder: str | Path, about: About | None, **words: Any) -> Shortened:
-    require_itself(model)
+    model = itself(model)
     with new_folder(Path(folder)) as between:
         said = described(model, about)
         kept = Shortened(weights=write_tensors(between, WEIGHTS, model.state_dict(), said), **words)

@@ -365,7 +365,7 @@ def test_nothing_is_written_with_a_lesion_or_a_hook_in_place(tmp_path):
     handle.remove()
     assert left(tmp_path) == []
     normed = torch.nn.utils.weight_norm(nn.Linear(4, 4))  # a hook that is part of the model
-    conditions.require_itself(normed.eval())
+    conditions.itself(normed.eval())
 
 
 @pytest.mark.row("E9")
