@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from residuum.subjects import Measuring, Source, open_model, open_subject
 from residuum.subjects.asked import is_pruned
 from residuum.surgery import Candidate, Target, by_score, greedy, lost
 from residuum.verbs.pruning import By, Removal, scores, searched
+from residuum.views.view import DELETE
 
 FUNCTION = """
 import torch
@@ -39,6 +41,17 @@ class Small(nn.Module):
         for unit in self.units:
             x = x + unit(x)
         return self.head(x.mean((2, 3)))
+
+class Flat(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.branch, self.head = nn.Conv2d(3, 3, 1), nn.Linear(3, classes)
+
+    def forward(self, x):
+        return self.head((x + self.branch(x)).mean((2, 3)))
+
+def flat(classes=2):
+    return Flat(classes)
 
 def small(classes=2):
     return Small(classes)
@@ -76,11 +89,11 @@ def here(place, monkeypatch, tmp_path):
     return tmp_path
 
 
-def llama_and_text(here: Path) -> None:
+def llama_and_text(here: Path, layers: int = 2) -> None:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     small = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
-    config = transformers.LlamaConfig(vocab_size=260, num_hidden_layers=2, **small)
+    config = transformers.LlamaConfig(vocab_size=260, num_hidden_layers=layers, **small)
     transformers.LlamaForCausalLM(config).save_pretrained(here / "llama")
     (here / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
 
@@ -183,19 +196,77 @@ def test_a_model_that_no_word_builds_again_is_kept_as_a_program(here):
         open_model(here / "a")
 
 
-def test_a_decoder_keeps_its_class_where_whole_layers_go(here, capsys):
-    llama_and_text(here)
+@pytest.mark.parametrize("by", ["greedy", "deletion", "pairs"])
+def test_whole_layers_of_a_decoder_leave_a_folder_that_transformers_loads(here, capsys, by):
+    llama_and_text(here, layers=3)
     words = ["prune", f"hf:{here / 'llama'}", "--data", here / "text.txt", "--length", 16]
-    asked = ["--by", "pairs", "--examples", 4, "--output", here / "a", "--json"]
+    asked = ["--by", by, "--layers", "--examples", 4, "--output", here / "a", "--json"]
+    asked += [] if by == "pairs" else ["--units", 1]  # a layer has two, and both go
     told = json.loads(call(capsys, *words, *asked)[1])
-    if set(told["removed"]) in ({0, 1}, {2, 3}):
-        assert told["kept"] == "folder"
-        assert open_model(here / "a").model.config.num_hidden_layers == 1
-    else:
-        assert told["kept"] == "word"
-        assert open_model(here / "a").reads == "sequence"
-    assert told["sizes"]["after"]["units"] == 2
+    gone = set(told["removed"])
+    layers = [{0, 1}, {2, 3}, {4, 5}]
+    assert sum(each <= gone for each in layers) == len(gone) // 2 == (2 if by == "pairs" else 1)
+    assert told["kept"] == "folder"
+    assert told["sizes"]["after"]["units"] == 6 - len(gone)
     assert told["sizes"]["before"]["error"]["n"] == 4
+    transformers = pytest.importorskip("transformers")
+    kept = transformers.LlamaForCausalLM.from_pretrained(here / "a").eval()
+    assert kept.config.num_hidden_layers == 3 - len(gone) // 2
+    whole = transformers.LlamaForCausalLM.from_pretrained(here / "llama").eval()
+    tokens = {"input_ids": torch.arange(32).view(2, 16), "use_cache": False}
+    view = residuum.unravel(whole, **tokens)
+    with torch.no_grad():
+        with view.edited(dict.fromkeys(gone, DELETE)):
+            expected = whole(**tokens).logits
+        assert torch.equal(kept(**tokens).logits, expected)
+
+
+def test_layers_where_there_are_none(here, capsys):
+    for word, message in (
+        ("preresnet8", "whose units are its layers already"),
+        ("prune_models:flat", "Flat has no list of layers"),
+    ):
+        words = ["prune", word, "--data", "images", "--units", 1, "--layers"]
+        code, out, text = call(capsys, *words, "--output", here / "b")
+        assert (code, out, message in text) == (2, "", True), text
+    subject = open_subject("prune_models:small", Measuring(), Source(data="images"))
+    with pytest.raises(UsageError, match="no list of layers"):
+        surgery.layers(subject.view)  # its sums stand outside of the list's elements
+    for groups, message in (([[0], [0, 1]], "a unit stands in two"), ([[3]], r"units \[3\] are")):
+        with pytest.raises(UsageError, match=message):
+            greedy(subject.view, subject.train, Target(units=1), groups=groups)
+    (step,) = greedy(subject.view, subject.train, Target(units=1), groups=[[0, 2]])
+    assert step.removed == (0, 2)
+
+
+def test_a_search_that_ends_at_an_error(here, capsys):
+    subject = open_subject("preresnet8", Measuring(), Source(data="images"))
+    view, train = subject.view, subject.train
+    every = greedy(view, train, Target(units=3))
+    worst = max(step.error_change.value for step in every)
+    assert greedy(view, train, Target(units=3, error=worst)) == every
+    first = next(k for k, step in enumerate(every) if step.error_change.value == worst)
+    assert greedy(view, train, Target(units=3, error=worst - 1e-9)) == every[:first]
+    told = call(
+        capsys, "prune", "preresnet8", "--data", "images", "--error", 1, "--output", here / "b"
+    )
+    assert told[0] == 0
+    assert "opened by `residuum` as any model" in told[1]
+
+    @dataclass(frozen=True)
+    class Blurred:
+        """Knows no right and wrong."""
+
+        def loss(self, output, targets):
+            return output.square().mean(1)
+
+        def right(self, output, targets):
+            return None
+
+    blurred = Examples(train.inputs, train.targets, Blurred())
+    for search in (greedy, lambda *given: by_score(*given[:2], [0, 1, 2], given[2])):
+        with pytest.raises(UsageError, match="knows no right and wrong"):
+            search(view, blurred, Target(error=0.1))
 
 
 def test_a_configuration_that_counts_stages_is_not_trusted_with_layers(here):
@@ -268,7 +339,12 @@ def test_scores_and_targets(here):
     assert first.seconds is not None
     for wrong, words in (
         ({"seconds": 1.5}, "share between 0 and 1"),
-        ({}, "units, parameters, seconds or loss"),
+        ({}, "units, parameters, seconds, loss or error"),
+        ({"units": 1.5}, "1.5 units: a whole number"),
+        ({"units": 0}, "at least 1"),
+        ({"loss": float("nan")}, "loss nan: a finite number"),
+        ({"error": float("inf")}, "error inf: a finite number"),
+        ({"parameters": float("nan")}, "share between 0 and 1"),
     ):
         with pytest.raises(UsageError, match=words):
             Target(**wrong)

@@ -6,13 +6,24 @@ from ..surgery.measures import Candidate, Comparison
 from .command import command
 from .words import table
 
+KEPT = {  # how the folder is opened; {} is the model as it was asked for
+    "preset": "the smaller network, opened by `residuum` as any model",
+    "folder": "the smaller model, opened by `residuum` and by transformers' from_pretrained",
+    "word": "the smaller model, opened by `residuum`, which builds {} again and removes the units",
+    "program": "the smaller model as model.pt2, for torch.export.load; not opened by `residuum`",
+}
+
 
 @command(verbs.prune, kept=lambda found: True)
 def prune(found: verbs.Pruned) -> str:
     """The frontier, one line a step; the model before and after; the folder."""
     whole = found.sizes.before
     rows = [("removed", "parameters", "loss", "error", "change of the loss", "time")]
-    rows += [_step(step, whole.parameters, found.by) for step in found.frontier]
+    went = [0, *(len(step.removed) for step in found.frontier)]
+    rows += [
+        _step(step, whole.parameters, before)
+        for step, before in zip(found.frontier, went, strict=False)
+    ]
     last = found.removed
     gone = ", ".join(f"{u} ({n})" for u, n in zip(last, found.names, strict=True))
     healed = f", healed for {several(len(found.healed), 'epoch')}" if found.healed else ""
@@ -25,13 +36,13 @@ def prune(found: verbs.Pruned) -> str:
             f"gone: {gone}",
             "",
             _sizes(found.sizes),
-            f"\n{found.folder}: kept as {found.kept}{note}",
+            f"\n{found.folder}: {KEPT[found.kept].format(found.model)}{note}",
         ]
     )
 
 
-def _step(step: Candidate, parameters: int, by: str) -> tuple[str, ...]:
-    gone = "+".join(map(str, step.removed)) if by == "pairs" else f"+ {step.removed[-1]}"
+def _step(step: Candidate, parameters: int, before: int) -> tuple[str, ...]:
+    gone = "+ " + ", ".join(map(str, step.removed[before:]))  # what is gone more than a step ahead
     change, time = step.loss_change, step.seconds
     return (
         gone,

@@ -9,6 +9,7 @@ from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .before_after import compare_sizes
+    from .elements import layers
     from .files import write_folder, write_onnx, write_program
     from .healing import Healing, heal
     from .measures import Candidate, Comparison, Size
@@ -20,6 +21,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         ".before_after": "compare_sizes",
+        ".elements": "layers",
         ".files": "write_folder write_onnx write_program",
         ".healing": "Healing heal",
         ".measures": "Candidate Comparison Size",

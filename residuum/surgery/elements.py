@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from torch import nn
 
+from ..errors import UsageError
 from ..views.foreign import ForeignView
 from ..views.unit import Unit
+from ..views.view import View
 
 LAYERS = ("num_hidden_layers", "num_layers", "num_decoder_layers")  # in a configuration
 
@@ -38,11 +41,50 @@ def _elements(view: ForeignView, units: set[int]) -> dict[str, list[int]] | None
         if not isinstance(module, nn.ModuleList | nn.Sequential):
             continue
         for index in range(len(module)):
-            inside = {u.number for u in view.units if _stands_in(u, f"{path}.{index}".strip("."))}
+            inside = set(_inside(view, f"{path}.{index}".strip(".")))
             if inside and inside <= units - covered:
                 found.setdefault(path, []).append(index)
                 covered |= inside
     return found if found and covered == units else None
+
+
+def layers(view: View) -> list[tuple[int, ...]]:
+    """The units of every layer, as `groups` of a search: what goes so leaves a model of its own
+    class (`removed`), of transformers one that `from_pretrained` loads.
+
+    A layer is an element of a ModuleList or a Sequential in which two elements of one class or more
+    hold units; of lists within lists the innermost. Layers with a unit that cannot be removed stay.
+
+    UsageError: a model without such a list.
+    """
+    name = type(view.model).__name__
+    if not isinstance(view, ForeignView):
+        raise UsageError(f"{name} is one of our own networks, whose units are its layers already")
+    within = dict[int, str]()  # by unit, the element that it stands in
+    for path, module in view.model.named_modules():  # outer lists come first
+        if isinstance(module, nn.ModuleList | nn.Sequential):
+            inside = {
+                element: units
+                for index in range(len(module))
+                if (units := _inside(view, element := f"{path}.{index}".strip(".")))
+            }
+            kinds = Counter(type(view.model.get_submodule(element)) for element in inside)
+            if max(kinds.values(), default=0) > 1:
+                within |= {unit: element for element in inside for unit in inside[element]}
+    found = {element: list[int]() for element in within.values()}
+    for unit, element in sorted(within.items()):
+        found[element].append(unit)
+    able = [g for g in found.values() if all(view.units[unit].sums for unit in g)]
+    if not able:
+        raise UsageError(
+            f"{name} has no list of layers (a ModuleList or Sequential with several elements "
+            "of one class that hold units). Remove single units"
+        )
+    return [tuple(group) for group in able]
+
+
+def _inside(view: ForeignView, path: str) -> list[int]:
+    return [unit.number for unit in view.units if _stands_in(unit, path)]
 
 
 def _stands_in(unit: Unit, path: str) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
+from math import isfinite
 from typing import Any
 
 import torch
@@ -29,6 +30,9 @@ from .before_after import pass_seconds
 from .measures import Candidate
 from .removal import removed
 
+Groups = Sequence[Sequence[int]]
+"""Units that go together, by number."""
+
 TIMED, ROUNDS = 32, 20  # examples in a pass whose time is measured, and how often
 
 
@@ -36,30 +40,36 @@ TIMED, ROUNDS = 32, 20  # examples in a pass whose time is measured, and how oft
 class Target:
     """When a search ends: so many `units` are gone, or at most this share of the `parameters` or of
     the `seconds` of a pass is left; and ahead of a step that raises the mean loss by more than
-    `loss`.
+    `loss`, or the share of wrong answers by more than `error` (0.01: one in a hundred), both
+    compared on the same examples.
 
     Time is measured here: of every step the units are really removed and both models run in turn,
     round by round. The costs of single units, added up, would cost no export; but what removal
     saves is not their sum (a graph of operations runs otherwise than the model, and work beside
     the units stays).
 
-    UsageError: none of the four, an impossible number.
+    UsageError: none of the five, an impossible number.
     """
 
     units: int | None = None
     parameters: float | None = None
     loss: float | None = None
     seconds: float | None = None
+    error: float | None = None
 
     def __post_init__(self) -> None:
         if all(value is None for value in vars(self).values()):
-            raise UsageError("a target says units, parameters, seconds or loss")
-        if self.units is not None and self.units < 1:
-            raise UsageError(f"target: {self.units} units: at least 1")
+            raise UsageError("a target says units, parameters, seconds, loss or error")
+        if self.units is not None and (type(self.units) is not int or self.units < 1):
+            raise UsageError(f"target: {self.units!r} units: a whole number, at least 1")
         for name in ("parameters", "seconds"):
             share = getattr(self, name)
             if share is not None and not 0 < share < 1:
                 raise UsageError(f"target: {name} {share}: a share between 0 and 1")
+        for name in ("loss", "error"):
+            most = getattr(self, name)
+            if most is not None and not isfinite(most):
+                raise UsageError(f"target: {name} {most}: a finite number, the most it may rise")
 
     def reached(self, found: Sequence[Candidate], whole: int) -> bool:
         if not found:
@@ -71,6 +81,12 @@ class Target:
         return enough or few or (timed and last.seconds.value <= self.seconds)  # type: ignore
 
     def allows(self, candidate: Candidate) -> bool:
+        """UsageError: a target of `error` where the task knows no right and wrong."""
+        if self.error is not None:
+            if candidate.error_change is None:
+                raise UsageError("target: this task knows no right and wrong. Give loss, not error")
+            if candidate.error_change.value > self.error:
+                return False
         return self.loss is None or candidate.loss_change.value <= self.loss
 
 
@@ -82,6 +98,7 @@ class _Trials:
         self.log = log and log.keeping("search", examples.targets, examples.task)
         self.whole = sum(p.numel() for p in view.model.parameters())
         self.base = self.scores([()])[0]
+        self.intact = self._candidate((), self.base, 1)
 
     def scores(self, sets: Sequence[Sequence[int]]) -> Tensor:
         """The loss of every example, and whether it is wrong (NaN: nobody knows), (sets, N, 2)."""
@@ -152,26 +169,32 @@ def lost(
 
 
 def greedy(
-    model: Any, examples: Examples, target: Target, log: SweepLog | None = None
+    model: Any,
+    examples: Examples,
+    target: Target,
+    log: SweepLog | None = None,
+    groups: Groups | None = None,
 ) -> list[Candidate]:
     """One unit at a time, always the one without which the mean loss is smallest, given those that
     are gone: n + (n - 1) + ... deletions. One candidate a step, up to the target. `log` as for
-    `lost`.
+    `lost`. With `groups` the units of one go together, and units of none stay: whole layers, say
+    (`layers(view)`).
 
-    UsageError: nothing can be removed at all.
+    UsageError: nothing can be removed at all; groups that share a unit or name one that cannot go.
     """
     view = unravel(model)
-    left, found = removable(view), list[Candidate]()
+    left, found = together(view, groups), list[Candidate]()
     with sweeping(view, examples.inputs) as part:
         trials = _Trials(view, examples, part, log)
+        target.allows(trials.intact)  # ahead of all work: whether the task knows it
         while left and not target.reached(found, trials.whole):
             before = found[-1].removed if found else ()
-            tried = trials.candidates((*before, unit) for unit in left)
-            best = min(tried, key=lambda candidate: candidate.loss.value)
-            if not target.allows(best):
+            tried = trials.candidates((*before, *group) for group in left)
+            at = min(range(len(left)), key=lambda number: tried[number].loss.value)
+            if not target.allows(tried[at]):
                 break
-            found.append(trials.timed(best, target))
-            left.remove(best.removed[-1])
+            found.append(trials.timed(tried[at], target))
+            del left[at]
     return found
 
 
@@ -181,9 +204,11 @@ def by_score(
     scores: Sequence[float],
     target: Target,
     log: SweepLog | None = None,
+    groups: Groups | None = None,
 ) -> list[Candidate]:
     """The units with the smallest scores first (one score a unit, such as its importance), one
-    candidate a step, up to the target: n deletions. `log` as for `lost`.
+    candidate a step, up to the target: n deletions. `log` as for `lost`, `groups` as for `greedy`;
+    a group's score is the sum of its units'.
 
     UsageError: not one score a unit, or scores that are no numbers.
     """
@@ -193,23 +218,44 @@ def by_score(
         raise UsageError(f"{several(len(scores), 'score')} for {there}: give one a unit")
     if any(score != score for score in scores):
         raise UsageError("scores hold values that are not numbers (NaN)")
-    order = sorted(removable(view), key=lambda unit: scores[unit])
+    order = sorted(together(view, groups), key=lambda group: sum(scores[unit] for unit in group))
     found = list[Candidate]()
     with sweeping(view, examples.inputs) as part:
         trials = _Trials(view, examples, part, log)
-        for candidate in trials.candidates(order[: k + 1] for k in range(len(order))):
+        target.allows(trials.intact)
+        for candidate in trials.candidates(chain(*order[: k + 1]) for k in range(len(order))):
             if target.reached(found, trials.whole) or not target.allows(candidate):
                 break
             found.append(trials.timed(candidate, target))
     return found
 
 
-def pairs(model: Any, examples: Examples, log: SweepLog | None = None) -> list[Candidate]:
+def pairs(
+    model: Any, examples: Examples, log: SweepLog | None = None, groups: Groups | None = None
+) -> list[Candidate]:
     """All pairs of units, best first: n (n - 1) / 2 deletions. A pair may be better than the pair
-    that `greedy` finds. `log` as for `lost`."""
+    that `greedy` finds. `log` as for `lost`, `groups` as for `greedy`."""
     view = unravel(model)
-    found = lost(view, examples, combinations(removable(view), 2), log)
+    chosen = combinations(together(view, groups), 2)
+    found = lost(view, examples, (chain(*each) for each in chosen), log)
     return sorted(found, key=lambda candidate: candidate.loss.value)
+
+
+def together(view: View, groups: Groups | None = None) -> list[tuple[int, ...]]:
+    """The units that go in one step: each that can be deleted alone, or those of a group.
+
+    UsageError: see `greedy`.
+    """
+    able = removable(view)
+    if groups is None:
+        return [(unit,) for unit in able]
+    found = [tuple(group) for group in groups if group]
+    named = [unit for group in found for unit in group]
+    if wrong := sorted(set(named) - set(able)):
+        raise UsageError(f"groups: units {wrong} are not there, or cannot be removed")
+    if len(set(named)) < len(named):
+        raise UsageError(f"groups: a unit stands in two of them, or twice in one: {found}")
+    return found
 
 
 def removable(view: View) -> list[int]:

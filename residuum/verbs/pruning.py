@@ -15,9 +15,12 @@ from .evaluation import prepared
 from .requests import Measuring, Source, verb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
     from ..subjects import Origin, Subject
+    from ..surgery import Target
 
 SCHEMA, TIMED = 1, 32  # examples in the batch that is timed
 SEARCHED, EVERY = 1000, 2**62  # training examples that units are chosen on, and healed on
@@ -27,29 +30,46 @@ Part = Annotated[float, Meta(gt=0, lt=1)]
 
 @dataclass(frozen=True)
 class Removal:
-    """Which units go, and when it is enough: at least one of the four is given."""
+    """Which units go, and when it is enough: at least one of the first five is given."""
 
     units: Count | None = None
-    """Until so many units are gone."""
+    """Until so many units are gone, or a few more where whole layers go."""
     parameters: Part | None = None
     """Until at most this share of the parameters is left."""
     latency: Part | None = None
     """Until a pass takes at most this share of its time, measured here."""
     loss: NotNegative | None = None
-    """No step that raises the mean loss by more than this."""
+    """No step that raises the mean loss by more than this; of text, the perplexity is then at most
+    so many times as high as e to the power of this."""
+    error: NotNegative | None = None
+    """No step that raises the share of wrong answers by more than this (0.01: 1 in 100)."""
     by: By = "greedy"
     """greedy: of those left always the cheapest; pairs: the best of all pairs; or those with the
     smallest score first: deletion (each alone), influence, angle, ratio, distance, response."""
+    layers: bool = False
+    """Whole layers go, all units of an element of the model's list of layers together: what is left
+    of a model of transformers is one that transformers loads."""
 
     def require_one(self) -> None:
         """UsageError: no target, or one that pairs do not take."""
-        asked = self.units, self.parameters, self.latency, self.loss
+        asked = self.units, self.parameters, self.latency, self.loss, self.error
         if self.by == "pairs" and (self.units not in (None, 2) or any(asked[1:3])):
-            raise UsageError("by pairs two units are removed: give no other target but --loss")
+            what = "layers" if self.layers else "units"
+            other = "give no other target but --loss and --error"
+            raise UsageError(f"by pairs two {what} are removed: {other}")
         if self.by != "pairs" and all(each is None for each in asked):
             raise UsageError(
-                "say when it is enough: --units 3, --parameters 0.7, --latency 0.8 or --loss 0.1"
+                "say when it is enough: --units 3, --parameters 0.7, --latency 0.8, --loss 0.1 or "
+                "--error 0.01"
             )
+
+    @property
+    def target(self) -> "Target":
+        """Of a search; of pairs, what a pair may cost."""
+        from ..surgery import Target
+
+        units = 2 if self.by == "pairs" else self.units
+        return Target(units, self.parameters, self.loss, self.latency, self.error)
 
 
 @dataclass(frozen=True)
@@ -101,43 +121,58 @@ class Pruned:
 def searched(subject: "Subject", removal: Removal) -> list[Candidate]:
     """One candidate a step, on the training examples. UsageError: nothing may go; more units to
     remove than there are."""
-    from ..surgery import Target, by_score, greedy, pairs
-    from ..surgery.search import removable
+    from ..surgery import by_score, greedy, layers, pairs
+    from ..surgery.search import together
 
-    view, train = subject.view, subject.train
-    there = len(removable(view))
+    view, train, target = subject.view, subject.train, removal.target
+    groups = together(view, layers(view) if removal.layers else None)
+    there = sum(map(len, groups))
     if removal.units is not None and removal.units > there:
         can = f"{several(there, 'unit')} that can be removed"
         raise UsageError(f"{subject.name} has {can}, not {removal.units}")
     if removal.by == "pairs":
-        target = Target(units=2, loss=removal.loss)
-        if there < 2:
-            raise UsageError(f"{subject.name} has no two units that can be removed")
-        found = [each for each in pairs(view, train)[:1] if target.allows(each)]
+        if len(groups) < 2:
+            what = "layers" if removal.layers else "units"
+            raise UsageError(f"{subject.name} has no two {what} that can be removed")
+        found = [each for each in pairs(view, train, groups=groups)[:1] if target.allows(each)]
+    elif removal.by == "greedy":
+        found = greedy(view, train, target, groups=groups)
     else:
-        target = Target(removal.units, removal.parameters, removal.loss, removal.latency)
-        if removal.by == "greedy":
-            found = greedy(view, train, target)
-        else:
-            found = by_score(view, train, scores(subject, removal.by), target)
+        given = scores(subject, removal.by, groups)
+        found = by_score(view, train, given, target, groups=groups)
     if not found:
-        raise UsageError(
-            f"{subject.name}: without any one unit the mean loss rises by more than {removal.loss}"
-        )
+        raise UsageError(f"{subject.name}: {_too_much(removal)}")
     return found
 
 
-def scores(subject: "Subject", name: str) -> list[float]:
-    """Of every unit, small where it seems to be redundant. UsageError: not all units have it."""
+def _too_much(removal: Removal) -> str:
+    asked = {"mean loss": removal.loss, "error": removal.error}
+    rises = " or ".join(
+        f"the {k} rises by more than {v}" for k, v in asked.items() if v is not None
+    )
+    which = "two layers" if removal.layers else "two units"
+    if removal.by != "pairs":
+        which = f"any one {'layer' if removal.layers else 'unit'}"
+    return f"without {which} {rises}"
+
+
+def scores(
+    subject: "Subject", name: str, groups: "Sequence[Sequence[int]] | None" = None
+) -> list[float]:
+    """Of every unit, small where it seems to be redundant; the harm of deleting a group is spread
+    evenly over its units. UsageError: not all units have it."""
     from ..anatomy.removal import cheap_scores
     from ..surgery import lost
-    from ..surgery.search import removable
+    from ..surgery.search import together
 
     view, train = subject.view, subject.train
     if name == "deletion":
-        numbers = removable(view)
-        found = dict(zip(numbers, lost(view, train, [[n] for n in numbers]), strict=True))
-        return [found[n].loss.value if n in found else float("inf") for n in range(len(view.units))]
+        found = [float("inf")] * len(view.units)
+        sets = together(view, groups)
+        for group, harm in zip(sets, lost(view, train, sets), strict=True):
+            for unit in group:
+                found[unit] = harm.loss.value / len(group)
+        return found
     known = cheap_scores(subject.redundancy())
     if name not in known:
         has = ", ".join(["deletion", *known])
@@ -223,12 +258,9 @@ def _kept(
 
 def _reached(removal: Removal, frontier: tuple[Candidate, ...], whole: int) -> bool:
     """Whether a search by loss ended at the loss, and any other at its target."""
-    from ..surgery import Target
-
     if removal.by == "pairs" or (removal.units, removal.parameters, removal.latency) == (None,) * 3:
         return True
-    target = Target(removal.units, removal.parameters, removal.loss, removal.latency)
-    if reached := target.reached(frontier, whole):
+    if reached := removal.target.reached(frontier, whole):
         return reached
     progress.say("warning: the target was not reached: no further unit may go")
     return False

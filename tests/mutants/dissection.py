@@ -33,8 +33,8 @@ MUTANTS = [
     Mutant("subjects/text.py", "asked > most", "asked > 2 * most", "tests/test_subjects.py"),
     Mutant(
         "surgery/search.py",
-        "key=lambda candidate: candidate.loss.value)\n            if not",
-        "key=lambda candidate: -candidate.loss.value)\n            if not",
+        "key=lambda number: tried[number].loss.value)",
+        "key=lambda number: -tried[number].loss.value)",
         "tests/test_removal_search.py",
     ),
     # ---- analyses ----
