@@ -178,6 +178,33 @@ def removed_of(view, numbers) -> nn.Module:
         raise
 
 
+# of these models no submodule gives a unit's branch alone, so that no hook can delete it
+WITHOUT_HOOK = {"gpt-neox", "gptj", "highway"}
+
+
+def hooked(view, number) -> list[torch.Tensor] | None:
+    """The outputs where a plain forward hook gives zeros for the branch; None where no submodule
+    that is called once gives it alone, as one tensor."""
+    unit, calls = view.units[number], []
+    if unit.tail is None or unit.merge != "sum" or len(unit.sums) != 1:
+        return None
+    (path, call), leaf = unit.tail
+
+    def silence(module, given, output):
+        calls.append(module)
+        if len(calls) - 1 != call:
+            return None
+        if isinstance(output, torch.Tensor):
+            return torch.zeros_like(output)
+        return tuple(torch.zeros_like(o) if i == leaf else o for i, o in enumerate(output))
+
+    handle = view.model.get_submodule(path).register_forward_hook(silence)
+    try:
+        return on_inputs(view, view.model)
+    finally:
+        handle.remove()
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_removing_deleting_by_hook_and_counting_agree(name):
     view, sets = viewed(name)
@@ -186,6 +213,10 @@ def test_removing_deleting_by_hook_and_counting_agree(name):
         model = removed_of(view, numbers)
         deleted, left = lesioned(view, numbers), on_inputs(view, model)
         assert all(map(torch.equal if EXACT else close, deleted, left))
+        if len(numbers) == 1:
+            silent = hooked(view, *numbers)
+            assert (silent is None) == (name in WITHOUT_HOOK)
+            assert silent is None or all(map(close, silent, left))
         assert not all(map(torch.equal, whole, left))
         gone = view.units.removable(numbers)
         named = dict(view.model.named_parameters())
