@@ -174,6 +174,7 @@ CALLS: dict[str, Callable[[Subject], Any]] = {
     "greedy": lambda s: S.greedy(s.view, s.examples, S.Target(units=1)),
     "lost": lambda s: S.lost(s.view, s.examples, [[0]]),
     "pairs": lambda s: S.pairs(s.view, s.examples),
+    "layers": lambda s: S.layers(s.view),
     "write_program": lambda s: S.write_program(s.model, s.new / "m.pt2", s.x),
     "write_onnx": lambda s: S.write_onnx(s.model, s.new / "m.onnx", s.x),
     "write_folder": lambda s: S.write_folder(s.model, s.folder, s.x),
@@ -182,7 +183,7 @@ CALLS: dict[str, Callable[[Subject], Any]] = {
     "load": lambda s: S.load(s.folder, s.model),
 }
 # of transformers, of presets, of what was kept: tests/test_removal_files.py has them end well
-REFUSED = {"write_folder", "save", "load"}
+REFUSED = {"write_folder", "save", "load", "layers"}
 WRITING = {"write_onnx", "write_program"}  # which refuse a model with hooks
 SLOW = {
     "write_onnx",

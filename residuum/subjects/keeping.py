@@ -11,6 +11,7 @@ from .. import surgery
 from ..errors import CheckpointError, ExportError, UsageError
 from ..presets import find
 from ..storage import make_folder, new_folder, remove_folder, sha256, write_bytes
+from ..surgery.files import quietly
 from ..surgery.stored import Word
 from ..task import logits
 from ..training import Blueprint
@@ -60,7 +61,8 @@ def keep(
     if hasattr(small, "save_pretrained"):
         try:
             surgery.write_folder(small, folder, *given, about=about, **words)
-            again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
+            with quietly():
+                again = type(small).from_pretrained(folder)  # type: ignore[attr-defined]
             return "folder", "", again.eval().to(device_of(subject.model))
         except ExportError as error:
             note = f"not for transformers: {_forgotten(error, folder)}"

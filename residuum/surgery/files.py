@@ -9,7 +9,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,7 @@ def write_folder(
         with new_folder(target) as between:
             loaded = _saved(model, between, target)
             found = compared(model, lambda a, k: outputs(loaded, a, k), given, str(target))
+            _require_same(model, loaded, target)
             write_text(between, ABOUT, said)
             digests = [sha256(file.read_bytes()) for file in sorted(between.iterdir())]
     except Apart as error:
@@ -240,14 +241,18 @@ def _saved(model: Any, folder: Path, target: Path) -> nn.Module:
         raise
     except Exception as error:
         raise ExportError(f"{target}: cannot be loaded again ({first_line(error)})") from error
+    return loaded
+
+
+def _require_same(model: nn.Module, loaded: nn.Module, target: Path) -> None:
+    """ExportError: other weights. The library draws those that it does not find, which the answers
+    to a few examples need not show."""
     ours, again = model.state_dict(), loaded.state_dict()
-    # the library draws the weights that it does not find, which a few answers need not show
     apart = sorted(ours.keys() ^ again.keys())
     apart += [n for n in ours.keys() & again.keys() if not torch.equal(ours[n].cpu(), again[n])]
     if apart:
         what = f"{type(model).__name__} is built otherwise by its configuration"
         raise ExportError(f"{target}: {what} (first {apart[0]})")
-    return loaded
 
 
 def beside(path: Path) -> Path:
@@ -272,7 +277,8 @@ def quietly() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        nowhere = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(nowhere), redirect_stderr(nowhere):
             warnings.simplefilter("ignore")
             yield
     finally:

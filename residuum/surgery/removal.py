@@ -88,6 +88,9 @@ def without_branches(view: ForeignView, units: Collection[int]) -> fx.GraphModul
             raise UsageError(f"{error}. {said}") from error
     if wrong := _wrong(view, numbers, small):
         raise UsageError(f"units {numbers} of {type(view.model).__name__}: {wrong}")
+    asked = {name: p.requires_grad for name, p in view.model.named_parameters()}
+    for name, parameter in small.named_parameters():
+        parameter.requires_grad_(asked.get(name, True))  # what is frozen stays so while it heals
     return small
 
 
