@@ -205,6 +205,7 @@ CASES: dict[str, Case] = {
     "poolformer_s12": timm("poolformer_s12", 24),
     "nfnet_l0": timm("nfnet_l0", 12),
     "dpn68": timm("dpn68", 22),
+    "hiera_tiny": timm("hiera_tiny_224", 24),
     "crossvit_tiny": timm("crossvit_tiny_240", 36)._replace(inputs=(torch.zeros(2, 3, 240, 240),)),
     "gpt2": transformers("GPT2LMHeadModel", "GPT2Config", 24, n_embd=32, n_head=4),
     "llama": transformers("LlamaForCausalLM", "LlamaConfig", 8, **LAYERS),

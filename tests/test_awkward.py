@@ -186,3 +186,40 @@ MISTAKES = {
 def test_mistakes_are_told_in_a_message(words):
     with pytest.raises(UsageError, match=words):
         MISTAKES[words]()
+
+
+POOLS = {
+    "amax": lambda v: v.amax((3, 5)),
+    "max": lambda v: v.max(5)[0].max(3).values,
+    "sum": lambda v: v.sum((3, 5)),
+    "logsumexp": lambda v: v.logsumexp((3, 5)),
+}
+
+
+class Pooled(nn.Module):
+    """Units whose shortcut is pooled over places, a dimension at a time."""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.pool = pool
+        self.branches = nn.ModuleList(nn.Conv2d(2, 2, 2, 2) for _ in range(3))
+
+    def forward(self, x):
+        for branch in self.branches:
+            b, c, h, w = x.shape
+            x = self.pool(x.view(b, c, h // 2, 2, w // 2, 2)) + branch(x).tanh()
+        return x
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_shortcuts_that_are_pooled_by_a_reduction(pool):
+    torch.manual_seed(0)
+    images = torch.randn(2, 2, 8, 8)
+    holds(Pooled(POOLS[pool]), images)
+    units = residuum.discover(Pooled(POOLS[pool]), images)
+    assert {unit.shortcut for unit in units} == {"resampled"}
+
+
+def test_losses_that_are_added_are_no_unit():
+    model = Gives(lambda y, x: y.square().sum() + x.sum())
+    holds(model, X)

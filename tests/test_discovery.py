@@ -31,6 +31,7 @@ KINDS = {  # where they are not all the identity
     "nfnet_l0": {"identity": 8, "projection": 4},
     "dpn68": {"sliced": 18, "projection": 4},
     "crossvit_tiny": {"identity": 30, "sliced": 6},
+    "hiera_tiny": {"identity": 21, "projection": 3},
     "highway": {"gated": 5},
 }
 TERMS = {"gpt-neox": 2, "gptj": 2}

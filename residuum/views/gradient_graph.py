@@ -37,6 +37,7 @@ KINDS = {
     **{"Add": "add", "Sub": "sub", "Rsub": "sub", "Mul": "product", "Div": "product"},
     **{"Neg": "scale", "Stack": "stack"},
 }
+REDUCING = ("Sum", "Amax", "Amin", "Max", "Min", "Logsumexp")
 PATTERNS = {
     "cheap": re.compile(r"(Batch|Layer|Group|Instance|Rms)Norm|Pool|Upsample|GridSampler"),
     "layer": re.compile(r"Conv|^Linear|^(Add|Ba?dd|B)?b?[Mm]m$|GroupedMm|Lstm|Gru|Rnn"),
@@ -207,6 +208,8 @@ class _Builder:
             around = self._new(scaled, (first, *gates)) if word == "Lerp" else first
             kind = "layer" if word.endswith("mm") else scaled if word == "Lerp" else "product"
             return self._new("add", (around, self._new(kind, made[1:], names, word)))
+        if word in REDUCING and hasattr(node, "_saved_dim"):  # over some dimensions
+            kind = "cheap"
         if kind == "part" and word == "Slice":
             kind = _slice(node)
         if kind in ("add", "sub", "product"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor
 
@@ -37,7 +39,8 @@ SLICES = words("slice select narrow split split_with_sizes unsafe_split unbind c
 FACTORY = re.compile(
     r"^(zeros|ones|empty|full|new_|rand|arange|scalar_tensor|eye|linspace|bernoulli$|tril_indices)"
 )
-RESAMPLING = frozenset(["cheap", "norm", "pool", "resized", "strided", "mean"])
+REDUCING = words("sum amax amin max min logsumexp")  # many values to one
+RESAMPLING = frozenset(["cheap", "norm", "pool", "resized", "strided", "mean", "reduced"])
 MIXING = frozenset(["mixing", "pool", "attention", "mean"])
 
 
@@ -67,6 +70,11 @@ def require_types(name: str, given: list[Tensor]) -> None:
     counted = NO_INTEGERS.search(name) and given and not given[0].dtype.is_floating_point
     if mixed or (counted and not given[0].dtype.is_complex):
         raise TypeError(f"{name} of tensors of type {' and '.join(map(str, types))}")
+
+
+def reduces(name: str, constants: Iterable[Any], given: int) -> bool:
+    """Whether it pools one tensor over some of its dimensions (not all: that is no stream)."""
+    return name in REDUCING and given == 1 and any(type(c) is int for c in constants)
 
 
 def is_factory(name: str) -> bool:

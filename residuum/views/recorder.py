@@ -15,13 +15,21 @@ from torch.utils._pytree import tree_flatten
 
 from ..errors import UsageError
 from .inputs import tensors
-from .kinds import classify, is_factory, require_types
+from .kinds import classify, is_factory, reduces, require_types
 from .sums import Call, Place, Running
 
 Source = int | frozenset[str]  # the operation that made a tensor, or the parameters it is made of
 Frame = tuple[str, int]  # a submodule and the number of its call
 QUANTISED = (torch.qint8, torch.quint8, torch.qint32)
-SEVERAL = ("norm", "attention", "pool", "layout", "weight")  # outputs that each are the result
+# outputs that each are the result
+SEVERAL = ("norm", "attention", "pool", "layout", "weight", "reduced")
+    "norm",
+    "attention",
+    "pool",
+    "layout",
+    "weight",
+    "reduced",
+)  # outputs that each are the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +263,8 @@ class Recorder(TorchDispatchMode):
         activations = sum(source is not None for source in floats)
         if kind == "slice" and constants[0] == "slice" and len(constants) > 4 and constants[4] != 1:
             return "strided"
+        if reduces(constants[0], constants[1:], len(values)):
+            return "reduced"
         if kind == "slice" and values[0].shape == made.shape:
             return "layout"
         if kind in ("add", "sub"):
