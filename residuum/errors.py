@@ -118,3 +118,11 @@ def first_line(error: BaseException) -> str:
     """The kind of error, and the first line of what it says: the others are for developers."""
     words = str(error).strip() or "no words"
     return f"{type(error).__name__}: {words.splitlines()[0][:300]}"
+
+
+def held(proven: int, units: int, untried: tuple[str, ...]) -> str:
+    """Of how many units what was tried holds, in one line."""
+    if not units:
+        return "no residual units, nothing to prove"
+    ending = f"; not tried: {', '.join(untried)}" if untried else ""
+    return f"{proven} of {several(units, 'unit')} {'holds' if units == 1 else 'hold'}{ending}"

@@ -112,7 +112,11 @@ def test_verified_by_numbers(name):
         view = residuum.unravel(lively(case.build()), *given, **case.keywords)
     found = view.verify()
     assert found.holds, found
-    assert all(proof.adds_up and proof.matters and proof.parameters_free for proof in found.units)
+    assert found.proven == len(view.units)
+    for proof, unit in zip(found.units, view.units, strict=True):
+        assert proof.adds_up
+        assert proof.matters
+        assert proof.parameters_free is (True if unit.removable else None)
     if name in ("cnn", "vit", "decoder", "bert", "mamba", "sum", "in place"):
         assert all(proof.by_submodule for proof in found.units)
 
@@ -134,6 +138,20 @@ def test_what_is_false_is_told():
     assert unproven.unproven == (
         "unit 1 (branches.1): deleting it changes nothing on these inputs",
     )
+
+
+def test_what_was_not_tried_is_counted_apart():
+    """Silencing where no submodule gives the branch alone, parameters where none is removable."""
+    found = residuum.unravel(lively(CASES["shared"].build()), *VECTORS).verify()
+    assert (found.holds, found.proven) == (True, 3)
+    assert str(found) == (
+        "3 of 3 units hold; not tried: removable parameters (there are none) of 3 units"
+    )
+    highway = residuum.unravel(Wide(STEPS["highway"]), *VECTORS).verify()
+    assert highway.untried == ("silencing a submodule of 3 units",)
+    assert highway.proven == 3
+    nothing = residuum.unravel(nn.Linear(8, 8), *VECTORS).verify()
+    assert str(nothing) == "no residual units, nothing to prove"
 
 
 # ---- traps ----

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .. import verbs
-from ..errors import several
+from ..errors import held, several
 from .catalogue import number_of
 from .command import command
 from .words import comma_separated, show, table
@@ -48,7 +48,7 @@ def discover(found: verbs.Discovered, *, csv: Csv = False) -> str:
     lines += [f"note: {note}" for note in found.notes]
     if found.verification is not None:
         proof = found.verification
-        lines.append(f"{proof.proven} of {several(proof.units, 'unit')} proven")
+        lines.append(held(proof.proven, proof.units, proof.untried))
         lines += [f"CONTRADICTED {line}" for line in proof.contradicted]
         lines += [f"not proven: {line}" for line in proof.unproven]
     return "\n".join(lines)

@@ -13,23 +13,25 @@ from .words import many
 
 HOW = (
     "Every sum of two activations is followed back to the tensor that both operands were made "
-    "from; with a layer on one way only, that is a unit. Proven: the sum is shortcut plus branch;"
-    " deleting the branch at the sum equals silencing the submodule that ends it; the removable "
-    "parameters do not reach the lesioned output; deleting changes the output."
+    "from; with a layer on one way only, that is a unit. It holds where the sum is shortcut plus "
+    "branch, deleting the branch changes the output and, where this can be tried, equals silencing "
+    "the submodule that ends it, and the removable parameters do not reach the lesioned output."
 )
 BUILT = "Built by this library from units: nothing had to be found."
 
 
 @dataclass(frozen=True)
 class Verified:
-    """`proven` of `units`; what could not be shown and what turned out false, in words. `built`:
-    one of our own networks, in which nothing had to be found."""
+    """Of `proven` of the `units` all that was tried holds; what could not be shown, what turned out
+    false and which checks were not tried, in words. `built`: one of our own networks, in which
+    nothing had to be found."""
 
     units: int
     proven: int
     built: bool
     unproven: tuple[str, ...]
     contradicted: tuple[str, ...]
+    untried: tuple[str, ...] = ()
 
 
 def measure(subject: Subject) -> Verified:
@@ -37,10 +39,10 @@ def measure(subject: Subject) -> Verified:
     if not isinstance(view, ForeignView):
         return Verified(n, n, True, (), ())
     found = view.verify()
-    return Verified(n, found.proven, False, found.unproven, found.contradicted)
+    return Verified(n, found.proven, False, found.unproven, found.contradicted, found.untried)
 
 
-VERIFICATION = Part("verification", 1, Verified, measure)
+VERIFICATION = Part("verification", 2, Verified, measure)
 
 
 def words(found: Verified | None) -> str:
@@ -54,13 +56,16 @@ def words(found: Verified | None) -> str:
     if not found.units:
         return "a second pass finds none either"
     if found.proven == found.units:
-        return "all proven by numbers"
-    return f"{found.proven} of {found.units} proven by numbers, none contradicted"
+        return "all hold by numbers"
+    return f"{found.proven} of {found.units} hold by numbers, none contradicted"
 
 
 def section(subject: Subject, found: Verified | None, why: str) -> Section:
     units = subject.view.units
-    notes = () if found is None else (*found.contradicted, *found.unproven)
+    notes: tuple[str, ...] = ()
+    if found is not None:
+        untried = [f"Not tried: {', '.join(found.untried)}"] if found.untried else []
+        notes = (*found.contradicted, *found.unproven, *untried)
     own = getattr(units, "notes", ())
     rows = tuple(_aside(subject.view))
     text = f"{kinds(units)}: {words(found)}." if units else f"No residual unit: {words(found)}."

@@ -47,13 +47,14 @@ class Joined:
 
 @dataclass(frozen=True)
 class Proven:
-    """Of `units` claims, how many hold by numbers; in words what could not be shown, and what
-    turned out false."""
+    """Of how many of the `units` all that was tried holds by numbers; in words what could not be
+    shown, what turned out false, and which checks were not tried of how many units."""
 
     units: int
     proven: int
     unproven: tuple[str, ...]
     contradicted: tuple[str, ...]
+    untried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _proven(opened: "Opened", view: "View") -> Proven:
         there = several(len(view.units), "unit")
         said = f"a pass finds {several(len(units), 'sum')}, and the network has {there}"
         unproven = (*unproven, f"{said}: plain layers, columns and nests are no sums of their own")
-    return Proven(len(view.units), found.proven, unproven, found.contradicted)
+    return Proven(len(view.units), found.proven, unproven, found.contradicted, found.untried)
 
 
 def _traced(opened: "Opened", view: "View") -> "Units":

@@ -23,13 +23,6 @@ Frame = tuple[str, int]  # a submodule and the number of its call
 QUANTISED = (torch.qint8, torch.quint8, torch.qint32)
 # outputs that each are the result
 SEVERAL = ("norm", "attention", "pool", "layout", "weight", "reduced")
-    "norm",
-    "attention",
-    "pool",
-    "layout",
-    "weight",
-    "reduced",
-)  # outputs that each are the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +254,10 @@ class Recorder(TorchDispatchMode):
     ) -> str:
         """The kind, where it depends on what the operation was given."""
         activations = sum(source is not None for source in floats)
-        if kind == "slice" and constants[0] == "slice" and len(constants) > 4 and constants[4] != 1:
-            return "strided"
         if reduces(constants[0], constants[1:], len(values)):
             return "reduced"
+        if kind == "slice" and constants[0] == "slice" and len(constants) > 4 and constants[4] != 1:
+            return "strided"
         if kind == "slice" and values[0].shape == made.shape:
             return "layout"
         if kind in ("add", "sub"):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from ..errors import UsageError, several
+from ..errors import UsageError, held, several
 from .edits import at_rest, device_of, replace
 from .inputs import to_device
 from .second import second
@@ -29,12 +29,12 @@ TOLERANCE = 1e-5  # of the largest value
 
 @dataclass(frozen=True)
 class Proof:
-    """Of one unit. None: could not be tried.
+    """Of one unit. None: not tried, since it cannot be or there is nothing to try.
 
     `adds_up`: the sum is shortcut plus branch, each computed without the other. `matters`: deleting
     the branch changes the output. `by_submodule`: the output is the same where the submodule that
     ends the branch gives zeros. `parameters_free`: it is the same bits where the removable
-    parameters are not numbers.
+    parameters are not numbers; None where none is removable.
     """
 
     number: int
@@ -64,11 +64,22 @@ class Verification:
 
     @property
     def proven(self) -> int:
-        """Of how many units every claim was shown."""
-        return sum(not p.contradicted and p.matters is True for p in self.units)
+        """Of how many units all that was tried holds, and at least this was: the sum is shortcut
+        plus branch, and deleting the branch changes the output."""
+        return sum(not p.contradicted and bool(p.adds_up and p.matters) for p in self.units)
+
+    @property
+    def untried(self) -> tuple[str, ...]:
+        """In words, which further checks were not tried of how many units whose sum was."""
+        tried = [p for p in self.units if p.adds_up is not None]
+        counts = {
+            "silencing a submodule": sum(p.by_submodule is None for p in tried),
+            "removable parameters (there are none)": sum(p.parameters_free is None for p in tried),
+        }
+        return tuple(f"{what} of {several(n, 'unit')}" for what, n in counts.items() if n)
 
     def __str__(self) -> str:
-        lines = [f"{self.proven} of {several(len(self.units), 'unit')} proven"]
+        lines = [held(self.proven, len(self.units), self.untried)]
         lines += [f"CONTRADICTED {line}" for line in self.contradicted]
         return "\n".join([*lines, *(f"not proven: {line}" for line in self.unproven)])
 
@@ -149,9 +160,10 @@ class _Checker:
                 return [t.clone() for t in results(self.model(*inputs, **keywords))]
 
         without = lesioned()
-        with not_numbers(self.model, unit.removable):
-            free = all(map(torch.equal, without, lesioned()))
-        hook = None
+        hook = free = None
+        if unit.removable:
+            with not_numbers(self.model, unit.removable):
+                free = all(map(torch.equal, without, lesioned()))
         if unit.tail is not None and unit.merge == "sum" and len(unit.sums) == 1:
             with silent(self.model, *unit.tail):
                 hook = all(map(close, self.run({}), without))
