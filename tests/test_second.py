@@ -69,6 +69,57 @@ class Detached(Wide):
         return x + self.branches[1](x).relu()
 
 
+class Aside(Wide):
+    """Each branch reads the stream without its history."""
+
+    def forward(self, x):
+        for branch in self.branches:
+            x = x + branch(x.detach()).tanh()
+        return x
+
+
+class Unseen(Wide):
+    """Each branch reads what was made of the stream without a history."""
+
+    def forward(self, x):
+        for branch in self.branches:
+            with torch.no_grad():
+                half = x / 2
+            x = x + branch(half).tanh()
+        return x
+
+
+class Complex(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(8, 8, dtype=torch.complex64) for _ in range(3))
+
+    def forward(self, x):
+        z = x if x.is_complex() else torch.complex(x, x.tanh())
+        for layer in self.layers:
+            z = z + layer(z).tanh()
+        return z.abs()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.complex64])
+def test_complex_streams_by_both(kind):
+    torch.manual_seed(0)
+    found = verified(Complex(), torch.randn(2, 8, dtype=kind))
+    assert (found.contradicted, found.unproven, found.proven) == ((), (), 3)
+
+
+def test_a_history_that_ends_hides_no_fault_elsewhere(monkeypatch):
+    """Tables that are read by shape alone are no such end."""
+
+    class Shaped(Wide):
+        def forward(self, x):
+            return super().forward(x * torch.ones_like(x.tanh()) + x.tanh().new_zeros(1))
+
+    assert not verified(Shaped(STEPS["sum"]), *VECTORS).contradicted
+    monkeypatch.setattr(*BROKEN["one unit is lost"])
+    assert verified(Shaped(STEPS["sum"]), *VECTORS).contradicted
+
+
 class Ours(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, f):
@@ -95,6 +146,8 @@ class Mixed(nn.Module):
             Wide(lambda x, branch, gate: Ours.apply(x, branch(x))),
             *(VECTORS, "Ours, an autograd.Function, hides what it computes"),
         ),
+        (Aside(STEPS["sum"]), VECTORS, "what is made of an activation has no gradient (detach"),
+        (Unseen(STEPS["sum"]), VECTORS, "what is made of an activation has no gradient (detach"),
         (Numbers(), (torch.arange(6).view(2, 3),), "no output leads back to a floating input"),
         (Mixed(), VECTORS, "no parameters, so only the count"),
     ],

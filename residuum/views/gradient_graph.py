@@ -16,7 +16,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 
 from .inputs import changed, tensors
-from .sums import eager
+from .sums import eager, name_of
 
 Edge = tuple[Any, int]  # a node of autograd and which of its results
 
@@ -37,6 +37,7 @@ KINDS = {
     **{"Add": "add", "Sub": "sub", "Rsub": "sub", "Mul": "product", "Div": "product"},
     **{"Neg": "scale", "Stack": "stack"},
 }
+VALUELESS = re.compile(r"_like$|^new_")  # of an activation they read the shape alone
 REDUCING = ("Sum", "Amax", "Amin", "Max", "Min", "Logsumexp")
 PATTERNS = {
     "cheap": re.compile(r"(Batch|Layer|Group|Instance|Rms)Norm|Pool|Upsample|GridSampler"),
@@ -65,10 +66,15 @@ class Graph:
     parameters: frozenset[str] = frozenset()
 
 
+def has_gradients(tensor: Tensor) -> bool:
+    """Whether it is of a type that can have them: floating or complex."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 @contextmanager
 def _asking(model: nn.Module) -> Iterator[dict[int, str]]:
     """Every floating parameter asks for gradients. Their names by identity."""
-    flags = [(p, p.requires_grad) for p in model.parameters() if p.is_floating_point()]
+    flags = [(p, p.requires_grad) for p in model.parameters() if has_gradients(p)]
     try:
         for parameter, _ in flags:
             parameter.requires_grad_()
@@ -85,7 +91,7 @@ def graph(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]
     leaves, chosen = dict[int, Tensor](), _Chosen()
 
     def leaf(tensor: Tensor) -> Tensor:
-        if not tensor.is_floating_point():
+        if not has_gradients(tensor):
             return chosen.tell(tensor.clone())
         made = tensor.detach().clone().requires_grad_()
         leaves[id(made)] = made
@@ -98,17 +104,21 @@ def graph(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]
             warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True")
             output = model(*given, **named)
         ends = [(t.grad_fn, t.output_nr) for t in results(output) if t.grad_fn is not None]
-        return _Builder(names, leaves, chosen.by).built(ends)
+        found = _Builder(names, leaves, chosen.by).built(ends)
+    if chosen.cut:
+        found.hidden.add("what is made of an activation has no gradient (detach, no_grad)")
+    return found
 
 
 class _Chosen(TorchFunctionMode):
     """Follows integers from the inputs to the tables that they choose from. `by`: autograd's nodes
-    of these choices."""
+    of these choices. `cut`: something was made of an activation and autograd does not know it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.integers: dict[int, Tensor] = {}  # held, so that no number is given again
         self.by: set[Any] = set()
+        self.cut = False
 
     def tell(self, tensor: Tensor) -> Tensor:
         self.integers[id(tensor)] = tensor
@@ -119,10 +129,14 @@ class _Chosen(TorchFunctionMode):
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         given = tensors((args, kwargs or {}))
+        made_of = any(tensor.grad_fn is not None for tensor in given)
+        if made_of and not VALUELESS.search(name_of(func)):
+            made = [tensor for tensor in tensors(output) if has_gradients(tensor)]
+            self.cut |= any(not tensor.requires_grad for tensor in made)
         if any(id(tensor) in self.integers for tensor in given):
             written = given[:1] if func.__name__ == "__setitem__" else []
             for tensor in [*tensors(output), *written]:
-                if tensor.is_floating_point():
+                if has_gradients(tensor):
                     self.by.add(tensor.grad_fn)
                 else:
                     self.tell(tensor)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import first_line, several
-from .gradient_graph import Graph, Node, graph
+from .gradient_graph import Graph, Node, graph, has_gradients
 
 if TYPE_CHECKING:
     from .discovery import Units
@@ -65,7 +65,7 @@ def compare(units: Units, found: Graph) -> Comparison:
     """
     if not found.nodes:
         return Comparison((), ("no output leads back to a floating input or parameter",))
-    floating = (n for n, p in units.model.named_parameters() if p.is_floating_point())
+    floating = (n for n, p in units.model.named_parameters() if has_gradients(p))
     known = frozenset(floating) - found.tables
     unseen = (units.used & known) - found.parameters
     hidden = set(found.hidden)
