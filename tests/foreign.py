@@ -226,6 +226,12 @@ CASES: dict[str, Case] = {
         num_key_value_heads=2,
         num_local_experts=4,
     ),
+    "gpt_oss": transformers(
+        *("GptOssForCausalLM", "GptOssConfig", 8),
+        **LAYERS,
+        num_key_value_heads=2,
+        num_local_experts=4,
+    ),
     "mamba": transformers(
         "MambaForCausalLM", "MambaConfig", 4, hidden_size=32, num_hidden_layers=4, state_size=4
     ),

@@ -223,3 +223,35 @@ def test_shortcuts_that_are_pooled_by_a_reduction(pool):
 def test_losses_that_are_added_are_no_unit():
     model = Gives(lambda y, x: y.square().sum() + x.sum())
     holds(model, X)
+
+
+class Experts(nn.Module):
+    """Each branch has a bias that its router chooses by number."""
+
+    def __init__(self):
+        super().__init__()
+        self.routers = nn.ModuleList(nn.Linear(8, 4) for _ in range(2))
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        self.biases = nn.ParameterList(torch.randn(4, 8) for _ in range(2))
+
+    def forward(self, x):
+        for router, layer, bias in zip(self.routers, self.layers, self.biases, strict=True):
+            weight, chosen = router(x).max(-1, keepdim=True)
+            x = x + weight * (layer(x) + bias[chosen[:, 0]])
+        return x
+
+
+def test_parameters_that_a_branch_chooses_by_number_are_its_own():
+    torch.manual_seed(0)
+    units = residuum.discover(Experts(), X)
+    assert [unit.parameters for unit in units] == [
+        tuple(f"{name}.{i}{leaf}" for name, leaf in LEAVES) for i in range(2)
+    ]
+    assert units[0].form == units[1].form
+    holds(Experts(), X, units=2)
+
+
+LEAVES = (
+    *(("routers", ".bias"), ("routers", ".weight"), ("layers", ".bias"), ("layers", ".weight")),
+    ("biases", ""),
+)

@@ -227,20 +227,29 @@ class Reader:
 
     # ---- which units may stand in for each other ----
 
+    def _region(self, found: Found) -> frozenset[int]:
+        """Of the branches, with the parameters that integers made in them choose from (the biases
+        of experts)."""
+        wide = set[int]().union(*(self._wide(each) for each in (found, *found.parallel)))
+        every = ((n, self.operations[n]) for n in wide)
+        return found.region | {n for n, each in every if each.floating and each.parameters}
+
     def _ordered(self, found: Found) -> tuple[str, ...]:
-        names = [n for o in sorted(found.region) for n in sorted(self.operations[o].parameters)]
+        region = sorted(self._region(found))
+        names = [n for o in region for n in sorted(self.operations[o].parameters)]
         return tuple(dict.fromkeys([*names, *sorted(found.road.parameters)]))
 
     def _form(self, found: Found) -> str:
         """The same for two units that compute the same of parameters of their own."""
+        region = self._region(found)
         for name in self._ordered(found):
-            elsewhere = self.uses[name] - found.region
+            elsewhere = self.uses[name] - region
             if len(elsewhere) > (name in found.road.parameters):
                 return f"shares {name} ({found.total})"
-        order = {number: i for i, number in enumerate(sorted(found.region))}
+        order = {number: i for i, number in enumerate(sorted(region))}
         order[found.split] = -1
         lines = [found.kind, found.road.kind]
-        for number in sorted(found.region):
+        for number in sorted(region):
             operation = self.operations[number]
             inputs = [order.get(i, -2) for i in operation.inputs]
             constants = [str(c) for c in operation.constants]
