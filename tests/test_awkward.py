@@ -255,3 +255,32 @@ LEAVES = (
     *(("routers", ".bias"), ("routers", ".weight"), ("layers", ".bias"), ("layers", ".weight")),
     ("biases", ""),
 )
+
+
+class Recurrent(nn.Module):
+    """Units whose branches are recurrences over a sequence."""
+
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.branches = nn.ModuleList(kind(8, 8, batch_first=True, **options) for _ in range(3))
+
+    def forward(self, x):
+        for branch in self.branches:
+            x = x + branch(x)[0]
+        return x
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_recurrence_is_one_layer(kind, layers):
+    """Though some of them are taken apart below, for one machine or one type."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 5, 8)
+    model = Recurrent(kind, num_layers=layers)
+    holds(model, x)
+    holds(model.double(), x.double())
+    view = residuum.unravel(model.float(), x)
+    assert not view.units.long_skips
+    assert [unit.modules for unit in view.units] == [(f"branches.{i}",) for i in range(3)]
+    left = sweep(view, x, [without(view, range(3))])[0]
+    torch.testing.assert_close(left, x)

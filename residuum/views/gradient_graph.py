@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from .inputs import changed, tensors
-from .sums import eager, name_of
+from .sums import RECURRENT, eager, name_of
 
 Edge = tuple[Any, int]  # a node of autograd and which of its results
 
@@ -104,7 +105,7 @@ def graph(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]
             warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True")
             output = model(*given, **named)
         ends = [(t.grad_fn, t.output_nr) for t in results(output) if t.grad_fn is not None]
-        found = _Builder(names, leaves, chosen.by).built(ends)
+        found = _Builder(names, leaves, chosen).built(ends)
     if chosen.cut:
         found.hidden.add("what is made of an activation has no gradient (detach, no_grad)")
     return found
@@ -112,13 +113,15 @@ def graph(model: nn.Module, inputs: tuple[Any, ...], keywords: Mapping[str, Any]
 
 class _Chosen(TorchFunctionMode):
     """Follows integers from the inputs to the tables that they choose from. `by`: autograd's nodes
-    of these choices. `cut`: something was made of an activation and autograd does not know it."""
+    of these choices. `cut`: something was made of an activation and autograd does not know it.
+    `whole`: of what a recurrence gave, what it was made of, since autograd may know its parts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.integers: dict[int, Tensor] = {}  # held, so that no number is given again
         self.by: set[Any] = set()
         self.cut = False
+        self.whole: dict[Edge, list[Edge]] = {}
 
     def tell(self, tensor: Tensor) -> Tensor:
         self.integers[id(tensor)] = tensor
@@ -129,6 +132,9 @@ class _Chosen(TorchFunctionMode):
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         given = tensors((args, kwargs or {}))
+        if name_of(func) in RECURRENT:
+            edges = [_edge(tensor) for tensor in given if tensor.requires_grad]
+            self.whole |= {_edge(t): edges for t in tensors(output) if t.grad_fn is not None}
         made_of = any(tensor.grad_fn is not None for tensor in given)
         if made_of and not VALUELESS.search(name_of(func)):
             made = [tensor for tensor in tensors(output) if has_gradients(tensor)]
@@ -143,11 +149,17 @@ class _Chosen(TorchFunctionMode):
         return output
 
 
+def _edge(tensor: Tensor) -> Edge:
+    node, number, *_ = get_gradient_edge(tensor)
+    return node, number
+
+
 class _Builder:
     """Numbers the results of autograd's nodes; what is made of parameters alone is no node."""
 
-    def __init__(self, names: Mapping[int, str], leaves: Container[int], chosen: Container[Any]):
-        self.names, self.leaves, self.chosen, self.graph = names, leaves, chosen, Graph()
+    def __init__(self, names: Mapping[int, str], leaves: Container[int], told: _Chosen):
+        self.names, self.leaves, self.graph = names, leaves, Graph()
+        self.chosen, self.whole = told.by, told.whole
         self.known: dict[Edge, int | frozenset[str]] = {}
         self.stacks: dict[int, tuple[int, tuple[int, ...]]] = {}
         self.rows: dict[int, int] = {}  # what has a dimension of one, and which
@@ -161,12 +173,15 @@ class _Builder:
             if ready:
                 self.known[edge] = self._result(edge)
                 continue
-            before = [e for e in edge[0].next_functions if e[0] is not None]
+            before = [e for e in self._before(edge) if e[0] is not None]
             todo += [(edge, True), *((e, False) for e in before if e not in self.known)]
         sources = self.known.values()
         inner = frozenset[str]().union(*(n.parameters for n in self.graph.nodes))
         self.graph.parameters = inner.union(*(s for s in sources if not isinstance(s, int)))
         return self.graph
+
+    def _before(self, edge: Edge) -> Sequence[Edge]:
+        return self.whole[edge] if edge in self.whole else edge[0].next_functions
 
     def _new(
         self,
@@ -192,7 +207,9 @@ class _Builder:
             word = ""
         elif word == "CopySlices":
             self.graph.hidden.add("a write into a part of a tensor hides what is written")
-        sources = [self.known.get(e) for e in node.next_functions]
+        if edge in self.whole:
+            word = "Rnn"
+        sources = [self.known.get(e) for e in self._before(edge)]
         if word.startswith("Foreach") and len(sources) % 2 == 0:
             word, sources = word.removeprefix("Foreach"), sources[number :: len(sources) // 2]
         made = tuple(s for s in sources if isinstance(s, int))

@@ -190,6 +190,8 @@ class _Replaying(TorchDispatchMode):
         forms, form = self.record.forms[number]
         if func._schema.is_mutable:  # others hold this very tensor
             first = tensors((args, kwargs or {}))[0]
+            if torch.Tag.inplace_view in func.tags:  # turns it, values apart
+                func(*args, **(kwargs or {}))
             return first.copy_(self.live[number, 0]) if (number, 0) in self.live else first
         output = [
             self.live[number, index].clone()

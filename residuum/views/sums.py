@@ -29,6 +29,7 @@ SUMMING = words(
 PRODUCTS = words("mul mul_ __mul__ __imul__ __rmul__ multiply")
 IN_PLACE = words("__iadd__ __isub__ __imul__")
 REDUCING = words("sum mean")
+RECURRENT = words("lstm gru rnn_tanh rnn_relu")  # over a whole sequence, one call
 
 
 def name_of(function: Any) -> str:
@@ -189,11 +190,12 @@ class Running:
 
 
 class Sums(TorchFunctionMode):
-    """Gives every call of a summing function its place; `answer` says what comes back."""
+    """Gives every call of a summing function its place; `answer` says what comes back, `whole` what
+    comes back of a recurrence, whose own sums have no place."""
 
-    def __init__(self, running: Running, answer: Answer):
+    def __init__(self, running: Running, answer: Answer, whole: Callable[[Call], Any] = Call.run):
         super().__init__()
-        self.running, self.answer = running, answer
+        self.running, self.answer, self.whole = running, answer, whole
         self.seen = Counter[tuple[str, int, str]]()
 
     def __torch_function__(
@@ -201,6 +203,8 @@ class Sums(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = name_of(func)
+        if name in RECURRENT:
+            return self.whole(Call(func, args, kwargs))
         if name not in SUMMING and name not in PRODUCTS:
             return func(*args, **kwargs)
         call = Call(func, args, kwargs)

@@ -159,7 +159,7 @@ def _traced(
     recorder = Recorder(found, running, named)
     for tensor in tensors((inputs, keywords)):
         recorder.made(tensor, recorder.new("input", (), tensor))
-    with mode, running.watched(), Sums(running, recorder.called), recorder:
+    with mode, running.watched(), Sums(running, recorder.called, recorder.whole), recorder:
         if fake:
             output = functional_call(model, named, inputs, keywords, tie_weights=False)
         else:

@@ -231,7 +231,8 @@ class Reader:
         """Of the branches, with the parameters that integers made in them choose from (the biases
         of experts)."""
         wide = set[int]().union(*(self._wide(each) for each in (found, *found.parallel)))
-        every = ((n, self.operations[n]) for n in wide)
+        chosen = {n for n in wide if not self.detector.above(found.split, n)}
+        every = ((n, self.operations[n]) for n in chosen)
         return found.region | {n for n, each in every if each.floating and each.parameters}
 
     def _ordered(self, found: Found) -> tuple[str, ...]:
