@@ -284,3 +284,46 @@ def test_a_recurrence_is_one_layer(kind, layers):
     assert [unit.modules for unit in view.units] == [(f"branches.{i}",) for i in range(3)]
     left = sweep(view, x, [without(view, range(3))])[0]
     torch.testing.assert_close(left, x)
+
+
+TRANSFORMS = {
+    "vmap": lambda f, x: torch.vmap(f)(x),
+    "grad": lambda f, x: torch.func.grad(lambda z: f(z).sum())(x),
+    "jvp": lambda f, x: torch.func.jvp(f, (x,), (x,))[1],
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_hide_operations(name):
+    class Transformed(Wide):
+        def forward(self, x):
+            return TRANSFORMS[name](super().forward, x)
+
+    with pytest.raises(UsageError, match=r"uses a transform of torch.func \(vmap, .*without it$"):
+        residuum.discover(Transformed(STEPS["sum"]), X)
+
+
+class Normed(Wide):
+    def __init__(self):
+        super().__init__(STEPS["sum"])
+        self.norm = nn.BatchNorm1d(8)
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, x):
+        if torch.is_inference_mode_enabled():  # elsewhere it cannot be written into
+            self.passes += 1
+        return super().forward(self.norm(x))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_buffers_of_a_model_made_for_inference(inside):
+    """They do not count who writes into them, and are left as they were."""
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        model, x = Normed(), X.clone()
+    with torch.inference_mode(inside):
+        units = residuum.discover(model, x)
+        assert len(units) == 3
+        assert units.verify().holds
+    assert int(model.passes) == 0

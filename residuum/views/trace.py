@@ -7,6 +7,7 @@ where a model's Python asks for values, on the real ones.
 from __future__ import annotations
 
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -49,6 +50,8 @@ def bare(model: nn.Module) -> nn.Module:
     return model
 
 
+# tensors inside vmap and inside the transforms of gradients
+TRANSFORMED = re.compile("BatchedTensorImpl|TensorWrapper")
 # of the operations that know modes, the place of the word that says training
 TRAINING = {"batch_norm": 5, "dropout": 2, "_native_batch_norm_legit_functional": 5}
 
@@ -66,6 +69,11 @@ def _require_evaluation(model: nn.Module) -> None:
         raise UsageError(f"a graph that {what}. Call model.eval() and export it again")
 
 
+def version(tensor: Tensor) -> int | None:
+    """How often it was written into; None of a tensor of inference mode, which does not count."""
+    return None if tensor.is_inference() else tensor._version
+
+
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
     """Attributes, buffers and containers of every submodule return as they were, random states
@@ -77,7 +85,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
         for value in attributes.values()
         if type(value) in (dict, OrderedDict, list)
     ]
-    buffers = [(b, b._version, b.detach().clone()) for b in model.buffers() if not b.is_meta]
+    buffers = [(b, version(b), b.detach().clone()) for b in model.buffers() if not b.is_meta]
     here = device_of(model)
     with torch.random.fork_rng([here] if here.type == "cuda" else []):
         try:
@@ -91,9 +99,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
                 container.update(before) if isinstance(container, dict) else container.extend(
                     before
                 )
-            with torch.no_grad():
-                for buffer, version, before in buffers:
-                    if buffer._version != version:
+            for buffer, number, before in buffers:
+                if number is None or buffer._version != number:
+                    with torch.inference_mode(buffer.is_inference()), torch.no_grad():
                         buffer.copy_(before)
 
 
@@ -138,6 +146,9 @@ def trace(
     advice += "" if shapes else ": unravel(model, *inputs, **keywords)"
     assert problem is not None
     name, said = type(model).__name__, first_line(problem)
+    if TRANSFORMED.search(said):
+        what = "uses a transform of torch.func (vmap, grad, jvp, ...) that hides its operations"
+        raise UsageError(f"{name} {what}: write that part without it") from problem
     raise UsageError(f"{name} does not run on these inputs ({what}): {said}. {advice}") from problem
 
 
