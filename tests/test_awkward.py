@@ -327,3 +327,57 @@ def test_buffers_of_a_model_made_for_inference(inside):
         assert len(units) == 3
         assert units.verify().holds
     assert int(model.passes) == 0
+
+
+def deletions(view, inputs):
+    """The sweep's numbers of every single deletion."""
+    return sweep(view, inputs, [without(view, [i]) for i in range(3)])
+
+
+class Rewrites(Wide):
+    """Writes into its stream, so that a recorded tensor is more than one."""
+
+    def forward(self, x):
+        x = x.clone()
+        for branch in self.branches:
+            x = torch.add(x, branch(x).relu())
+            x.mul_(0.5)
+        return x.tanh()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("kind", [Wide, Rewrites])
+def test_sweeps_and_gradients_where_the_caller_wants_none(mode, kind):
+    torch.manual_seed(0)
+    model, x = kind(STEPS["sum"]), torch.randn(6, 8)
+    targets = torch.arange(6)
+    view = residuum.unravel(model, x[:2])
+    left = deletions(view, x)
+    gradient = anatomy.gradient_by_length(view, x, targets)
+    signed = anatomy.signed_sweep(view, x, targets)
+    with mode():
+        inside = residuum.unravel(model, x[:2])
+        torch.testing.assert_close(deletions(inside, x.clone()), left)
+        again = anatomy.gradient_by_length(inside, x.clone(), targets.clone())
+        torch.testing.assert_close(again, gradient)
+        torch.testing.assert_close(anatomy.signed_sweep(inside, x, targets), signed)
+        anatomy.delete_each(inside, Examples(x.clone(), targets.clone()))
+
+
+def test_gradients_of_our_own_networks_where_the_caller_wants_none():
+    torch.manual_seed(0)
+    view, x, y = residuum.unravel(resnet.cifar_resnet(8, 10)), torch.randn(2, 3, 16, 16), X[:, 0]
+    y = y.long().abs()
+    gradient = anatomy.gradient_by_length(view, x, y)
+    paths = anatomy.sampled_paths(view, x, y, [1], 2)
+    with torch.inference_mode():
+        torch.testing.assert_close(anatomy.gradient_by_length(view, x.clone(), y.clone()), gradient)
+        torch.testing.assert_close(anatomy.sampled_paths(view, x, y, [1], 2), paths)
+        anatomy.path_gradients(view, x, y, particles=1, replicates=1)
+
+
+def test_gradients_of_a_model_made_for_inference_are_refused():
+    with torch.inference_mode():
+        model = wide()
+    with pytest.raises(UsageError, match=r"a model made under torch.inference_mode has no grad"):
+        anatomy.gradient_by_length(residuum.unravel(model, X), X, torch.arange(2))

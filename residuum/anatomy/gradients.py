@@ -23,7 +23,7 @@ from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
 from ..views.edits import device_of
-from ..views.inputs import Inputs
+from ..views.inputs import Inputs, with_gradients
 from ..views.trace import undisturbed
 from ..views.view import Series, single
 from .recording import Recording, linearised
@@ -33,6 +33,7 @@ from .variants import require_some
 MEMORY = 1 << 30
 
 
+@with_gradients
 def gradient_by_length(
     model: Any,
     inputs: Inputs,
@@ -75,6 +76,7 @@ def count_signs(view: View) -> int:
     return len(view.units) + nests(view.expression)
 
 
+@with_gradients
 def signed_sweep(
     model: Any,
     inputs: Inputs,
@@ -108,6 +110,7 @@ def signed_sweep(
     return torch.cat(estimates, dim=2)
 
 
+@with_gradients
 def sampled_paths(
     model: Any,
     inputs: Tensor,
@@ -148,6 +151,7 @@ def sampled_paths(
     return norms
 
 
+@with_gradients
 def norms_by_length(view: View, inputs: Inputs, targets: Tensor, task: Task) -> Tensor:
     """|G_k| of every example, (n+1, N) float64."""
     parts: list[Tensor] = []

@@ -24,6 +24,7 @@ from .. import progress
 from ..errors import UsageError
 from ..task import CLASSIFICATION, Task
 from ..views import View, unravel
+from ..views.inputs import with_gradients
 from ..views.tape import Crossing
 from ..views.trace import undisturbed
 from .gradients import MEMORY, count_signs, norms_by_length, sampled_paths
@@ -160,6 +161,7 @@ def split_paths(
     return norms, squares
 
 
+@with_gradients
 def path_gradients(
     model: Any,
     inputs: Tensor,

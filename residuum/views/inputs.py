@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,32 @@ from .edits import device_of
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 """Of one tensor the model is called with it, of a tuple with its parts, of a mapping by keyword.
 Tensors hold one example a row; what is no tensor is given as it is."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def with_gradients(function: Callable[P, R]) -> Callable[P, R]:
+    """It computes gradients also where its caller wants none (`no_grad`, `inference_mode`).
+
+    UsageError: a model whose weights were made under `inference_mode`.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.inference_mode(False), torch.enable_grad():
+            # tensors of inference mode cannot be kept for a backward pass, copies can
+            given, named = changed((args, kwargs), lambda t: t.clone() if t.is_inference() else t)
+            try:
+                return function(*given, **named)  # type: ignore[call-arg]
+            except RuntimeError as error:
+                if "nference tensor" not in str(error):
+                    raise
+                what = "a model made under torch.inference_mode has no gradients"
+                raise UsageError(f"{what}: make it, or load its weights, outside") from error
+
+    return run
 
 
 def tensors(value: Any) -> list[Tensor]:

@@ -10,7 +10,7 @@ of a whole pass, to the bit.
 from __future__ import annotations
 
 import weakref
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -131,6 +131,7 @@ class _Recording(TorchDispatchMode):
         self.saved: dict[int, dict[Made, Tensor]] = {}
         self.now: dict[Made, Tensor] = {}
         self.copies: dict[tuple[Made, int], Tensor] = {}
+        self.writes = Counter[int]()  # by memory: inference mode counts none
         self.at: dict[int, frozenset[Made]] = {c: n for c, n in plan.cuts.values() if n is not None}
         self.wanted: set[Made] = set().union(*self.at.values())
 
@@ -146,6 +147,8 @@ class _Recording(TorchDispatchMode):
         if number in self.at:
             self.saved[number] = {made: self._copy(made) for made in self.at[number]}
         output = func(*args, **(kwargs or {}))
+        if func._schema.is_mutable:
+            self.writes[tensors((args, kwargs or {}))[0].untyped_storage()._cdata] += 1
         flat, form = tree_flatten(output)
         for index, tensor in enumerate(flat):
             if isinstance(tensor, Tensor) and (number, index) in self.wanted:
@@ -156,7 +159,7 @@ class _Recording(TorchDispatchMode):
     def _copy(self, made: Made) -> Tensor:
         """One for all cuts, unless it was written into between them."""
         tensor = self.now[made]
-        key = (made, tensor._version)
+        key = (made, self.writes[tensor.untyped_storage()._cdata])
         if key not in self.copies:
             self.copies[key] = tensor.clone()
         return self.copies[key]
