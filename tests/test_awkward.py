@@ -381,3 +381,25 @@ def test_gradients_of_a_model_made_for_inference_are_refused():
         model = wide()
     with pytest.raises(UsageError, match=r"a model made under torch.inference_mode has no grad"):
         anatomy.gradient_by_length(residuum.unravel(model, X), X, torch.arange(2))
+
+
+class Reversible(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(6))
+
+    def forward(self, x):
+        a, b = x.chunk(2, -1)
+        for f, g in zip(self.layers[::2], self.layers[1::2], strict=True):
+            a = a + f(b).tanh()
+            b = b + g(a).tanh()
+        return torch.cat([a, b], -1)
+
+
+def test_streams_that_cross_are_told():
+    torch.manual_seed(0)
+    units = residuum.discover(Reversible(), X)
+    (note,) = units.notes
+    assert note.startswith("two streams read each other")
+    assert note in units.verify().unproven
+    assert not residuum.discover(wide(), X).notes

@@ -12,7 +12,7 @@ from ..errors import several
 from .concatenations import Concatenation, concatenations
 from .not_followed import not_followed
 from .recorder import Trace
-from .series import expressed
+from .series import CROSSED, crossed, expressed
 from .sums import Place
 from .trace import bare, trace
 from .unit import Reader, Unit
@@ -51,6 +51,8 @@ class Units(Sequence[Unit]):
         self.not_followed = tuple(not_followed(self._reader.detector))
         self.notes: list[str] = list(self.not_followed)
         self.expression: Series = expressed(entries, long, numbers, self.notes)
+        if crossed(found):
+            self.notes.append(CROSSED)
 
     @overload
     def __getitem__(self, index: int) -> Unit: ...

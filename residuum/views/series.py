@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from .found import Found
 from .view import Expression, Leaf, Parallel, Series
+
+CROSSED = "two streams read each other, so units are told as nested that are not, or are missing"
 
 
 def expressed(
@@ -27,6 +29,19 @@ def expressed(
         else:
             notes.append("a long skip crosses another and is left out of the path counts")
     return _row(entries, nests, inside, numbers)
+
+
+def crossed(found: Iterable[Found]) -> bool:
+    """Whether a branch holds a sum whose stream comes from outside of it: two streams that read
+    each other (reversible networks), of which neither lies in the other."""
+    units = list(found)
+    return any(
+        inner.total in outer.region
+        and inner.split != outer.split
+        and inner.split not in outer.region
+        for outer in units
+        for inner in units
+    )
 
 
 def _row(

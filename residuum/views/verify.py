@@ -16,6 +16,7 @@ from ..errors import UsageError, held, several
 from .edits import at_rest, device_of, replace
 from .inputs import to_device
 from .second import second
+from .series import CROSSED
 from .sums import Call, Place, Sum, answered
 from .trace import results, trace, untouched
 from .view import DELETE
@@ -97,6 +98,7 @@ def verify(units: Units) -> Verification:
         checker = _Checker(units)
         proofs = tuple(checker.proof(unit) for unit in units)
     unproven, false = list(units.not_followed), []
+    unproven += [note for note in units.notes if note == CROSSED]
     for proof in proofs:
         where = f"unit {proof.number} ({proof.name}):"
         if proof.adds_up is None:
