@@ -24,7 +24,6 @@ from ..errors import (
     ResourceError,
     UsageError,
     first_line,
-    one_line,
     out_of_memory,
 )
 from ..storage import (
@@ -44,6 +43,7 @@ from .checking import BATCHES, Apart, Given, compared
 from .conditions import About, described, itself, require_new_file, require_one_file
 from .graph import exported
 from .locating import first_apart
+from .rejected import beside, rejected
 from .running import outputs
 
 ABOUT = "about.json"  # what .pt2 and a folder say of themselves
@@ -227,7 +227,7 @@ def write_folder(
                 _saved(model, between, target)
                 write_text(between, ABOUT, said)
 
-        raise _rejected(error, place, keep) from error
+        raise rejected(error, place, keep) from error
     return Written(str(target), sha256("".join(digests).encode()), found, BATCHES)
 
 
@@ -253,21 +253,6 @@ def _require_same(model: nn.Module, loaded: nn.Module, target: Path) -> None:
     if apart:
         what = f"{type(model).__name__} is built otherwise by its configuration"
         raise ExportError(f"{target}: {what} (first {apart[0]})")
-
-
-def beside(path: Path) -> Path:
-    """Where what answers otherwise is kept to be looked at."""
-    return path.with_name(f"{path.name}.rejected")
-
-
-def _rejected(error: Apart, place: Path, keep: Callable[[], None]) -> ExportError:
-    try:
-        keep()
-    except (ResiduumError, OSError) as other:
-        return ExportError(f"{error}. Nothing was written ({one_line(other)})")
-    told = ExportError(f"{error}. It was kept as {place}, to be looked at")
-    told.rejected = str(place)
-    return told
 
 
 @contextmanager
@@ -300,6 +285,6 @@ def _written(path: Path, data: bytes, compare: Callable[[], float]) -> Written:
         difference = compare()
     except Apart as error:
         place = beside(path)
-        raise _rejected(error, place, lambda: write(place)) from error
+        raise rejected(error, place, lambda: write(place)) from error
     write(path)
     return Written(str(path), sha256(data), difference, BATCHES)

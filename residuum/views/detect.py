@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Iterator
 
 from .found import IDENTITY, PROJECTION, RESAMPLED, SCALED, Found, Road, assemble, join, nest
 from .kinds import MIXING, RESAMPLING
-from .recorder import Operation, Trace
+from .operations import Operation, Trace
 
 SHORTCUTS = ("identity", "scaled", "resampled", "projection")
 

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import several
 from .concatenations import Concatenation, concatenations
 from .not_followed import not_followed
-from .recorder import Trace
+from .operations import Trace
 from .series import CROSSED, crossed, expressed
 from .sums import Place
 from .trace import bare, trace
@@ -28,7 +28,7 @@ class Units(Sequence[Unit]):
     `long_skips`: sums round two units or more (FPN, nests of units), not counted as units.
     `concatenations`: where tensors are joined to what was made of them (dense, U-Net). `expression`
     and `notes`: how units stand to each other, and what could not be said. `not_followed`: what may
-    be a sum, of these notes. `inputs`, `keywords`: what the model was run on.
+    be a unit and is none, of these notes. `inputs`, `keywords`: what the model was run on.
     """
 
     def __init__(self, trace: Trace, inputs: tuple[Any, ...], keywords: Mapping[str, Any]):
@@ -48,11 +48,10 @@ class Units(Sequence[Unit]):
             self._reader.unit(u, -1, title) for u, title in zip(long, titles, strict=True)
         )
         self.concatenations: tuple[Concatenation, ...] = concatenations(self._reader.detector)
-        self.not_followed = tuple(not_followed(self._reader.detector))
+        crossing = [CROSSED] if crossed(found) else []
+        self.not_followed = (*not_followed(self._reader.detector), *crossing)
         self.notes: list[str] = list(self.not_followed)
         self.expression: Series = expressed(entries, long, numbers, self.notes)
-        if crossed(found):
-            self.notes.append(CROSSED)
 
     @overload
     def __getitem__(self, index: int) -> Unit: ...

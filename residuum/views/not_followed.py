@@ -8,10 +8,11 @@ from itertools import permutations
 
 from .detect import Detector
 from .kinds import words
-from .recorder import Operation
+from .operations import Operation
 
 WRITING = words("index_add scatter_add scatter_reduce index_reduce index_put index_put_impl put")
-CONTRACTING = words("sum mean mixing weight")  # of joined tensors, over whatever dimension
+CONTRACTING = words("mixing weight")  # of joined tensors, over whatever dimension
+ADDING = words("sum mean")
 JOINING = words("stack cat")
 
 
@@ -35,7 +36,7 @@ def _operands(detector: Detector, operation: Operation) -> list[int]:
     name = str(operation.constants[0]).strip("_") if operation.constants else ""
     if name in WRITING:
         return detector.floats(operation)[:2]
-    if operation.kind in CONTRACTING and not operation.parameters:
+    if (operation.kind in CONTRACTING or name in ADDING) and not operation.parameters:
         return [piece for joined in _joined(detector, operation) for piece in joined]
     return []
 

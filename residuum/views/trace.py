@@ -24,7 +24,8 @@ from torch.utils._pytree import tree_map
 from ..errors import ResiduumError, UsageError, first_line, out_of_memory
 from .edits import at_rest, device_of
 from .inputs import tensors, to_device
-from .recorder import Recorder, Trace
+from .operations import Trace
+from .recorder import Recorder
 from .sums import Running, Sums, eager, name_of
 
 

@@ -11,7 +11,7 @@ from itertools import accumulate
 from .detect import Detector, reachable
 from .found import Found
 from .kinds import words
-from .recorder import Frame, Operation, Trace
+from .operations import Frame, Operation, Trace
 from .sums import Sum
 from .view import UnitInfo
 

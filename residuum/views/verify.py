@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..errors import UsageError, held, several
-from .edits import at_rest, device_of, replace
+from .edits import device_of, replace
 from .inputs import to_device
 from .second import second
-from .series import CROSSED
 from .sums import Call, Place, Sum, answered
-from .trace import results, trace, untouched
+from .trace import results, trace, undisturbed
 from .view import DELETE
 
 if TYPE_CHECKING:
@@ -94,11 +93,10 @@ def verify(units: Units) -> Verification:
     """
     if device_of(units.model).type == "meta":
         raise UsageError("a model without weights (on the meta device) cannot be verified")
-    with torch.no_grad(), at_rest(units.model), untouched(units.model):
+    with torch.no_grad(), undisturbed(units.model):
         checker = _Checker(units)
         proofs = tuple(checker.proof(unit) for unit in units)
     unproven, false = list(units.not_followed), []
-    unproven += [note for note in units.notes if note == CROSSED]
     for proof in proofs:
         where = f"unit {proof.number} ({proof.name}):"
         if proof.adds_up is None:
@@ -114,7 +112,7 @@ def verify(units: Units) -> Verification:
         }
         false += [f"{where} {text}" for text, held in checks.items() if held is False]
     false += checker.recount()
-    with torch.no_grad(), at_rest(units.model), untouched(units.model):
+    with torch.no_grad(), undisturbed(units.model):
         told = second(units, *checker.given)
     false += [f"autograd's graph shows {text}" for text in told.contradicted]
     unproven += [f"the second derivation, from autograd's graph: {text}" for text in told.untold]
