@@ -252,6 +252,8 @@ def test_first_the_hint_is_learned_then_the_answers():
 
 def test_the_weight_falls_in_a_line_as_in_the_authors_code():
     hints = Hints(100, "units.1", "units.10", teacher="x")
+    assert [hints.restarts(time) for time in (0, 99, 100, 101)] == [False, False, True, False]
+    assert not Hints(0, teacher="x").restarts(0)
     found = [hints.weight_at(100 + t) for t in (0, 5, 202.5, 288, 400, 500)]
     assert found == pytest.approx([4, 4, 2.5, 1.85, 1, 1], abs=0.01)
 
