@@ -24,7 +24,7 @@ PATIENCE = 3.0  # then a command that has much to do is asked to stop
 LONG = ("train", "study", "dissect", "prune")
 MEMORY = 2 << 30  # beyond what torch itself takes
 STOPPED = 128 + signal.SIGTERM
-CODES = {0, 2, 3, 4, 5, 6, 7, 8}
+CODES = {0, 2, 3, 4, 5, 6, 7, 8, 9}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from ..lazy import lazy
 
 if TYPE_CHECKING:
     from ..views import at_rest, replace, unravel
+    from .agreement import agreement, cheap_scores
     from .betting import DecidedDeletion
     from .comparisons import Effect, Interaction
     from .deletions import Examples, delete, delete_each, delete_random
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .measures import Deletion, PathGradients, Reordering, Response
     from .paths import Paths, count_paths, polynomial
     from .ranks import Agreement, Joint
-    from .removal import agreement, cheap_scores
     from .reorder import reorder_random, shapes
     from .responses import layer_responses
     from .resume import SweepLog
@@ -47,7 +47,7 @@ __getattr__, __dir__ = lazy(
         ".gradients": "gradient_by_length sampled_paths signed_sweep",
         ".measures": "Deletion PathGradients Reordering Response",
         ".paths": "Paths count_paths polynomial",
-        ".removal": "agreement cheap_scores",
+        ".agreement": "agreement cheap_scores",
         ".reorder": "reorder_random shapes",
         ".resume": "SweepLog",
         ".responses": "layer_responses",
