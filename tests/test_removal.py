@@ -110,15 +110,17 @@ PIXELS = {"pixel_values": images(16)[0]}
 TWO = {**SMALL, "num_hidden_layers": 2}
 OLD = {"n_embd": 32, "n_head": 4, "n_layer": 2}
 FIVE = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4}
+HEADS = {"num_key_value_heads": 2}
 EXPERTS = {"num_key_value_heads": 2, "num_local_experts": 2}
 VIT = {**TWO, "image_size": 16, "patch_size": 8}
 TINY_VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 2}
 NARROW = {"layers": (1, 1, 1, 1), "channels": (8, 8, 16, 16)}
 NEXT = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}
-ALONE, PAIRED = ([0], [1], [1, 2]), ([0], [3], [0, 1])
+ALONE, PAIRED = ([0], [1], [2], [1, 2]), ([0], [2], [3], [0, 1])
+SINGLE = ([0], [1], [2])
 # a builder, inputs, sets of units that go together
 MODELS = {
-    "resnet": (resnet, images(16), ([0], [2], [1, 3])),
+    "resnet": (resnet, images(16), ([0], [2], [3], [1, 3])),
     "swin": (
         torchvisions("SwinTransformer", [4, 4], 8, [2], [2], [2, 2], num_classes=10),
         images(16),
@@ -132,13 +134,13 @@ MODELS = {
         PAIRED,
     ),
     "convnext": (timms("convnext_atto", **NEXT), images(32), ALONE),
-    "llama": (texts("LlamaForCausalLM", "LlamaConfig", **TWO), TEXT, ([0], [3], [2, 3])),
+    "llama": (texts("LlamaForCausalLM", "LlamaConfig", **TWO), TEXT, ([0], [1], [3], [2, 3])),
     "gpt2": (texts("GPT2LMHeadModel", "GPT2Config", **OLD), TEXT, PAIRED),
-    "bert": (texts("BertModel", "BertConfig", **TWO), TEXT, ([0], [3], [1, 2])),
+    "bert": (texts("BertModel", "BertConfig", **TWO), TEXT, ([0], [1], [3], [1, 2])),
     "t5": (
         texts("T5ForConditionalGeneration", "T5Config", **FIVE, num_layers=1),
         PAIR,
-        ([0], [3], [2, 4]),
+        ([0], [3], [4], [2, 4]),
     ),
     "bloom": (
         texts("BloomForCausalLM", "BloomConfig", hidden_size=32, n_head=4, n_layer=2),
@@ -149,11 +151,25 @@ MODELS = {
     "gptj": (texts("GPTJForCausalLM", "GPTJConfig", **OLD, rotary_dim=4), TEXT, ([0], [1], [0, 1])),
     "mixtral": (texts("MixtralForCausalLM", "MixtralConfig", **TWO, **EXPERTS), TEXT, PAIRED),
     "mamba": (
-        texts("MambaForCausalLM", "MambaConfig", hidden_size=32, num_hidden_layers=2, state_size=4),
+        texts("MambaForCausalLM", "MambaConfig", hidden_size=32, num_hidden_layers=3, state_size=4),
         TEXT,
-        ([0], [1], [0, 1]),
+        ALONE,
     ),
     "vit": (texts("ViTModel", "ViTConfig", **VIT), PIXELS, PAIRED),
+    "qwen2": (texts("Qwen2ForCausalLM", "Qwen2Config", **TWO, **HEADS), TEXT, SINGLE),
+    "olmo2": (texts("Olmo2ForCausalLM", "Olmo2Config", **TWO, **HEADS), TEXT, SINGLE),
+    "opt": (
+        texts("OPTForCausalLM", "OPTConfig", **TWO, ffn_dim=64, word_embed_proj_dim=32),
+        TEXT,
+        SINGLE,
+    ),
+    "distilbert": (
+        texts("DistilBertModel", "DistilBertConfig", dim=32, n_heads=4, n_layers=2, hidden_dim=64),
+        TEXT,
+        SINGLE,
+    ),
+    "roberta": (texts("RobertaModel", "RobertaConfig", **TWO), TEXT, SINGLE),
+    "regnet": (timms("regnetx_002"), images(32), SINGLE),
     "encoder": (CASES["encoder"].build, (torch.zeros(2, 5, 32),), PAIRED),
     "over": (CASES["over"].build, VECTORS, ALONE),
     "shared": (CASES["shared"].build, VECTORS, ALONE),
