@@ -88,8 +88,11 @@ def signed_sweep(
 ) -> Tensor:
     """Estimates of the sum of |g|^2 over the paths of length k, (draws, n+1, N), all independent.
 
-    Each example multiplies each branch by a random sign of its own; E |S_k|^2 is that sum, for
-    every k at once, since different paths carry different sets of independent signs.
+    When to use: for norms of single paths, where `gradient_by_length` gives the norm of their sum;
+    `path_gradients` has smaller errors, on our own networks. Each example multiplies each branch by
+    a random sign of its own; E |S_k|^2 is that sum, for every k at once, since different paths
+    carry different sets of independent signs. Inputs (N, ...), targets (N,).
+    UsageError: a model whose units cannot be signed one by one (nests, several terms).
     """
     view = unravel(model)
     n, estimates = len(view.units), []

@@ -55,9 +55,11 @@ def effects(
     """The intact model's mean loss, and what each variant does to it, on the same examples.
 
     When to use: for losses, perplexities and metrics of yours; `delete` compares error rates.
-    `log` as for `scores`.
+    `log` as for `scores`. UsageError: no variants.
     """
     view = unravel(model)
+    if not variants:
+        raise UsageError("no variants to compare with the intact model")
     base, *rows = scores(view, examples, [intact(view), *variants], memory, title, log)
     return student_mean(base), comparisons.effects(base, np.reshape(rows, (len(rows), -1)))
 

@@ -130,7 +130,8 @@ def contributions(
 
     `answer(output, targets)` gives (N,). Units ahead of the last break of the stream
     (`decomposition`) have no direct way; what they do is in `ahead`. A ReLU behind the last unit
-    makes the answer less than affine, and `gap` says by how much.
+    makes the answer less than affine, and `gap` says by how much. UsageError: a model without
+    units; an answer that is not one number an example.
     """
     view = _with_units(model)
     first = decomposition(view, inputs, memory).first

@@ -37,7 +37,8 @@ def compare_sizes(
     other work on the machine slows both.
 
     `units`: how many each has. `examples`: for loss and error; take others than those that chose
-    what to remove. `inputs`: one batch, for time, FLOPs and memory.
+    what to remove. `inputs`: one batch, for time, FLOPs and memory. NumericError: a loss that is
+    not finite.
     """
     models = (before, after)
     times = pass_seconds(models, inputs, rounds)

@@ -162,7 +162,8 @@ def lost(
     model: Any, examples: Examples, sets: Iterable[Iterable[int]], log: SweepLog | None = None
 ) -> list[Candidate]:
     """What is lost without each of these sets of units; intervals are simultaneous. With a `log`,
-    what was measured before a kill is not measured again."""
+    what was measured before a kill is not measured again. UsageError: a unit that is not there or
+    cannot be edited. NumericError: a loss that is not finite."""
     view = unravel(model)
     with sweeping(view, examples.inputs) as part:
         return _Trials(view, examples, part, log).candidates(sets)
