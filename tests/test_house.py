@@ -4,6 +4,8 @@ Raising a budget is a deliberate edit.
 """
 
 import ast
+import importlib
+import inspect
 import re
 import shutil
 import subprocess
@@ -60,6 +62,16 @@ def test_exemptions_are_of_functions_that_are_there():
 def test_every_mutant_breaks_a_line_that_is_there():
     for mutant in MUTANTS:
         assert (PACKAGE / mutant.file).read_text().count(mutant.old) == 1, mutant.old
+
+
+def test_no_module_hides_what_its_package_exports():
+    """Once a submodule is imported, its name in the package is the module."""
+    for init in PACKAGE.rglob("__init__.py"):
+        package = importlib.import_module(".".join(init.parent.relative_to(ROOT).parts))
+        get = vars(package).get("__getattr__")
+        modules = {path.stem for path in init.parent.iterdir()}
+        for name in modules.intersection(dir(package)) if get else ():
+            assert inspect.ismodule(get(name)), f"{init}: {name}"
 
 
 def test_columns():

@@ -12,7 +12,6 @@ from ..lazy import lazy
 
 if TYPE_CHECKING:
     from ..views import at_rest, replace, unravel
-    from .agreement import agreement, cheap_scores
     from .betting import DecidedDeletion
     from .comparisons import Effect, Interaction
     from .deletions import Examples, delete, delete_each, delete_random
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from .gradients import gradient_by_length, sampled_paths, signed_sweep
     from .measures import Deletion, PathGradients, Reordering, Response
     from .paths import Paths, count_paths, polynomial
+    from .predicting import agreement, cheap_scores
     from .ranks import Agreement, Joint
     from .reorder import reorder_random, shapes
     from .responses import layer_responses
@@ -47,7 +47,7 @@ __getattr__, __dir__ = lazy(
         ".gradients": "gradient_by_length sampled_paths signed_sweep",
         ".measures": "Deletion PathGradients Reordering Response",
         ".paths": "Paths count_paths polynomial",
-        ".agreement": "agreement cheap_scores",
+        ".predicting": "agreement cheap_scores",
         ".reorder": "reorder_random shapes",
         ".resume": "SweepLog",
         ".responses": "layer_responses",

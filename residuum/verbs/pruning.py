@@ -161,7 +161,7 @@ def scores(
 ) -> list[float]:
     """Of every unit, small where it seems to be redundant; the harm of deleting a group is spread
     evenly over its units. UsageError: not all units have it."""
-    from ..anatomy.agreement import cheap_scores
+    from ..anatomy.predicting import cheap_scores
     from ..surgery import lost
     from ..surgery.search import together
 
