@@ -56,8 +56,8 @@ def words(found: Verified | None) -> str:
     if not found.units:
         return "a second pass finds none either"
     if found.proven == found.units:
-        return "all hold by numbers"
-    return f"{found.proven} of {found.units} hold by numbers, none contradicted"
+        return "all confirmed by numbers"
+    return f"{found.proven} of {found.units} confirmed by numbers, none contradicted"
 
 
 def section(subject: Subject, found: Verified | None, why: str) -> Section:
