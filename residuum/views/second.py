@@ -158,14 +158,12 @@ class _Finder:
 
     def _whole(self, number: int) -> int:
         """What it is a part of; itself, where it is not one."""
-        whole = number
-        while (
-            self.nodes[number].kind in ("part", "same") and len(set(self.nodes[number].inputs)) == 1
-        ):
-            is_part = self.nodes[number].kind == "part"
-            number = self.nodes[number].inputs[0]
-            whole = number if is_part else whole
-        return whole
+        node, source, part = self.nodes[number], number, False
+        while node.kind in ("part", "same") and len(set(node.inputs)) == 1:
+            part = part or node.kind == "part"
+            source = node.inputs[0]
+            node = self.nodes[source]
+        return source if part else number
 
     def _only_reader(self, number: int) -> int | None:
         while len(self.readers[number]) == 1:
