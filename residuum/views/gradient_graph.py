@@ -251,7 +251,8 @@ class _Builder:
         number = self._new(kind, made, names, word)
         if word == "Unsqueeze":
             self.rows[number] = _signed(node._saved_dim)
-        rows = word == "Cat" and len({self.rows.get(m) for m in made} - {None}) == 1
+        single = {self.rows.get(m) for m in made}  # None: as many rows as it likes
+        rows = word == "Cat" and len(single) == 1 and None not in single
         if (kind == "stack" or rows) and len(made) == len(sources):
             self.stacks[number] = (node._saved_dim, made)
         elif kind == "scale" and made[0] in self.stacks:
