@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from invented import invented_study
+from invented import invented_dissection, invented_study
 
-from residuum.pages import write_report
+from residuum.pages import write_dissection, write_report
 from residuum.pages.colours import roles, series_colours
 from residuum.pages.figures import NARROW, WIDE, draw, draw_for_page
 from residuum.pages.inline import SVG, inline
@@ -150,3 +150,13 @@ def test_dollars_are_no_formula_and_foreign_letters_no_warning(tmp_path):
 
 def test_a_page_stays_small(page):
     assert len(page) < 700_000
+
+
+def test_a_model_whose_deletions_do_no_harm_shows_no_scale_of_it(tmp_path):
+    found = invented_dissection()
+    scale = "the middle is a quarter of it"
+    assert scale in write_dissection(found, tmp_path / "harm").read_text()
+    units = [replace(unit, change=(-0.5, -1.0, 0.0)) for unit in found.units]
+    harmless = write_dissection(replace(found, units=units), tmp_path / "none").read_text()
+    assert scale not in harmless
+    assert "rises for no unit that is deleted" in harmless
