@@ -134,5 +134,8 @@ def test_interactions_by_the_definition():
 def test_a_loss_that_is_not_finite_is_told():
     model = lively(cifar_resnet(8, 10, residual(), 4))
     bad = Metric(lambda output, targets: output.sum(1) * torch.inf)
+    examples = Examples(image_batch(2, 8), labels(2), bad)
     with pytest.raises(NumericError, match="variant 0 on example 0"):
-        anatomy.effects(model, Examples(image_batch(2, 8), labels(2), bad), [])
+        anatomy.effects(model, examples, [anatomy.without(model, [0])])
+    with pytest.raises(UsageError, match="no variants to compare with the intact model"):
+        anatomy.effects(model, examples, [])
