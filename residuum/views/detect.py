@@ -40,6 +40,13 @@ class Detector:
     def floats(self, operation: Operation) -> list[int]:
         return [i for i in operation.inputs if self.operations[i].floating]
 
+    def origin(self, number: int, *kinds: str) -> int:
+        """Back over operations of these kinds that are made of one tensor."""
+        operation = self.operations[number]
+        while operation.kind in kinds and len(sources := self.floats(operation)) == 1:
+            operation = self.operations[sources[0]]
+        return operation.number
+
     def above(self, number: int, below: int) -> bool:
         return bool(self.ancestors[below] >> number & 1)
 
@@ -75,11 +82,9 @@ class Detector:
 
     def _whole(self, unit: Found) -> int | None:
         """What the branch's tensor is a part of, where a part of the shortcut is added to it."""
-        operation, part = self.operations[unit.branch], False
-        while operation.kind in ("slice", "layout") and len(self.floats(operation)) == 1:
-            part = part or operation.kind == "slice"
-            operation = self.operations[self.floats(operation)[0]]
-        return operation.number if part and unit.road.sliced else None
+        whole = self.origin(unit.branch, "slice", "layout")
+        part = whole != self.origin(unit.branch, "layout")
+        return whole if part and unit.road.sliced else None
 
     def _unit(self, operation: Operation) -> Found | None:
         """The best reading of a sum: the shortcut that leads over no other units (one layer beside
@@ -161,7 +166,8 @@ class Detector:
                 end, passed = self.stream[operation.number], (*passed, operation.number)
             elif (
                 operation.kind == "rewritten"
-                and (written := self._copied(operation.inputs[-1])) in self.stream
+                # `x[a] += f` writes the sum, and then a copy of it
+                and (written := self.origin(operation.inputs[-1], "layout")) in self.stream
             ):
                 passed = tuple(dict.fromkeys((*passed, written)))
             elif len(sources) != 1:
@@ -182,13 +188,6 @@ class Detector:
             if operation.number not in self.stream:
                 parameters |= operation.parameters
             road = Road(end, kind, weighted, parameters, passed, sliced)
-
-    def _copied(self, number: int) -> int:
-        """What was written: `x[a] += f` writes the sum, and then a copy of it."""
-        operation = self.operations[number]
-        while operation.kind == "layout" and len(operation.inputs) == 1:
-            operation = self.operations[operation.inputs[0]]
-        return operation.number
 
     def weighted(self, operation: Operation) -> bool:
         """A layer; a convolution also with weights that were computed, and a linear layer whose
@@ -223,9 +222,7 @@ class Detector:
 
     def _terms(self, number: int, region: frozenset[int]) -> list[int]:
         """The branches that were added up before they met the shortcut."""
-        operation = self.operations[number]
-        while operation.kind in ("layout", "scale") and len(self.floats(operation)) == 1:
-            operation = self.operations[self.floats(operation)[0]]
+        operation = self.operations[self.origin(number, "layout", "scale")]
         parts = self.floats(operation)
         outside = operation.number in self.stream or not set(parts) <= region
         if operation.kind != "add" or outside or operation.number not in region:

@@ -44,16 +44,12 @@ def _operands(detector: Detector, operation: Operation) -> list[int]:
 def _joined(detector: Detector, operation: Operation) -> Iterator[list[int]]:
     """The pieces of what is contracted, which only order and scale lie between."""
     for number in detector.floats(operation):
-        source = detector.operations[number]
-        while source.kind in ("layout", "scale") and len(detector.floats(source)) == 1:
-            source = detector.operations[detector.floats(source)[0]]
+        source = detector.operations[detector.origin(number, "layout", "scale")]
         if source.kind in JOINING:
             yield detector.floats(source)
 
 
 def _made_of(detector: Detector, h: int, f: int) -> bool:
     """Whether f is made of what h is, h by order alone, f with weights."""
-    source = detector.operations[h]
-    while source.kind == "layout" and len(detector.floats(source)) == 1:
-        source = detector.operations[detector.floats(source)[0]]
-    return detector.above(source.number, f) and detector.branch(source.number, f)[0] > 0
+    source = detector.origin(h, "layout")
+    return detector.above(source, f) and detector.branch(source, f)[0] > 0
